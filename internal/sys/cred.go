@@ -1,0 +1,41 @@
+package sys
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Nobody is the fsuid under which tierfs writes data on local filesystems.
+// ext4 opens its reserved blocks to fsuid 0 (ext4_has_free_clusters), and a
+// client's root must not fill them through the daemon.
+const Nobody = 65534
+
+// AsUser runs fn with the thread's fsuid and fsgid set to uid and gid.
+//
+// The daemon runs with SECBIT_NO_SETUID_FIXUP (capabilities(7)), so its
+// capabilities stay as they are: the kernel has checked the client's
+// permissions already, and fn is about who owns what it makes. Setting an
+// fsuid reports the previous one, never an error (setfsuid(2)), so the
+// restoring call is checked by a third; a thread that cannot be restored is
+// left locked, and Go ends it with its goroutine.
+func AsUser(uid, gid int, fn func() error) error {
+	runtime.LockOSThread()
+	oldGID, _ := unix.SetfsgidRetGid(gid)
+	oldUID, _ := unix.SetfsuidRetUid(uid)
+	defer func() {
+		if restore(oldUID, oldGID) {
+			runtime.UnlockOSThread()
+		}
+	}()
+	return fn()
+}
+
+// restore reports whether the thread's fsuid and fsgid are uid and gid again.
+func restore(uid, gid int) bool {
+	unix.SetfsuidRetUid(uid)
+	unix.SetfsgidRetGid(gid)
+	nowUID, _ := unix.SetfsuidRetUid(-1)
+	nowGID, _ := unix.SetfsgidRetGid(-1)
+	return nowUID == uid && nowGID == gid
+}

@@ -1,0 +1,68 @@
+package sys
+
+import (
+	"bytes"
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dirent is one row of getdents64(2).
+type Dirent struct {
+	Ino  uint64
+	Type uint8 // DT_*
+	Name string
+}
+
+// direntHeader is the part of struct linux_dirent64 before its name.
+const direntHeader = int(unsafe.Offsetof(unix.Dirent{}.Name))
+
+// ReadDir calls fn for every entry of the open directory fd but "." and "..",
+// from its current position on. It stops at fn's first error. buf is scratch
+// of at least 4 KiB.
+func ReadDir(fd int, buf []byte, fn func(Dirent) error) error {
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return err
+		}
+		if err := parseDirents(buf[:n], fn); err != nil {
+			return err
+		}
+	}
+}
+
+// parseDirents walks the packed rows that the kernel wrote. A name with a
+// slash, which a broken or hostile filesystem can invent, is EIO: as a path
+// it would lead out of its directory.
+func parseDirents(b []byte, fn func(Dirent) error) error {
+	for len(b) > 0 {
+		if len(b) < direntHeader {
+			return unix.EIO
+		}
+		reclen := int(binary.NativeEndian.Uint16(b[unsafe.Offsetof(unix.Dirent{}.Reclen):]))
+		if reclen < direntHeader || reclen > len(b) {
+			return unix.EIO
+		}
+		name := b[direntHeader:reclen]
+		if end := bytes.IndexByte(name, 0); end >= 0 {
+			name = name[:end]
+		}
+		d := Dirent{Ino: binary.NativeEndian.Uint64(b), Type: b[unsafe.Offsetof(unix.Dirent{}.Type)], Name: string(name)}
+		b = b[reclen:]
+		switch {
+		case d.Name == "." || d.Name == "..":
+		case d.Name == "" || bytes.IndexByte(name, '/') >= 0:
+			return unix.EIO
+		default:
+			if err := fn(d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

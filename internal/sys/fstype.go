@@ -1,0 +1,23 @@
+package sys
+
+import "golang.org/x/sys/unix"
+
+// Magic numbers that x/sys/unix lacks (statfs(2), linux/magic.h).
+const (
+	cephSuperMagic = 0x00c36400
+	v9fsMagic      = 0x01021997
+	afsSuperMagic  = 0x5346414f
+	cifsMagic      = 0xff534d42
+	smb2Magic      = 0xfe534d42
+)
+
+// Network reports whether the filesystem's server checks permissions and
+// reports write errors at close(2): there the fsuid goes over the wire, and
+// FLUSH must reach the backing file.
+func Network(st *unix.Statfs_t) bool {
+	switch uint32(st.Type) {
+	case unix.NFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC, cephSuperMagic, v9fsMagic, afsSuperMagic, cifsMagic, smb2Magic:
+		return true
+	}
+	return false
+}
