@@ -1,0 +1,157 @@
+package mountopt
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The functions here make rows of the table, one for each kind of value. What
+// is read and what is shown stand together, so that they cannot part.
+
+// word is an option without a value that turns a field on or off.
+func word(e Entry, field func(*Options) *bool, turns bool) option {
+	return option{
+		Entry: e,
+		set: func(o *Options, _ value) error {
+			*field(o) = turns
+			return nil
+		},
+		show: func(o *Options) string {
+			if *field(o) != turns {
+				return ""
+			}
+			return e.Name
+		},
+	}
+}
+
+// flag is an option without a value that turns some MS_ bits on and others off.
+// It is in force while all of them are so.
+func flag(e Entry, on, off uintptr) option {
+	return option{
+		Entry: e,
+		set: func(o *Options, _ value) error {
+			o.Flags = o.Flags&^off | on
+			return nil
+		},
+		show: func(o *Options) string {
+			if o.Flags&on != on || o.Flags&off != 0 {
+				return ""
+			}
+			return e.Name
+		},
+	}
+}
+
+// unsaid makes String silent about an option: it has another name there, or
+// goes without saying as in /proc/mounts.
+func unsaid(opt option) option {
+	opt.show = nil
+	return opt
+}
+
+// choice is an option whose values are the words of e.Arg, in the order of
+// values.
+func choice[T comparable](e Entry, field func(*Options) *T, values ...T) option {
+	words := strings.Split(strings.Trim(e.Arg, "[]"), "|")
+	return option{
+		Entry: e,
+		set: func(o *Options, v value) error {
+			i := slices.Index(words, v.text())
+			if i < 0 {
+				return &Error{What: e.Name + " " + quote(v.text()), Do: "want " + strings.Join(words, " or ")}
+			}
+			*field(o) = values[i]
+			return nil
+		},
+		show: func(o *Options) string {
+			if i := slices.Index(values, *field(o)); i >= 0 {
+				return e.Name + "=" + words[i]
+			}
+			return ""
+		},
+	}
+}
+
+// timeout is an option that takes a duration of at least least.
+func timeout(e Entry, field func(*Options) *time.Duration, least time.Duration) option {
+	return option{
+		Entry: e,
+		set: func(o *Options, v value) error {
+			d, err := parseDuration(e.Name, v.text(), least)
+			if err == nil {
+				*field(o) = d
+			}
+			return err
+		},
+		show: func(o *Options) string { return e.Name + "=" + formatDuration(*field(o)) },
+	}
+}
+
+// number is an option that takes a whole number; 0 stands for unset.
+func number(e Entry, field func(*Options) *int, least, most int) option {
+	return option{
+		Entry: e,
+		set: func(o *Options, v value) error {
+			n, err := strconv.ParseUint(v.text(), 10, 31)
+			if err != nil || int(n) < least || int(n) > most {
+				return &Error{What: e.Name + " " + quote(v.text()), Do: fmt.Sprintf("want a whole number from %d to %d", least, most)}
+			}
+			*field(o) = int(n)
+			return nil
+		},
+		show: func(o *Options) string {
+			if *field(o) == 0 {
+				return ""
+			}
+			return e.Name + "=" + strconv.Itoa(*field(o))
+		},
+	}
+}
+
+// label is an SELinux context, handed to mount(2) in quotes: the kernel takes
+// the quotes off and knows no escapes (selinux_sb_eat_lsm_opts).
+func label(e Entry) option {
+	prefix := e.Name + `="`
+	return option{
+		Entry: e,
+		set: func(o *Options, v value) error {
+			text := v.text()
+			if text == "" || strings.Contains(text, `"`) {
+				return &Error{What: e.Name + " " + quote(text), Do: "want a security context without quotes in it"}
+			}
+			o.Data = slices.DeleteFunc(o.Data, func(s string) bool { return strings.HasPrefix(s, prefix) })
+			o.Data = append(o.Data, prefix+text+`"`)
+			return nil
+		},
+		show: func(o *Options) string {
+			for _, s := range o.Data {
+				if text, ok := strings.CutPrefix(s, prefix); ok {
+					return e.Name + "=" + protectText(strings.TrimSuffix(text, `"`))
+				}
+			}
+			return ""
+		},
+	}
+}
+
+// ignored is an option without effect.
+func ignored(e Entry) option {
+	e.Group = GroupIgnored
+	return option{Entry: e, set: func(*Options, value) error { return nil }}
+}
+
+// group puts rows under one heading, and lets those that name no setting be
+// recorded under their own name.
+func group(g Group, rows ...option) []option {
+	for i := range rows {
+		rows[i].Group = g
+		if rows[i].Setting == "" {
+			rows[i].Setting = rows[i].Name
+		}
+	}
+	return rows
+}
