@@ -1,0 +1,238 @@
+package fusedev
+
+import "golang.org/x/sys/unix"
+
+// The ops that jacobsa/fuse has no type for, or whose type lacks something
+// the filesystem needs, in the shape of its fuseops.
+
+// CreateOp makes and opens a regular file (FUSE_CREATE), or makes an unnamed
+// one (FUSE_TMPFILE). fuseops.CreateFileOp lacks Umask, which arrives because
+// the mount asks for FUSE_DONT_MASK: a default ACL overrides it.
+type CreateOp struct {
+	Parent  uint64
+	Name    string
+	Flags   uint32 // O_*
+	Mode    uint32
+	Umask   uint32
+	Tmpfile bool
+}
+
+// MkdirOp makes a directory.
+type MkdirOp struct {
+	Parent uint64
+	Name   string
+	Mode   uint32
+	Umask  uint32
+}
+
+// MknodOp makes a file, device, fifo or socket.
+type MknodOp struct {
+	Parent uint64
+	Name   string
+	Mode   uint32 // with the type, S_IFMT
+	Rdev   uint32
+	Umask  uint32
+}
+
+// RenameOp is rename(2) with the flags of renameat2(2).
+type RenameOp struct {
+	Parent, NewParent uint64
+	Name, NewName     string
+	Flags             uint32
+}
+
+// LseekOp is lseek(2) with SEEK_HOLE or SEEK_DATA; the kernel answers the rest.
+type LseekOp struct {
+	Node, Handle uint64
+	Offset       int64
+	Whence       int
+}
+
+// CopyFileRangeOp is copy_file_range(2). Wide says that the answer has room
+// for 64 bits (Linux 6.17).
+type CopyFileRangeOp struct {
+	Node, Handle       uint64
+	Offset             int64
+	NodeOut, HandleOut uint64
+	OffsetOut          int64
+	Len                uint64
+	Flags              uint32
+	Wide               bool
+}
+
+// IoctlOp is ioctl(2) with a command whose argument's size is coded in it.
+type IoctlOp struct {
+	Node, Handle uint64
+	Cmd          uint32
+	Dir          bool
+	In           []byte
+	OutSize      uint32
+}
+
+// StatxOp is statx(2) with more than the basic stats in its mask (Linux 6.6).
+type StatxOp struct {
+	Node  uint64
+	Flags uint32 // AT_STATX_*
+	Mask  uint32 // STATX_*
+}
+
+// SyncOp is fsync(2), or fdatasync(2) with DataOnly, of a file or directory.
+type SyncOp struct {
+	Node, Handle uint64
+	DataOnly     bool
+	Dir          bool
+}
+
+// SetxattrOp is setxattr(2). KillSGID tells that the caller may not keep the
+// set-group-ID bit when an ACL is set (FUSE_SETXATTR_ACL_KILL_SGID).
+type SetxattrOp struct {
+	Node     uint64
+	Name     string
+	Value    []byte
+	Flags    uint32
+	KillSGID bool
+}
+
+// ReadOp and WriteOp carry data through the daemon, for files that are not in
+// passthrough. Their bodies never go through a socket pair.
+type ReadOp struct {
+	Node, Handle uint64
+	Offset       int64
+	Size         int
+}
+
+// WriteOp is a write of Data at Offset. For a handle with O_APPEND the kernel
+// has put Offset at its idea of the end. Cached says that pages of a mapping
+// are written back, through any handle of the inode.
+type WriteOp struct {
+	Node, Handle uint64
+	Offset       int64
+	Data         []byte
+	Cached       bool
+}
+
+// fuseSetxattrACLKillSGID is FUSE_SETXATTR_ACL_KILL_SGID (Linux 5.14).
+const fuseSetxattrACLKillSGID = 1 << 0
+
+// fuseIoctlDir is FUSE_IOCTL_DIR: the ioctl is on a directory.
+const fuseIoctlDir = 1 << 4
+
+// fuseWriteCache is FUSE_WRITE_CACHE: a delayed write from the page cache.
+const fuseWriteCache = 1 << 0
+
+// fuseFsyncDatasync is FUSE_FSYNC_FDATASYNC.
+const fuseFsyncDatasync = 1 << 0
+
+// decode turns a request that jacobsa/fuse cannot express into one of the ops
+// above. It returns nil for all others.
+func decode(h *Header, b []byte) (any, error) {
+	c := &cursor{b: b}
+	op := decodeOp(h, c)
+	if c.short {
+		return nil, unix.EIO
+	}
+	return op, nil
+}
+
+func decodeOp(h *Header, c *cursor) any {
+	switch h.Opcode {
+	case opCreate, opTmpfile:
+		op := &CreateOp{Parent: h.Node, Flags: c.u32(), Mode: c.u32(), Umask: c.u32(), Tmpfile: h.Opcode == opTmpfile}
+		c.skip(4)
+		op.Name = c.str()
+		return op
+	case opMkdir:
+		return &MkdirOp{Parent: h.Node, Mode: c.u32(), Umask: c.u32(), Name: c.str()}
+	case opMknod:
+		op := &MknodOp{Parent: h.Node, Mode: c.u32(), Rdev: c.u32(), Umask: c.u32()}
+		c.skip(4)
+		op.Name = c.str()
+		return op
+	case opRename2:
+		op := &RenameOp{Parent: h.Node, NewParent: c.u64(), Flags: c.u32()}
+		c.skip(4)
+		op.Name, op.NewName = c.str(), c.str()
+		return op
+	case opLseek:
+		return &LseekOp{Node: h.Node, Handle: c.u64(), Offset: int64(c.u64()), Whence: int(c.u32())}
+	case opCopyFileRange, opCopyFileRange64:
+		return &CopyFileRangeOp{Node: h.Node, Handle: c.u64(), Offset: int64(c.u64()), NodeOut: c.u64(), HandleOut: c.u64(),
+			OffsetOut: int64(c.u64()), Len: c.u64(), Flags: uint32(c.u64()), Wide: h.Opcode == opCopyFileRange64}
+	case opStatx:
+		c.skip(16) // getattr_flags, reserved, fh
+		return &StatxOp{Node: h.Node, Flags: c.u32(), Mask: c.u32()}
+	}
+	return decodeData(h, c)
+}
+
+// decodeData decodes what carries bodies, and the syncs.
+func decodeData(h *Header, c *cursor) any {
+	switch h.Opcode {
+	case opIoctl:
+		op := &IoctlOp{Node: h.Node, Handle: c.u64(), Dir: c.u32()&fuseIoctlDir != 0, Cmd: c.u32()}
+		c.skip(8) // arg: the caller's address
+		in := c.u32()
+		op.OutSize = c.u32()
+		op.In = c.bytes(int(in))
+		return op
+	case opFsync, opFsyncdir:
+		return &SyncOp{Node: h.Node, Handle: c.u64(), DataOnly: c.u32()&fuseFsyncDatasync != 0, Dir: h.Opcode == opFsyncdir}
+	case opSetxattr:
+		size, flags, more := c.u32(), c.u32(), c.u32()
+		c.skip(4)
+		return &SetxattrOp{Node: h.Node, Flags: flags, KillSGID: more&fuseSetxattrACLKillSGID != 0, Name: c.str(), Value: c.bytes(int(size))}
+	case opRead:
+		return &ReadOp{Node: h.Node, Handle: c.u64(), Offset: int64(c.u64()), Size: int(c.u32())}
+	case opWrite:
+		op := &WriteOp{Node: h.Node, Handle: c.u64(), Offset: int64(c.u64())}
+		size := c.u32()
+		op.Cached = c.u32()&fuseWriteCache != 0
+		c.skip(16) // lock_owner, flags, padding
+		op.Data = c.bytes(int(size))
+		return op
+	}
+	return nil
+}
+
+// cursor takes fixed parts off a request; short says that it ran out.
+type cursor struct {
+	b     []byte
+	short bool
+}
+
+func (c *cursor) bytes(n int) []byte {
+	if n < 0 || n > len(c.b) {
+		c.short = true
+		return nil
+	}
+	b := c.b[:n]
+	c.b = c.b[n:]
+	return b
+}
+
+func (c *cursor) skip(n int) { c.bytes(n) }
+
+func (c *cursor) u32() uint32 {
+	if b := c.bytes(4); b != nil {
+		return order.Uint32(b)
+	}
+	return 0
+}
+
+func (c *cursor) u64() uint64 {
+	if b := c.bytes(8); b != nil {
+		return order.Uint64(b)
+	}
+	return 0
+}
+
+// str takes a string and the NUL that ends it.
+func (c *cursor) str() string {
+	for i, ch := range c.b {
+		if ch == 0 {
+			return string(c.bytes(i + 1)[:i])
+		}
+	}
+	c.short = true
+	return ""
+}

@@ -1,0 +1,222 @@
+package fusedev
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The watchdog's times.
+const (
+	slowAfter   = 500 * time.Microsecond // an op that ran so long passes the reading on
+	SpareAfter  = 100 * time.Millisecond // a spare answer is sent
+	watchYoung  = 500 * time.Microsecond // between looks while an op may become slow
+	watchOld    = 20 * time.Millisecond  // while only slow ones are under way
+	calmAfter   = 100 * time.Millisecond // without a slow op, one reader less is wanted
+	sleepAfter  = 20 * time.Millisecond  // without any op, the watchdog sleeps
+	killedAfter = 10 * time.Millisecond  // an op of a killed client is given up
+)
+
+// watchdog looks at the ops under way. While it dozes, an op that begins must
+// rouse it through the eventfd; while it is awake ops cost it nothing but a
+// store of the time it last looked.
+type watchdog struct {
+	event  int // eventfd
+	begun  time.Time
+	now    atomic.Int64 // ns since begun, at the last look
+	dozing atomic.Bool
+	passed atomic.Bool // an op was slow since the last look
+	ended  chan struct{}
+}
+
+func (d *watchdog) open() (err error) {
+	d.begun = time.Now()
+	d.ended = make(chan struct{})
+	if d.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("eventfd: %w", err)
+	}
+	return nil
+}
+
+func (d *watchdog) rouse() {
+	if d.dozing.CompareAndSwap(true, false) {
+		unix.Write(d.event, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	}
+}
+
+// clock is the time at which an op begins, as exact as the watchdog looks.
+func (s *Server) clock() int64 {
+	d := &s.dog
+	if d.dozing.Load() {
+		d.now.Store(int64(time.Since(d.begun)))
+		d.rouse()
+	}
+	return d.now.Load()
+}
+
+// watch runs until the connection ends and the last op with it.
+func (s *Server) watch() {
+	defer unix.Close(s.dog.event)
+	var busy, calm time.Duration // when an op was last seen, when the last slow one
+	for {
+		now := time.Since(s.dog.begun)
+		s.dog.now.Store(int64(now))
+		young, old := s.look(now)
+		if young || old {
+			busy = now
+		}
+		if s.dog.passed.Swap(false) {
+			calm = now
+		} else if now-calm > calmAfter && s.want.Load() > 1 {
+			calm = now
+			s.want.Add(-1)
+		}
+		if s.over() {
+			return
+		}
+		s.dog.doze(young || now-busy < sleepAfter, old || s.want.Load() > 1)
+	}
+}
+
+// over reports whether there is nothing left to watch.
+func (s *Server) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended && len(s.workers) == 0
+}
+
+// doze waits for the next look.
+func (d *watchdog) doze(young, old bool) {
+	wait := unix.Timespec{}
+	switch {
+	case young:
+		wait = unix.NsecToTimespec(int64(watchYoung))
+	case old:
+		wait = unix.NsecToTimespec(int64(watchOld))
+	default:
+		wait = unix.NsecToTimespec(int64(time.Second))
+	}
+	if !young {
+		d.dozing.Store(true)
+	}
+	fds := []unix.PollFd{{Fd: int32(d.event), Events: unix.POLLIN}}
+	if n, _ := unix.Ppoll(fds, &wait, nil); n > 0 {
+		var b [8]byte
+		unix.Read(d.event, b[:])
+	}
+	d.dozing.Store(false)
+}
+
+// look goes over the ops under way and does what each has come to need.
+func (s *Server) look(now time.Duration) (young, old bool) {
+	s.mu.Lock()
+	busy := make([]*worker, 0, 8)
+	for w := range s.workers {
+		if w.state.Load() != 0 {
+			busy = append(busy, w)
+		}
+	}
+	s.mu.Unlock()
+	for _, w := range busy {
+		age := now - time.Duration(w.start.Load())
+		if age < slowAfter {
+			young = true
+			continue
+		}
+		old = true
+		if w.handled.CompareAndSwap(false, true) {
+			s.pass(w)
+		}
+		s.rescue(w, age)
+	}
+	return young, old
+}
+
+// rescue answers for an op that is stuck: with its spare answer, with EINTR
+// when its client is being killed, with EIO when a tier is away.
+func (s *Server) rescue(w *worker, age time.Duration) {
+	unique := w.state.Load()
+	if unique == 0 || unique&1 != 0 {
+		return
+	}
+	spare := w.spare.Load()
+	switch {
+	case spare != nil && age >= SpareAfter:
+		s.answer(w, unique, *spare, verdictSpare)
+	case w.interrupted.Load() && age >= killedAfter && killed(w.pid.Load()):
+		s.answer(w, unique, errorAnswer(unix.EINTR, unique), verdictError)
+	case s.cfg.Stuck(age):
+		s.answer(w, unique, errorAnswer(unix.EIO, unique), verdictError)
+	}
+}
+
+func errorAnswer(e unix.Errno, unique uint64) []byte {
+	b := make([]byte, outHeaderSize)
+	putOutHeader(b, outHeaderSize, e, unique)
+	return b
+}
+
+// answer claims w's request and writes b.
+func (s *Server) answer(w *worker, unique uint64, b []byte, verdict int32) {
+	if !w.state.CompareAndSwap(unique, unique+1) {
+		return
+	}
+	if _, err := unix.Write(s.dev, b); err != nil {
+		verdict = verdictError
+	}
+	w.verdict.Store(verdict)
+}
+
+// interrupt serves INTERRUPT: a signal came for the client of another request.
+// The kernel goes on waiting for the answer, so a client that is being killed
+// stays until it comes. EAGAIN asks the kernel to say it again, when the
+// request is in the hands of a worker that has not begun it yet; for one that
+// is answered already the kernel takes no note (fuse_dev_do_write).
+func (s *Server) interrupt(r *Request, body []byte) {
+	c := &cursor{b: body}
+	unique := c.u64()
+	s.mu.Lock()
+	var found *worker
+	for w := range s.workers {
+		if w.state.Load()&^1 == unique {
+			found = w
+			break
+		}
+	}
+	s.mu.Unlock()
+	if found != nil {
+		found.interrupted.Store(true)
+		s.dog.rouse()
+		return
+	}
+	unix.Write(s.dev, errorAnswer(unix.EAGAIN, r.Unique))
+}
+
+// killed reports whether the thread is being killed: the kernel turns every
+// deadly signal into a pending SIGKILL (complete_signal), and other signals
+// must not make stat(2) or unlink(2) fail with EINTR.
+func killed(tid uint32) bool {
+	if tid == 0 { // the kernel's own request, or a client of another PID namespace
+		return false
+	}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(int(tid)) + "/status")
+	if err != nil {
+		return os.IsNotExist(err)
+	}
+	for _, field := range []string{"\nSigPnd:\t", "\nShdPnd:\t"} {
+		_, rest, ok := bytes.Cut(b, []byte(field))
+		if !ok || len(rest) < 16 {
+			continue
+		}
+		mask, err := strconv.ParseUint(string(rest[:16]), 16, 64)
+		if err == nil && mask&(1<<(unix.SIGKILL-1)) != 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,265 @@
+package fusedev
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/jacobsa/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// pairMessage bounds a message through the socket pair: the largest extended
+// attribute (64 KiB, xattr(7)) and its headers, or a listing cut to size.
+const pairMessage = 96 << 10
+
+// MaxListing is the most that a handler may write into a READDIR answer,
+// whatever the kernel offers, because it travels through the pair.
+const MaxListing = 64 << 10
+
+// A worker reads requests from /dev/fuse and serves them in the reading
+// goroutine. It has a jacobsa/fuse connection of its own at the other end of a
+// socket pair: what that library parses goes in as the kernel sent it, comes
+// back from ReadOp as an op at once, and its reply comes out of the pair.
+type worker struct {
+	s    *Server
+	peer int // our end of the pair
+	conn *fuse.Connection
+	wake chan bool // parked: true is "read", false is "end"
+
+	req   Request
+	buf   []byte
+	drain []byte
+	self  bool // the worker claimed the request, not the watchdog
+
+	// duty says that this worker is a reader: it reads the next request when
+	// this one is served. The watchdog takes it away from a slow op.
+	duty atomic.Bool
+
+	// What the watchdog looks at. state is 0 between ops, the request's unique
+	// number (always even) while it waits for its answer, and that number + 1
+	// once somebody has claimed to answer it.
+	state       atomic.Uint64
+	start       atomic.Int64  // ns on the server's clock
+	pid         atomic.Uint32 // the client's thread
+	interrupted atomic.Bool
+	spare       atomic.Pointer[[]byte]
+	verdict     atomic.Int32 // what the watchdog's claim led to
+	handled     atomic.Bool  // the watchdog has passed on this op's reading
+}
+
+// Verdicts.
+const (
+	verdictNone  = iota
+	verdictSpare // the kernel took the spare answer
+	verdictError // an error was sent, or nobody waited
+)
+
+// newWorker starts a worker. It parks, or reads when duty is set.
+func newWorker(s *Server, duty bool) error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("socketpair: %w", err)
+	}
+	for _, fd := range pair {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 2*pairMessage)
+	}
+	w := &worker{s: s, peer: pair[1], wake: make(chan bool, 1), buf: make([]byte, bufferSize), drain: make([]byte, pairMessage)}
+	w.req.w = w
+	w.duty.Store(duty)
+	if _, err := unix.Write(w.peer, syntheticInit()); err != nil {
+		unix.Close(pair[0])
+		unix.Close(pair[1])
+		return fmt.Errorf("socketpair: %w", err)
+	}
+	s.live.Add(1)
+	s.enlist(w)
+	_, err = fuse.Mount(fmt.Sprintf("/dev/fd/%d", pair[0]), w, &fuse.MountConfig{OpContext: context.Background(), MaxWrite: pairMessage})
+	if err != nil {
+		s.discharge(w)
+		unix.Close(w.peer)
+		return fmt.Errorf("jacobsa/fuse: %w", err)
+	}
+	return nil
+}
+
+// ServeOps is called by jacobsa/fuse once its connection stands.
+func (w *worker) ServeOps(c *fuse.Connection) {
+	defer w.s.discharge(w)
+	defer unix.Close(w.peer)
+	w.conn = c
+	if _, err := unix.Read(w.peer, w.drain); err != nil { // its answer to the synthetic INIT
+		w.s.cfg.Log.Error("jacobsa/fuse gave no INIT answer", "err", err)
+		return
+	}
+	for w.duty.Load() || w.s.park(w) {
+		n, err := readRequest(w.s.dev, w.buf)
+		if err != nil {
+			w.s.hangUp(err)
+			return
+		}
+		w.serve(w.buf[:n])
+		w.s.relieve(w)
+	}
+}
+
+// serve answers one request.
+func (w *worker) serve(msg []byte) {
+	r := &w.req
+	r.Header = parseHeader(msg)
+	w.s.count(r.Opcode)
+	if r.Opcode == opInterrupt {
+		w.s.interrupt(r, msg[inHeaderSize:])
+		return
+	}
+	w.begin()
+	defer w.finish()
+	if slowOp[r.Opcode%opCount] {
+		w.s.pass(w)
+	}
+	op, err := decode(&r.Header, msg[inHeaderSize:])
+	switch {
+	case err != nil:
+		r.errno(unix.EIO)
+	case op != nil:
+		w.serveOwn(op)
+	default:
+		w.serveJacobsa(msg)
+	}
+}
+
+// slowOp marks the ops that move data through the daemon or wait for a disk.
+var slowOp = [opCount]bool{
+	opRead: true, opWrite: true, opFsync: true, opFsyncdir: true, opSyncfs: true, opFallocate: true,
+	opCopyFileRange: true, opCopyFileRange64: true,
+}
+
+// noReply reports whether the kernel expects no answer to opcode.
+func noReply(opcode uint32) bool { return opcode == opForget || opcode == opBatchForget }
+
+// begin opens the request to the watchdog.
+func (w *worker) begin() {
+	w.self = false
+	w.interrupted.Store(false)
+	w.handled.Store(false)
+	w.spare.Store(nil)
+	w.verdict.Store(verdictNone)
+	w.pid.Store(w.req.PID)
+	w.start.Store(w.s.clock())
+	state := w.req.Unique
+	if noReply(w.req.Opcode) {
+		w.self = true
+		state++
+	}
+	w.state.Store(state)
+}
+
+// finish closes it. A claim by the watchdog is waited out: it is about to
+// write, and its verdict must not reach the next request.
+func (w *worker) finish() {
+	if !w.self && !w.claim(w.req.Unique) {
+		w.awaitVerdict()
+	}
+	w.state.Store(0)
+}
+
+// claim takes the right to answer; false means that the watchdog has it.
+func (w *worker) claim(unique uint64) bool {
+	if w.state.CompareAndSwap(unique, unique+1) {
+		w.self = true
+		return true
+	}
+	return false
+}
+
+// answered reports whether somebody has claimed the request.
+func (w *worker) answered(unique uint64) bool { return w.state.Load() == unique+1 }
+
+// spared reports whether the watchdog gave the request its spare answer.
+func (w *worker) spared(unique uint64) bool {
+	return !w.self && w.awaitVerdict() == verdictSpare
+}
+
+func (w *worker) awaitVerdict() int32 {
+	for {
+		if v := w.verdict.Load(); v != verdictNone {
+			return v
+		}
+		runtime.Gosched()
+	}
+}
+
+// serveOwn serves an op that we decoded ourselves.
+func (w *worker) serveOwn(op any) {
+	err := w.call(op)
+	if err != nil {
+		w.req.errno(toErrno(err))
+		return
+	}
+	if w.state.Load() == w.req.Unique {
+		w.req.errno(0)
+	}
+}
+
+// serveJacobsa lets jacobsa/fuse parse the request and encode the reply. A
+// reply that the handler has given already is dropped.
+func (w *worker) serveJacobsa(msg []byte) {
+	r := &w.req
+	if _, err := unix.Write(w.peer, msg); err != nil {
+		w.broken("sending to jacobsa/fuse", err)
+		return
+	}
+	ctx, op, err := w.conn.ReadOp()
+	if err != nil {
+		w.broken("jacobsa/fuse could not parse", err)
+		return
+	}
+	err = w.call(op)
+	if err != nil {
+		err = toErrno(err)
+	}
+	if err := w.conn.Reply(ctx, err); err != nil {
+		w.broken("jacobsa/fuse could not reply", err)
+		return
+	}
+	if noReply(r.Opcode) {
+		return
+	}
+	n, err := unix.Read(w.peer, w.drain)
+	if err != nil {
+		w.broken("reading from jacobsa/fuse", err)
+		return
+	}
+	if w.claim(r.Unique) {
+		_, err = unix.Write(w.s.dev, w.drain[:n])
+		r.taken(err)
+	}
+}
+
+// broken answers EIO for a request that the pair lost.
+func (w *worker) broken(what string, err error) {
+	w.s.cfg.Log.Error(what, "op", opName(w.req.Opcode), "err", err)
+	w.req.errno(unix.EIO)
+}
+
+// call runs the handler. A panic in one op is an EIO and a line in the log;
+// the mount stays up.
+func (w *worker) call(op any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.s.cfg.Log.Error("panic in an op", "op", opName(w.req.Opcode), "node", w.req.Node, "panic", p, "stack", string(debug.Stack()))
+			err = unix.EIO
+		}
+	}()
+	return w.s.handler.Serve(&w.req, op)
+}
+
+// toErrno makes err what the kernel understands.
+func toErrno(err error) unix.Errno {
+	if e, ok := err.(unix.Errno); ok && e > 0 {
+		return e
+	}
+	return unix.EIO
+}
