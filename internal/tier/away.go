@@ -1,0 +1,133 @@
+package tier
+
+import (
+	"errors"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/sys"
+	"golang.org/x/sys/unix"
+)
+
+// The monitor's times.
+const (
+	lookBusy     = 50 * time.Millisecond  // between looks at a tier in use
+	lookIdle     = 500 * time.Millisecond // at one that nobody uses
+	suspectAfter = 100 * time.Millisecond // path walks stop waiting for it
+	probeEvery   = time.Second
+)
+
+// Watch starts a monitor for each tier. verify is asked whether a directory is
+// still the right member before a tier that was away is taken back; onReturn
+// is told, to drop what is cached of it.
+func (s *Set) Watch(verify func(t *Tier, fd int) error, onReturn func(t *Tier)) {
+	for _, t := range s.Tiers {
+		t.verify = func(fd int) error { return verify(t, fd) }
+		t.onReturn = func() { onReturn(t) }
+		s.done.Add(1)
+		go func() {
+			defer s.done.Done()
+			t.monitor(s.stop)
+		}()
+	}
+}
+
+// monitor looks at the calls under way until stop. One that hangs makes the
+// tier away; a long one that is slow makes it probed, and the probe decides.
+func (t *Tier) monitor(stop <-chan struct{}) {
+	var lastRotor uint32
+	var probed time.Time
+	for wait := lookIdle; ; {
+		select {
+		case <-stop:
+			return
+		case <-time.After(wait):
+		}
+		f := t.flow.Load()
+		short, any := f.oldest()
+		timeout := time.Duration(t.timeout.Load())
+		t.suspect.Store(short > suspectAfter)
+		switch {
+		case t.away.Load():
+			if time.Since(probed) >= probeEvery {
+				probed = time.Now()
+				t.probe()
+			}
+		case short >= timeout:
+			t.lose(errors.New("it has not answered for " + timeout.String()))
+		case any >= timeout && time.Since(probed) >= probeEvery:
+			probed = time.Now()
+			t.probe()
+		}
+		wait = lookIdle
+		if rotor := f.rotor.Load(); rotor != lastRotor || any > 0 || t.away.Load() {
+			lastRotor, wait = rotor, lookBusy
+		}
+	}
+}
+
+// lose declares the tier away.
+func (t *Tier) lose(why error) {
+	if t.away.CompareAndSwap(false, true) {
+		t.log.Error("tier is away: what only it has gives EIO until it is back", "tier", t.Root, "err", why)
+	}
+}
+
+// probe asks the tier's root whether it answers, in a goroutine of its own
+// that may hang with it; there is one at most.
+func (t *Tier) probe() {
+	if !t.probing.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer t.probing.Store(false)
+		if !t.away.Load() {
+			d := t.RootDir()
+			defer d.Put()
+			var fs unix.Statfs_t
+			t.do(func() error { return unix.Fstatfs(d.fd, &fs) })
+			return
+		}
+		if err := t.takeBack(); err != nil {
+			t.log.Debug("tier is still away", "tier", t.Root, "err", err)
+		}
+	}()
+}
+
+// takeBack opens the tier's path anew and, if it is the right member and
+// answers, ends its absence. Where the mount itself covers the path, the
+// descriptor from before the mount serves instead: a process must never touch
+// the mount it serves.
+func (t *Tier) takeBack() error {
+	fd, err := t.openAnew()
+	if err != nil {
+		return err
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	if err := t.verify(fd); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	if sameDir(fd, t.RootFD()) {
+		unix.Close(fd)
+	} else if err := t.setRoot(fd); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	t.flow.Store(newFlow())
+	t.suspect.Store(false)
+	t.onReturn()
+	t.away.Store(false)
+	t.log.Info("tier is back", "tier", t.Root)
+	return nil
+}
+
+func (t *Tier) openAnew() (int, error) {
+	if t.covered {
+		return sys.Open(t.RootFD(), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	}
+	return sys.Open(unix.AT_FDCWD, t.Root, unix.O_PATH|unix.O_DIRECTORY, 0)
+}

@@ -1,0 +1,182 @@
+package tier
+
+import (
+	"sync/atomic"
+
+	"github.com/tierfs/tierfs/internal/sys"
+	"golang.org/x/sys/unix"
+)
+
+// Dir is an open directory of a tier. Its methods are the *at calls on single
+// names. It is counted: who gets one puts it back, and the last closes it.
+type Dir struct {
+	Tier *Tier
+	fd   int
+	refs atomic.Int32
+}
+
+func newDir(t *Tier, fd int) *Dir {
+	d := &Dir{Tier: t, fd: fd}
+	d.refs.Store(1)
+	return d
+}
+
+// Get takes another reference.
+func (d *Dir) Get() *Dir {
+	d.refs.Add(1)
+	return d
+}
+
+// Put gives a reference back.
+func (d *Dir) Put() {
+	if d.refs.Add(-1) == 0 {
+		unix.Close(d.fd)
+	}
+}
+
+// FD is the descriptor, valid until Put. It may be O_PATH.
+func (d *Dir) FD() int { return d.fd }
+
+// Stat is fstatat(2) of name, not following symlinks.
+func (d *Dir) Stat(name string, st *unix.Stat_t) error {
+	return d.Tier.do(func() error { return unix.Fstatat(d.fd, name, st, unix.AT_SYMLINK_NOFOLLOW) })
+}
+
+// StatSelf is fstat(2) of the directory.
+func (d *Dir) StatSelf(st *unix.Stat_t) error {
+	return d.Tier.do(func() error { return unix.Fstat(d.fd, st) })
+}
+
+// OpenDir opens the directory name. The descriptor is readable where the
+// daemon may read (fsync and fgetxattr want that), else O_PATH.
+func (d *Dir) OpenDir(name string) (*Dir, error) {
+	fd := -1
+	err := d.Tier.do(func() (err error) {
+		fd, err = sys.Open(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err == unix.EACCES {
+			fd, err = sys.Open(d.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		}
+		return err
+	})
+	switch err {
+	case nil:
+		return newDir(d.Tier, fd), nil
+	case unix.ELOOP: // a symlink took its place
+		return nil, unix.ENOTDIR
+	}
+	return nil, err
+}
+
+// List opens the directory itself for reading its rows.
+func (d *Dir) List() (*File, error) { return d.Open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0) }
+
+// Open is openat(2), never following a symlink.
+func (d *Dir) Open(name string, flags int, mode uint32) (*File, error) {
+	fd := -1
+	err := d.Tier.do(func() (err error) {
+		fd, err = sys.Open(d.fd, name, flags|unix.O_NOFOLLOW, mode)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &File{Tier: d.Tier, FD: fd}, nil
+}
+
+// OpenPath opens name with O_PATH, a symlink itself included.
+func (d *Dir) OpenPath(name string) (*File, error) { return d.Open(name, unix.O_PATH, 0) }
+
+// Self is the directory as a File, for the calls that both have. It does not
+// take a reference.
+func (d *Dir) Self() *File { return &File{Tier: d.Tier, FD: d.fd} }
+
+// Mkdir is mkdirat(2).
+func (d *Dir) Mkdir(name string, mode uint32) error {
+	return d.Tier.do(func() error { return unix.Mkdirat(d.fd, name, mode) })
+}
+
+// Mknod is mknodat(2).
+func (d *Dir) Mknod(name string, mode uint32, rdev uint32) error {
+	return d.Tier.do(func() error { return unix.Mknodat(d.fd, name, mode, int(rdev)) })
+}
+
+// Symlink is symlinkat(2).
+func (d *Dir) Symlink(target, name string) error {
+	return d.Tier.do(func() error { return unix.Symlinkat(target, d.fd, name) })
+}
+
+// Readlink is readlinkat(2), whole.
+func (d *Dir) Readlink(name string) (target string, err error) {
+	err = d.Tier.do(func() error {
+		for size := 256; ; size *= 4 {
+			b := make([]byte, size)
+			n, err := unix.Readlinkat(d.fd, name, b)
+			if err != nil {
+				return err
+			}
+			if n < size {
+				target = string(b[:n])
+				return nil
+			}
+		}
+	})
+	return target, err
+}
+
+// Link is linkat(2) from name in d to newName in to, which is of the same tier.
+func (d *Dir) Link(name string, to *Dir, newName string) error {
+	return d.Tier.do(func() error { return unix.Linkat(d.fd, name, to.fd, newName, 0) })
+}
+
+// LinkFile gives the open file f the name name (linkat(2), AT_EMPTY_PATH by
+// way of /proc). It brings an unnamed file into the tree.
+func (d *Dir) LinkFile(f *File, name string) error {
+	return d.Tier.do(func() error {
+		return unix.Linkat(unix.AT_FDCWD, sys.FDPath(f.FD), d.fd, name, unix.AT_SYMLINK_FOLLOW)
+	})
+}
+
+// Unlink is unlinkat(2) of a non-directory.
+func (d *Dir) Unlink(name string) error {
+	return d.Tier.do(func() error { return unix.Unlinkat(d.fd, name, 0) })
+}
+
+// Rmdir is unlinkat(2) of a directory.
+func (d *Dir) Rmdir(name string) error {
+	return d.Tier.do(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) })
+}
+
+// Rename is renameat2(2) to newName in to, which is of the same tier.
+func (d *Dir) Rename(name string, to *Dir, newName string, flags uint) error {
+	return d.Tier.do(func() error {
+		if flags == 0 {
+			return unix.Renameat(d.fd, name, to.fd, newName)
+		}
+		return unix.Renameat2(d.fd, name, to.fd, newName, flags)
+	})
+}
+
+// HasDefaultACL reports whether new files take their permissions from an ACL
+// of the directory.
+func (d *Dir) HasDefaultACL() bool {
+	const name = "system.posix_acl_default"
+	size := 0
+	d.Tier.do(func() (err error) {
+		size, err = unix.Fgetxattr(d.fd, name, nil)
+		if err == unix.EBADF { // O_PATH
+			size, err = unix.Getxattr(sys.FDPath(d.fd), name, nil)
+		}
+		return err
+	})
+	return size > 0
+}
+
+// Sync makes the directory's names durable.
+func (d *Dir) Sync() error {
+	f, err := d.Open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync(false)
+}

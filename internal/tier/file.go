@@ -1,0 +1,202 @@
+package tier
+
+import (
+	"github.com/tierfs/tierfs/internal/sys"
+	"golang.org/x/sys/unix"
+)
+
+// File is an open descriptor on a tier, possibly O_PATH.
+type File struct {
+	Tier *Tier
+	FD   int
+}
+
+// Close is close(2). Its error is that of FLUSH, not this.
+func (f *File) Close() { unix.Close(f.FD) }
+
+// Stat is fstat(2).
+func (f *File) Stat(st *unix.Stat_t) error {
+	return f.Tier.do(func() error { return unix.Fstat(f.FD, st) })
+}
+
+// Statx is statx(2) of the descriptor.
+func (f *File) Statx(flags int, mask int, sx *unix.Statx_t) error {
+	return f.Tier.do(func() error { return unix.Statx(f.FD, "", flags|unix.AT_EMPTY_PATH, mask, sx) })
+}
+
+// Reopen opens the same inode with other flags.
+func (f *File) Reopen(flags int) (*File, error) {
+	fd := -1
+	err := f.Tier.do(func() (err error) {
+		fd, err = sys.Reopen(f.FD, flags)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &File{Tier: f.Tier, FD: fd}, nil
+}
+
+// ReadDir lists the open directory from its position on, without "." and "..".
+func (f *File) ReadDir(fn func(sys.Dirent) error) error {
+	buf := make([]byte, 64<<10)
+	return f.Tier.doLong(func() error { return sys.ReadDir(f.FD, buf, fn) })
+}
+
+// Sync is fsync(2), or fdatasync(2).
+func (f *File) Sync(dataOnly bool) error {
+	return f.Tier.doLong(func() error {
+		if dataOnly {
+			return unix.Fdatasync(f.FD)
+		}
+		return unix.Fsync(f.FD)
+	})
+}
+
+// Flush is what close(2) of one more descriptor says: errors of earlier
+// writes on NFS and SSHFS.
+func (f *File) Flush() error {
+	return f.Tier.doLong(func() error {
+		fd, err := unix.FcntlInt(uintptr(f.FD), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		return unix.Close(fd)
+	})
+}
+
+// Chmod is chmod(2) of the inode.
+func (f *File) Chmod(mode uint32) error {
+	return f.Tier.do(func() error { return unix.Chmod(sys.FDPath(f.FD), mode) })
+}
+
+// Chown is chown(2) of the inode, of a symlink itself; -1 leaves an ID.
+func (f *File) Chown(uid, gid int) error {
+	return f.Tier.do(func() error { return unix.Fchownat(f.FD, "", uid, gid, unix.AT_EMPTY_PATH) })
+}
+
+// Utimens is utimensat(2) of the inode, of a symlink itself.
+func (f *File) Utimens(times *[2]unix.Timespec) error {
+	return f.Tier.do(func() error {
+		err := unix.UtimesNanoAt(f.FD, "", times[:], unix.AT_EMPTY_PATH)
+		if err == unix.EINVAL || err == unix.ENOENT { // AT_EMPTY_PATH is newer (Linux 5.8)
+			err = unix.UtimesNanoAt(unix.AT_FDCWD, sys.FDPath(f.FD), times[:], 0)
+		}
+		return err
+	})
+}
+
+// Truncate is truncate(2) of the inode.
+func (f *File) Truncate(size int64) error {
+	return f.Tier.do(func() error { return unix.Truncate(sys.FDPath(f.FD), size) })
+}
+
+// Getxattr is getxattr(2): into dst, or the size with an empty dst.
+func (f *File) Getxattr(name string, dst []byte) (n int, err error) {
+	err = f.Tier.do(func() (err error) {
+		n, err = unix.Getxattr(sys.FDPath(f.FD), name, dst)
+		return err
+	})
+	return n, err
+}
+
+// Listxattr is listxattr(2).
+func (f *File) Listxattr(dst []byte) (n int, err error) {
+	err = f.Tier.do(func() (err error) {
+		n, err = unix.Listxattr(sys.FDPath(f.FD), dst)
+		return err
+	})
+	return n, err
+}
+
+// Setxattr is setxattr(2).
+func (f *File) Setxattr(name string, value []byte, flags int) error {
+	return f.Tier.do(func() error { return unix.Setxattr(sys.FDPath(f.FD), name, value, flags) })
+}
+
+// Removexattr is removexattr(2).
+func (f *File) Removexattr(name string) error {
+	return f.Tier.do(func() error { return unix.Removexattr(sys.FDPath(f.FD), name) })
+}
+
+// Pread is pread(2), again until dst is full or the file ends.
+func (f *File) Pread(dst []byte, off int64) (n int, err error) {
+	err = f.Tier.doLong(func() error {
+		for n < len(dst) {
+			m, err := unix.Pread(f.FD, dst[n:], off+int64(n))
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				if n > 0 {
+					return nil
+				}
+				return err
+			}
+			if m == 0 {
+				return nil
+			}
+			n += m
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Pwrite is pwrite(2) until src is written or an error stops it.
+func (f *File) Pwrite(src []byte, off int64) (n int, err error) {
+	err = f.Tier.doLong(func() error {
+		for n < len(src) {
+			m, err := unix.Pwrite(f.FD, src[n:], off+int64(n))
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				if n > 0 {
+					return nil
+				}
+				return err
+			}
+			n += m
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Seek is lseek(2).
+func (f *File) Seek(off int64, whence int) (pos int64, err error) {
+	err = f.Tier.do(func() (err error) {
+		pos, err = unix.Seek(f.FD, off, whence)
+		return err
+	})
+	return pos, err
+}
+
+// Fallocate is fallocate(2).
+func (f *File) Fallocate(mode uint32, off, length int64) error {
+	return f.Tier.doLong(func() error { return unix.Fallocate(f.FD, mode, off, length) })
+}
+
+// CopyRange is copy_file_range(2) within one tier.
+func (f *File) CopyRange(off int64, to *File, toOff int64, length int, flags uint32) (n int, err error) {
+	err = f.Tier.doLong(func() (err error) {
+		n, err = unix.CopyFileRange(f.FD, &off, to.FD, &toOff, length, int(flags))
+		return err
+	})
+	return n, err
+}
+
+// GetFlags and SetFlags are FS_IOC_GETFLAGS and FS_IOC_SETFLAGS.
+func (f *File) GetFlags() (v uint32, err error) {
+	err = f.Tier.do(func() (err error) {
+		v, err = sys.GetFlags(f.FD)
+		return err
+	})
+	return v, err
+}
+
+// SetFlags is FS_IOC_SETFLAGS (ioctl_iflags(2)).
+func (f *File) SetFlags(v uint32) error {
+	return f.Tier.do(func() error { return sys.SetFlags(f.FD, v) })
+}

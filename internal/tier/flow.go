@@ -1,0 +1,84 @@
+package tier
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// flow knows the calls that are under way on a tier, and since when: a call
+// into a filesystem that hangs cannot be given up, only noticed.
+//
+// Each call holds a slot with the time it began; calls that may rightly take
+// long (fsync, a copy) hold it with the time negated.
+type flow struct {
+	begun time.Time
+	rotor atomic.Uint32
+	slots [flowSlots]atomic.Int64
+}
+
+// flowSlots bounds the calls under way on one tier. It exceeds the number of
+// workers, so only calls left behind by a tier that hung can use it up.
+const flowSlots = 2048
+
+func newFlow() *flow { return &flow{begun: time.Now()} }
+
+// enter takes a slot. EIO when all are stuck.
+func (f *flow) enter(long bool) (*atomic.Int64, error) {
+	now := int64(time.Since(f.begun)) + 1
+	if long {
+		now = -now
+	}
+	for range flowSlots {
+		s := &f.slots[f.rotor.Add(1)%flowSlots]
+		if s.Load() == 0 && s.CompareAndSwap(0, now) {
+			return s, nil
+		}
+	}
+	return nil, unix.EIO
+}
+
+// oldest is how long the oldest call is under way, of the short ones and of all.
+func (f *flow) oldest() (short, any time.Duration) {
+	now := time.Since(f.begun)
+	for i := range f.slots {
+		v := time.Duration(f.slots[i].Load())
+		switch {
+		case v > 0:
+			short = max(short, now-v)
+			any = max(any, now-v)
+		case v < 0:
+			any = max(any, now+v)
+		}
+	}
+	return short, any
+}
+
+// do runs one short call on the tier, a single system call. An away tier
+// answers EIO at once.
+func (t *Tier) do(call func() error) error { return t.run(false, call) }
+
+// doLong runs a call that may take long while the tier is well.
+func (t *Tier) doLong(call func() error) error { return t.run(true, call) }
+
+func (t *Tier) run(long bool, call func() error) error {
+	if t.away.Load() {
+		return unix.EIO
+	}
+	slot, err := t.flow.Load().enter(long)
+	if err != nil {
+		return err
+	}
+	err = call()
+	slot.Store(0)
+	switch err {
+	case nil:
+		return nil
+	case unix.ENOTCONN, unix.ESHUTDOWN, unix.EHOSTDOWN:
+		// The tier is a FUSE or network filesystem whose server is gone.
+		t.lose(err)
+		return unix.EIO
+	}
+	return err
+}

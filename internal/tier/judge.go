@@ -1,0 +1,384 @@
+package tier
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// verdict is what a judgement wants written and said.
+type verdict struct {
+	tiers           []seen
+	first           bool     // no list has ever been written
+	list            record   // for every writable tier, but for ID
+	ids             []string // by tier
+	fresh           []bool   // the tier needs a mark first
+	stale           []bool   // the tier's list is not list
+	claimed         []*member
+	warnings, notes []string
+}
+
+// candidate is the mark for step 1 of Join.
+func (v *verdict) candidate(i int) *record {
+	c := &record{Format: listFormat, ID: v.ids[i], Set: v.list.Set}
+	if old := v.tiers[i].rec; old != nil {
+		c.Adopt, c.Replaces = old.Adopt, old.Replaces
+	}
+	return c
+}
+
+// identities is for JoinResult. What was not written is nobody's identity.
+func (v *verdict) identities(written bool) (set string, ids []Identity) {
+	written = written && slices.ContainsFunc(v.tiers, func(s seen) bool { return !s.ReadOnly })
+	if written || !v.first {
+		set = v.list.Set
+	}
+	for i, s := range v.tiers {
+		id := Identity{FSID: s.fsid, RootInode: s.inode}
+		if written || v.claimed[i] != nil {
+			id.ID, id.Set = v.ids[i], set
+			id.Marked = s.rec != nil && s.rec.ID == id.ID || written && !s.ReadOnly
+		}
+		ids = append(ids, id)
+	}
+	return set, ids
+}
+
+// judgement is a verdict in the making. It does no I/O.
+type judgement struct {
+	verdict
+	rootDev uint64
+	known   []member // of the newest lists, then as this mount changes them
+	split   bool     // newest lists that differ
+}
+
+// judge decides whether the tiers are the members that their lists name.
+func judge(tiers []seen, rootDev uint64) (*verdict, error) {
+	j := &judgement{rootDev: rootDev}
+	j.tiers = tiers
+	j.claimed = make([]*member, len(tiers))
+	steps := []func() error{j.distinct, j.oneSet, j.claimByMark, j.claimByFilesystem, j.replaceOnRequest, j.takeIn}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	j.compose()
+	return &j.verdict, nil
+}
+
+// distinct refuses the same mark in two tiers.
+func (j *judgement) distinct() error {
+	has := map[string]string{}
+	for _, t := range j.tiers {
+		if t.rec == nil {
+			continue
+		}
+		if other, ok := has[t.rec.ID]; ok {
+			return fmt.Errorf("tiers %s and %s: both carry the mark %s, so one is a copy of the other; remove %s/%s from the copy",
+				show(other), show(t.Path), t.rec.ID, MarkName, listName)
+		}
+		has[t.rec.ID] = t.Path
+	}
+	return nil
+}
+
+// oneSet refuses lists of two sets and reads the newest of the one.
+func (j *judgement) oneSet() error {
+	bySet := map[string][]seen{}
+	most := ""
+	for _, t := range j.tiers {
+		if !t.listed() {
+			continue
+		}
+		set := t.rec.Set
+		bySet[set] = append(bySet[set], t)
+		if most == "" || len(bySet[set]) > len(bySet[most]) {
+			most = set
+		}
+	}
+	for _, t := range j.tiers {
+		if !t.listed() || t.rec.Set == most {
+			continue
+		}
+		ours, theirs := bySet[most], bySet[t.rec.Set]
+		do := fmt.Sprintf("mount it with those, or remove %s to take its files in here", show(t.Path+"/"+MarkName+"/"+listName))
+		if len(ours) > 1 && len(theirs) == 1 {
+			return fmt.Errorf("tier %s: its mark is of another set, that of %s; %s", show(t.Path), memberPaths(t.rec.Members), do)
+		}
+		return fmt.Errorf("tiers %s and %s: two sets meet, that of %s and that of %s; mount each set by itself, or remove %s to take its files in here",
+			show(ours[0].Path), show(t.Path), memberPaths(ours[0].rec.Members), memberPaths(t.rec.Members), show(t.Path+"/"+MarkName+"/"+listName))
+	}
+	j.readNewest(bySet[most])
+	return nil
+}
+
+// listed reports whether the tier carries a list, not just a candidate.
+func (s *seen) listed() bool { return s.rec != nil && s.rec.Generation > 0 }
+
+// memberPaths names the members that a list serves.
+func memberPaths(members []member) string {
+	var names []string
+	for _, m := range members {
+		if m.State == stateServed {
+			names = append(names, show(string(m.Path)))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// readNewest takes the list of the highest generation for known. No crash makes
+// two that differ, but a set whose tiers were mounted in two halves has them;
+// then a member that only one of them names is known as well.
+func (j *judgement) readNewest(tiers []seen) {
+	j.first = len(tiers) == 0
+	j.list = record{Format: listFormat, Set: newID()}
+	for _, t := range j.tiers {
+		if j.first && t.rec != nil && t.rec.Set != "" {
+			j.list.Set = t.rec.Set // of a first mount that a crash ended
+			return
+		}
+	}
+	for _, t := range tiers {
+		j.list.Set = t.rec.Set
+		j.list.Generation = max(j.list.Generation, t.rec.Generation)
+	}
+	for _, t := range tiers {
+		if t.rec.Generation != j.list.Generation {
+			continue
+		}
+		members := inOrder(t.rec.Members)
+		j.split = j.split || j.known != nil && !slices.Equal(inOrder(j.known), members)
+		for _, m := range members {
+			if !slices.ContainsFunc(j.known, func(k member) bool { return k.ID == m.ID }) {
+				j.known = append(j.known, m)
+			}
+		}
+	}
+	j.list.Members = inOrder(j.known)
+}
+
+// inOrder sorts members as lists hold them: served ones by rank, then others.
+func inOrder(members []member) []member {
+	return slices.SortedFunc(slices.Values(members), func(a, b member) int {
+		if a.State != stateServed || b.State != stateServed {
+			return cmp.Or(cmp.Compare(listOrder(a), listOrder(b)), cmp.Compare(a.ID, b.ID))
+		}
+		return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+func listOrder(m member) int {
+	if m.State == stateServed {
+		return 0
+	}
+	return 1
+}
+
+// claimByMark finds the members that carry their marks.
+func (j *judgement) claimByMark() error {
+	for i, t := range j.tiers {
+		if t.rec == nil {
+			continue
+		}
+		k := slices.IndexFunc(j.known, func(m member) bool { return m.ID == t.rec.ID })
+		list := show(t.Path + "/" + MarkName + "/" + listName)
+		switch {
+		case k < 0 && t.listed():
+			return fmt.Errorf("tier %s: it is of this set, but the newest list (generation %d) does not name it; remove %s and run tierfs adopt %s to take it in as new",
+				show(t.Path), j.list.Generation, list, show(t.Path))
+		case k < 0:
+		case j.known[k].State == stateReplaced:
+			return fmt.Errorf("tier %s: another tier took its place, so its files are old; take it out of the options, or remove %s and run tierfs adopt %s to take it in as new",
+				show(t.Path), list, show(t.Path))
+		default:
+			j.claimed[i] = &j.known[k]
+		}
+	}
+	return nil
+}
+
+// claimByFilesystem finds the read-only members, which carry no mark: first
+// those under the path they had, because two filesystems may be alike in what
+// is recorded of them.
+func (j *judgement) claimByFilesystem() error {
+	for _, samePath := range []bool{true, false} {
+		for i, t := range j.tiers {
+			if t.rec != nil || j.claimed[i] != nil {
+				continue
+			}
+			j.claimed[i] = j.find(func(m *member) bool {
+				return (string(m.Path) == t.Path) == samePath && m.State != stateReplaced && j.isDirectory(t, m)
+			})
+		}
+	}
+	return nil
+}
+
+// isDirectory reports whether m's directory was recorded as that of t. The
+// inode alone says so only under the same path, and never on the root
+// filesystem, where a mount point may happen to have that number.
+func (j *judgement) isDirectory(t seen, m *member) bool {
+	switch {
+	case t.fsid != m.FSID || t.inode != m.RootInode:
+		return false
+	case t.fsid != "":
+		return t.ReadOnly || m.ReadOnly
+	}
+	return m.ReadOnly && string(m.Path) == t.Path && (t.ReadOnly || t.dev != j.rootDev)
+}
+
+// find returns the first known member that no tier is and that fits.
+func (j *judgement) find(fits func(*member) bool) *member {
+	for i := range j.known {
+		if m := &j.known[i]; !slices.Contains(j.claimed, m) && fits(m) {
+			return m
+		}
+	}
+	return nil
+}
+
+// takeIn judges the tiers that no list names. Replace and Adopt have spoken
+// for theirs; of the others none may stand where a member was.
+func (j *judgement) takeIn() error {
+	for i, t := range j.tiers {
+		if j.first || j.claimed[i] != nil || t.rec.requested() {
+			continue
+		}
+		if err := j.refuseUnmounted(t); err != nil {
+			return err
+		}
+		if t.dev == j.rootDev && !j.memberOnRoot() {
+			return fmt.Errorf("tier %s: it is new and, unlike the others, on the root filesystem, so its disk is probably not mounted; mount it, or run tierfs adopt %s if it is meant",
+				show(t.Path), show(t.Path))
+		}
+		j.notes = append(j.notes, fmt.Sprintf("tier %s: new, taken in", show(t.Path)))
+	}
+	return nil
+}
+
+// refuseUnmounted refuses t, which has no mark, in the place of a member.
+func (j *judgement) refuseUnmounted(t seen) error {
+	at := func(states ...string) *member {
+		return j.find(func(m *member) bool { return string(m.Path) == t.Path && slices.Contains(states, m.State) })
+	}
+	if t.ReadOnly {
+		// A directory whose disk is not mounted is as writable as its parent, so
+		// this is a filesystem, and if no member was here, it is the one meant.
+		if m := at(stateServed); m != nil {
+			return fmt.Errorf("tier %s: it is read-only and not the filesystem that was member %s; mount the right one, or %s",
+				show(t.Path), m, j.howToReplaceReadOnly(t))
+		}
+		return nil
+	}
+	m := at(stateServed, stateLeft)
+	if m == nil {
+		m = j.find(func(m *member) bool { return m.State == stateServed && m.Rank == t.Rank })
+	}
+	if m != nil {
+		return &MissingError{fmt.Sprintf("tier %s: it stands for member %s but carries no mark, so its disk is probably not mounted; mount it, or run tierfs adopt --replace %s %s if it was replaced on purpose",
+			show(t.Path), m, show(t.Path), show(string(m.Path)))}
+	}
+	if m := at(stateReplaced); m != nil {
+		return fmt.Errorf("tier %s: it was a member until another took its place, and carries no mark; mount its disk, or run tierfs adopt %s to take it in as new", show(t.Path), show(t.Path))
+	}
+	return nil
+}
+
+// String names a member in an error.
+func (m *member) String() string { return fmt.Sprintf("%s (rank %d)", show(string(m.Path)), m.Rank) }
+
+func (j *judgement) memberOnRoot() bool {
+	for i, t := range j.tiers {
+		if j.claimed[i] != nil && t.dev == j.rootDev {
+			return true
+		}
+	}
+	return false
+}
+
+// compose makes the list of this mount and decides what is written.
+func (j *judgement) compose() {
+	var next []member
+	for i, t := range j.tiers {
+		m := member{ID: newID(), State: stateServed}
+		if t.rec != nil {
+			m.ID = t.rec.ID
+		}
+		if was := j.claimed[i]; was != nil {
+			m.ID = was.ID
+			j.noteMove(t, was)
+		}
+		m.Path, m.Rank, m.FSID, m.RootInode, m.ReadOnly = listPath(t.Path), t.Rank, t.fsid, t.inode, t.ReadOnly
+		next = append(next, m)
+		j.ids = append(j.ids, m.ID)
+		j.fresh = append(j.fresh, !t.ReadOnly && (t.rec == nil || j.claimed[i] == nil))
+	}
+	for i := range j.known {
+		if m := &j.known[i]; !slices.Contains(j.claimed, m) {
+			j.leave(m)
+			next = append(next, *m)
+		}
+	}
+	next = inOrder(next)
+	if j.first || j.split || !slices.Equal(next, j.list.Members) {
+		j.list.Generation++
+	}
+	j.list.Members = next
+	for _, t := range j.tiers {
+		j.stale = append(j.stale, t.rec == nil || t.rec.Generation != j.list.Generation)
+	}
+	j.warnRoot()
+}
+
+// noteMove tells what is new about a member.
+func (j *judgement) noteMove(t seen, was *member) {
+	var what []string
+	if was.State == stateLeft {
+		what = append(what, "a member again")
+	}
+	if string(was.Path) != t.Path {
+		what = append(what, "was at "+show(string(was.Path)))
+	}
+	if was.State == stateServed && was.Rank != t.Rank {
+		what = append(what, fmt.Sprintf("rank %d, was %d", t.Rank, was.Rank))
+	}
+	if what != nil {
+		j.notes = append(j.notes, fmt.Sprintf("tier %s: %s", show(t.Path), strings.Join(what, "; ")))
+	}
+}
+
+// leave keeps a member in the list that is not among the tiers. That it left is
+// a warning once and a note from then on.
+func (j *judgement) leave(m *member) {
+	text := fmt.Sprintf("member %s: not in the options, its files are not shown; add fallback=%s to show them", m, show(string(m.Path)))
+	switch m.State {
+	case stateServed:
+		j.warnings = append(j.warnings, text)
+		m.State = stateLeft
+	case stateLeft:
+		j.notes = append(j.notes, text)
+	}
+}
+
+// warnRoot names the tiers on the root filesystem that a list is about to name
+// for the first time without a reason to think that their disks are mounted.
+func (j *judgement) warnRoot() {
+	var names []string
+	writable := false
+	for i, t := range j.tiers {
+		writable = writable || !t.ReadOnly
+		if t.dev == j.rootDev && (j.first || j.claimed[i] == nil && t.rec.requested()) {
+			names = append(names, show(t.Path))
+		}
+	}
+	switch {
+	case !writable:
+		j.notes = append(j.notes, "all tiers are read-only: no list of members can be written, so a disk that is not mounted will not be noticed")
+	case len(names) == 1:
+		j.warnings = append(j.warnings, fmt.Sprintf("tier %s: on the root filesystem; if a disk belongs there, unmount tierfs, mount the disk and remove what is below it", names[0]))
+	case len(names) > 1:
+		j.warnings = append(j.warnings, fmt.Sprintf("tiers %s: on the root filesystem; if disks belong there, unmount tierfs, mount the disks and start anew", strings.Join(names, ", ")))
+	}
+}

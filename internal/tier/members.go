@@ -1,0 +1,380 @@
+package tier
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Root is what the guard of the membership needs of a tier.
+type Root struct {
+	Path     string
+	Rank     int
+	FD       int // directory descriptor of the tier's root, O_PATH will do
+	ReadOnly bool
+}
+
+// Identity is how a tier is known again: by its mark, or where it has none
+// (read-only, or with no other tier beside it) as a directory of a filesystem.
+type Identity struct {
+	ID, Set   string // empty where no list says
+	FSID      string // empty where the filesystem has no lasting one
+	RootInode uint64
+	Marked    bool // ID is in the tier's own mark
+}
+
+// JoinResult is what Join found and holds.
+type JoinResult struct {
+	Warnings, Notes []string
+	Owner           bool // holds the lock of every writable tier: may move and replay
+	SetID           string
+	Members         []Identity // in the order of the roots
+	Refused         error      // why TakeOver failed, if not for a lock that another holds
+
+	locks []int
+	guard *guard // for TakeOver, with descriptors of its own; nil once owner
+}
+
+// Join verifies that every root is the member that the newest list names, or
+// writes the lists of a first mount. With one root it does nothing. Nothing has
+// been written anywhere if it refuses a tier.
+//
+// INVARIANT: a list names a writable tier only after that tier's own mark, with
+// the ID in the list, is durable. So a tier that is named and carries no mark
+// is not the member, whatever crashed before: its disk is not mounted.
+//
+// The order of writing keeps it, under the locks of all writable tiers:
+//
+//  1. Each new tier, by rank, gets a candidate: a mark of generation 0 that
+//     names nobody. The file, .tierfs and the root are synced.
+//  2. The list of the next generation goes to every writable tier, by rank.
+//
+// The newest generation is the authority. A crash within 1 leaves candidates,
+// which bind nothing: the next mount judges their tiers as new and keeps the
+// IDs. A crash within 2 leaves lists of two generations, or lists and
+// candidates: the newer names IDs that all exist, and the next mount copies it
+// to the tiers it names. Replace and Adopt write a candidate too, with the
+// request in it; step 1 keeps the request and step 2 ends it, so that it is
+// there for as long as no list names the tier.
+func Join(roots []Root) (*JoinResult, error) {
+	g, err := newGuard(roots)
+	if err != nil {
+		return nil, err
+	}
+	return g.join()
+}
+
+// Check is the judgement of Join as text. It writes nothing.
+func Check(roots []Root) ([]string, error) {
+	g, err := newGuard(roots)
+	if err != nil || len(roots) < 2 {
+		return nil, err
+	}
+	v, err := g.survey()
+	if err != nil {
+		return nil, err
+	}
+	return append(v.warnings, v.notes...), nil
+}
+
+// TakeOver tries once more to become owner. When it does, it brings the lists
+// up to date, and the result is that of a Join of this moment. One goroutine at
+// a time uses the result.
+func (j *JoinResult) TakeOver() bool {
+	if j.Owner || j.guard == nil {
+		return j.Owner
+	}
+	var next JoinResult
+	j.Refused = j.guard.own(&next)
+	if j.Refused != nil || !next.Owner {
+		return false
+	}
+	j.guard.close()
+	*j = next
+	return true
+}
+
+// Close gives the locks back.
+func (j *JoinResult) Close() error {
+	err := closeAll(j.locks)
+	j.Owner, j.locks = false, nil
+	if j.guard != nil {
+		err = errors.Join(err, j.guard.close())
+		j.guard = nil
+	}
+	return err
+}
+
+func closeAll(fds []int) error {
+	var errs error
+	for _, fd := range fds {
+		errs = errors.Join(errs, unix.Close(fd))
+	}
+	return errs
+}
+
+// VerifyMember judges fd, the directory opened anew at path, which is to serve
+// again as the member want.
+func VerifyMember(fd int, path string, want Identity) error {
+	s, err := look(Root{Path: path, FD: fd})
+	if err != nil {
+		return err
+	}
+	if !want.Marked {
+		if s.fsid != want.FSID || s.inode != want.RootInode {
+			return fmt.Errorf("tier %s: not the directory that was here; mount the right disk", show(path))
+		}
+		return nil
+	}
+	if err := s.readMark(); err != nil {
+		return err
+	}
+	switch {
+	case s.rec == nil:
+		return fmt.Errorf("tier %s: it carries no mark, its disk is probably not mounted; mount it", show(path))
+	case s.rec.ID != want.ID, s.rec.Generation > 0 && s.rec.Set != want.Set:
+		return fmt.Errorf("tier %s: it is tier %s, and %s was here; mount the right disk", show(path), s.rec.ID, want.ID)
+	}
+	return nil
+}
+
+// guard judges and writes the membership of the tiers of one mount.
+type guard struct {
+	roots   []Root
+	rootDev uint64 // st_dev of "/", which a tier is on whose disk is not mounted
+	write   func(dirfd int, rec *record) error
+}
+
+func newGuard(roots []Root) (*guard, error) {
+	var st unix.Stat_t
+	if err := unix.Stat("/", &st); err != nil {
+		return nil, fmt.Errorf("/: %w", err)
+	}
+	return &guard{roots: roots, rootDev: uint64(st.Dev), write: writeRecord}, nil
+}
+
+func (g *guard) join() (*JoinResult, error) {
+	j := new(JoinResult)
+	if len(g.roots) == 1 {
+		s, err := look(g.roots[0])
+		if err != nil {
+			return nil, err
+		}
+		j.Owner, j.Members = true, []Identity{{FSID: s.fsid, RootInode: s.inode}}
+		return j, nil
+	}
+	if err := g.own(j); err != nil {
+		return nil, err
+	}
+	if j.Owner {
+		return j, nil
+	}
+	var err error
+	j.guard, err = g.dup()
+	return j, err
+}
+
+// own judges, takes the locks, and judges again what it then writes. Without
+// the locks the first judgement serves and nothing is written.
+func (g *guard) own(j *JoinResult) error {
+	v, err := g.survey()
+	if err != nil {
+		return err
+	}
+	locks, all, err := g.lock(v)
+	if err != nil {
+		return err
+	}
+	if all {
+		defer func() {
+			if !j.Owner {
+				closeAll(locks)
+			}
+		}()
+		if v, err = g.survey(); err != nil {
+			return err
+		}
+		if err := g.settle(v); err != nil {
+			return err
+		}
+		j.Owner, j.locks = true, locks
+	}
+	j.Warnings, j.Notes = v.warnings, v.notes
+	j.SetID, j.Members = v.identities(all)
+	return nil
+}
+
+// survey looks at every tier and judges.
+func (g *guard) survey() (*verdict, error) {
+	tiers := make([]seen, len(g.roots))
+	for i, r := range g.roots {
+		s, err := look(r)
+		if err == nil {
+			err = s.readMark()
+		}
+		if err != nil {
+			return nil, err
+		}
+		tiers[i] = s
+	}
+	return judge(tiers, g.rootDev)
+}
+
+// lock takes the locks of the writable tiers by rank, all or none: two daemons
+// that each kept some would keep both from moving for ever.
+func (g *guard) lock(v *verdict) (locks []int, all bool, err error) {
+	for i, r := range g.roots {
+		if r.ReadOnly {
+			continue
+		}
+		fd, held, err := lockMark(r.FD)
+		if held {
+			locks = append(locks, fd)
+			continue
+		}
+		closeAll(locks)
+		switch {
+		case err == nil:
+			v.notes = append(v.notes, "another tierfs serves these tiers: it moves files, this one does not")
+		case v.first || v.fresh[i] || !takesNothing(err):
+			return nil, false, cannotWrite(r, err)
+		default:
+			v.warnings = append(v.warnings, fmt.Sprintf("%v, for until then no files are moved", cannotWrite(r, err)))
+		}
+		return nil, false, nil
+	}
+	return locks, true, nil
+}
+
+// takesNothing reports whether err is that of a tier which serves, but takes nothing.
+func takesNothing(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS)
+}
+
+// settle writes what v wants, in the order that Join promises.
+func (g *guard) settle(v *verdict) error {
+	for i, r := range g.roots {
+		if !v.fresh[i] {
+			continue
+		}
+		if err := g.put(r, v.candidate(i)); err != nil {
+			return cannotWrite(r, err)
+		}
+	}
+	for i, r := range g.roots {
+		if r.ReadOnly || !v.stale[i] {
+			continue
+		}
+		rec := v.list
+		rec.ID = v.ids[i]
+		err := g.put(r, &rec)
+		if err != nil && v.first {
+			return cannotWrite(r, err)
+		}
+		if err != nil {
+			v.warnings = append(v.warnings, cannotWrite(r, err).Error())
+		}
+	}
+	return nil
+}
+
+// put writes a tier's record. The root is synced for a .tierfs just made.
+func (g *guard) put(r Root, rec *record) error {
+	dirfd, err := OpenMarkDir(r.FD, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dirfd)
+	if err := g.write(dirfd, rec); err != nil {
+		return fmt.Errorf("%s/%s: %w", MarkName, listName, err)
+	}
+	if rec.Generation == 0 {
+		return syncDir(r.FD)
+	}
+	return nil
+}
+
+// cannotWrite is the error of a tier whose mark or list cannot be written.
+func cannotWrite(r Root, err error) error {
+	what := map[error]string{
+		unix.ENOSPC: "free some space there", unix.EDQUOT: "raise the quota of the user who mounts",
+		unix.EACCES: "make the directory writable for the user who mounts",
+		unix.EPERM:  "make the directory writable for the user who mounts",
+		unix.EROFS:  "mount its filesystem writable",
+		unix.EIO:    "check its disk",
+	}
+	for errno, do := range what {
+		if errors.Is(err, errno) {
+			return fmt.Errorf("tier %s: %w; %s", show(r.Path), err, do)
+		}
+	}
+	return fmt.Errorf("tier %s: %w", show(r.Path), err)
+}
+
+// dup is the guard with descriptors of its own, for the caller to close.
+func (g *guard) dup() (*guard, error) {
+	d := *g
+	d.roots = nil
+	for _, r := range g.roots {
+		fd, err := unix.FcntlInt(uintptr(r.FD), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			d.close()
+			return nil, fmt.Errorf("tier %s: %w", show(r.Path), err)
+		}
+		r.FD = fd
+		d.roots = append(d.roots, r)
+	}
+	return &d, nil
+}
+
+func (g *guard) close() error {
+	var fds []int
+	for _, r := range g.roots {
+		fds = append(fds, r.FD)
+	}
+	return closeAll(fds)
+}
+
+// seen is a tier as it was found.
+type seen struct {
+	Root
+	dev, inode uint64
+	fsid       string
+	rec        *record // nil: no mark
+}
+
+// look finds out which directory of which filesystem a tier is.
+func look(r Root) (seen, error) {
+	var st unix.Stat_t
+	var fs unix.Statfs_t
+	err := unix.Fstat(r.FD, &st)
+	if err == nil {
+		err = unix.Fstatfs(r.FD, &fs)
+	}
+	if err != nil {
+		return seen{}, fmt.Errorf("tier %s: %w; check its disk", show(r.Path), err)
+	}
+	return seen{Root: r, dev: uint64(st.Dev), inode: st.Ino, fsid: lastingFSID(uint64(st.Dev), &fs)}, nil
+}
+
+func (s *seen) readMark() (err error) {
+	if s.rec, err = readMark(s.FD); err != nil {
+		return fmt.Errorf("tier %s: %w", show(s.Path), err)
+	}
+	return nil
+}
+
+// lastingFSID is f_fsid if it stays the same for as long as the filesystem
+// exists. It is zero on network filesystems; tmpfs and overlayfs make a new one
+// a mount; xfs, squashfs and FAT give the device number (u64_to_fsid of
+// huge_encode_dev), which is another one when disks are found in another order.
+func lastingFSID(dev uint64, fs *unix.Statfs_t) string {
+	id := uint64(uint32(fs.Fsid.Val[1]))<<32 | uint64(uint32(fs.Fsid.Val[0]))
+	major, minor := uint64(unix.Major(dev)), uint64(unix.Minor(dev))
+	ofDevice := minor&0xff | major<<8 | minor&^0xff<<12
+	if id == 0 || id == ofDevice || int64(fs.Type) == unix.TMPFS_MAGIC || int64(fs.Type) == unix.OVERLAYFS_SUPER_MAGIC {
+		return ""
+	}
+	return fmt.Sprintf("%016x", id)
+}

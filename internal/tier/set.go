@@ -1,0 +1,234 @@
+package tier
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/sys"
+	"golang.org/x/sys/unix"
+)
+
+// Config is what all tiers of a set share.
+type Config struct {
+	Log     *slog.Logger
+	Timeout time.Duration // a tier that has not answered for so long is away
+}
+
+// Set is the tiers of one mount in rank order.
+type Set struct {
+	Tiers []*Tier
+
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+// OpenSet opens the directories roots, the primary first, before anything is
+// mounted over them. The error names the directory and says what to do.
+func OpenSet(roots []string, cfg Config) (*Set, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s := &Set{stop: make(chan struct{})}
+	for rank, root := range roots {
+		t, err := openRoot(root, rank, cfg)
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("%s %w", rankName(rank), err)
+		}
+		s.Tiers = append(s.Tiers, t)
+	}
+	if err := s.checkDistinct(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func rankName(rank int) string {
+	if rank == 0 {
+		return "primary"
+	}
+	return "fallback"
+}
+
+// openRoot opens one tier's root.
+func openRoot(root string, rank int, cfg Config) (*Tier, error) {
+	path, err := filepath.EvalSymlinks(root)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return nil, explain(root, err)
+	}
+	fd, err := sys.Open(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, explain(root, err)
+	}
+	t, err := open(path, rank, fd, cfg)
+	if err != nil {
+		unix.Close(fd)
+		return nil, explain(root, err)
+	}
+	return t, nil
+}
+
+// explain puts an error about a tier's root into words. Missing tells whether
+// nofail applies.
+func explain(root string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &MissingError{fmt.Sprintf("%q: no such directory; create it, or mount its disk first", root)}
+	case errors.Is(err, unix.ENOTDIR):
+		return fmt.Errorf("%q: not a directory; name the directory that holds the files", root)
+	case errors.Is(err, unix.ENOTCONN):
+		return &MissingError{fmt.Sprintf("%q: its FUSE filesystem has died; umount -l it and mount it again", root)}
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%q: permission denied; mount as a user who may read it", root)
+	}
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return &MissingError{fmt.Sprintf("%q: %v; check its disk", root, err)}
+}
+
+// MissingError is a tier that is not there, which the mount option nofail
+// forgives.
+type MissingError struct{ Text string }
+
+func (e *MissingError) Error() string { return e.Text }
+
+// checkDistinct refuses the same directory twice and a tier inside another.
+func (s *Set) checkDistinct() error {
+	for _, a := range s.Tiers {
+		for _, b := range s.Tiers {
+			switch {
+			case a == b:
+			case sameDir(a.RootFD(), b.RootFD()):
+				return fmt.Errorf("%q and %q are the same directory; each tier needs one of its own", a.Root, b.Root)
+			case within(b.Root, a.Root) || climbsTo(b.RootFD(), a.RootFD()):
+				return fmt.Errorf("tier %q lies inside tier %q; a tier cannot hold another", b.Root, a.Root)
+			}
+		}
+	}
+	return nil
+}
+
+// within reports whether path lies below dir, by their names.
+func within(path, dir string) bool {
+	return dir == "/" || strings.HasPrefix(path, dir+"/")
+}
+
+// CheckMountPoint refuses a mount point inside a tier. The tier's own root is
+// fine: its descriptor is open before the mount covers it.
+func (s *Set) CheckMountPoint(dir string) error {
+	path, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		path = filepath.Clean(dir)
+	}
+	for _, t := range s.Tiers {
+		if path != t.Root && within(path, t.Root) {
+			return fmt.Errorf("mount point %q lies inside tier %q; mount on that directory itself, or elsewhere", dir, t.Root)
+		}
+		t.covered = path == t.Root || within(t.Root, path)
+	}
+	return nil
+}
+
+// sameDir reports whether both descriptors refer to one directory.
+func sameDir(a, b int) bool {
+	var sa, sb unix.Stat_t
+	return unix.Fstat(a, &sa) == nil && unix.Fstat(b, &sb) == nil && sa.Dev == sb.Dev && sa.Ino == sb.Ino
+}
+
+// climbsTo reports whether one of fd's parents is the directory top: what
+// names do not show when a bind mount leads into a tier.
+func climbsTo(fd, top int) bool {
+	cur, err := sys.Open(fd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	for range 4096 {
+		if err != nil {
+			return false
+		}
+		up, upErr := sys.Open(cur, "..", unix.O_PATH|unix.O_DIRECTORY, 0)
+		last := upErr == nil && sameDir(cur, up)
+		unix.Close(cur)
+		cur, err = up, upErr
+		if err == nil && sameDir(cur, top) {
+			unix.Close(cur)
+			return true
+		}
+		if last {
+			break
+		}
+	}
+	if err == nil {
+		unix.Close(cur)
+	}
+	return false
+}
+
+// Warnings tells of what an administrator should know about the tiers:
+// filesystems mounted inside one. mounts are the mount points of this namespace.
+func (s *Set) Warnings(mounts []string) []string {
+	var w []string
+	for _, t := range s.Tiers {
+		for _, m := range mounts {
+			if m != t.Root && within(m, t.Root) && t.Root != "/" {
+				w = append(w, fmt.Sprintf("another filesystem is mounted at %q inside tier %q; its files are shown, but cannot be moved or linked across", m, t.Root))
+			}
+		}
+	}
+	return w
+}
+
+// Primary is the tier of rank 0.
+func (s *Set) Primary() *Tier { return s.Tiers[0] }
+
+// Away reports whether any tier has stopped answering.
+func (s *Set) Away() bool {
+	for _, t := range s.Tiers {
+		if t.Away() {
+			return true
+		}
+	}
+	return false
+}
+
+// SetTimeout changes how long a tier may take to answer.
+func (s *Set) SetTimeout(d time.Duration) {
+	for _, t := range s.Tiers {
+		t.timeout.Store(int64(d))
+	}
+}
+
+// Stuck reports whether an op of that age waits for an away tier: it has run
+// for longer than any tier may take, while one does not answer.
+func (s *Set) Stuck(age time.Duration) bool {
+	return age >= time.Duration(s.Tiers[0].timeout.Load()) && s.Away()
+}
+
+// Distinct calls fn for one tier of each filesystem, in rank order.
+func (s *Set) Distinct(fn func(t *Tier)) {
+	seen := map[uint64]bool{}
+	for _, t := range s.Tiers {
+		if !seen[t.Dev()] {
+			seen[t.Dev()] = true
+			fn(t)
+		}
+	}
+}
+
+// Close stops the monitors and closes the roots.
+func (s *Set) Close() {
+	close(s.stop)
+	s.done.Wait()
+	for _, t := range s.Tiers {
+		t.root.Load().Put()
+	}
+}

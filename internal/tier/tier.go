@@ -1,0 +1,125 @@
+// Package tier reaches the backing directories of a mount.
+//
+// A Tier is one directory with a rank. Everything below its root is reached
+// by a directory descriptor and a single name, so that no symlink is followed,
+// no path grows beyond PATH_MAX, and what happens to the root's own path
+// (a mount over it, a rename) does not matter. Every call on a tier is
+// accounted for, so that a tier that hangs is noticed and answered for.
+package tier
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/sys"
+	"golang.org/x/sys/unix"
+)
+
+// Tier is a backing directory.
+type Tier struct {
+	Root    string // absolute, without symlinks, as resolved at mount
+	Rank    int
+	Network bool // its server checks permissions; close(2) reports errors
+
+	log     *slog.Logger
+	timeout atomic.Int64 // a time.Duration
+	covered bool         // the path leads into our own mount: never open it again
+	verify  func(fd int) error
+
+	root     atomic.Pointer[Dir]
+	flow     atomic.Pointer[flow]
+	away     atomic.Bool
+	suspect  atomic.Bool
+	readOnly atomic.Bool
+	dev      atomic.Uint64
+	probing  atomic.Bool
+	onReturn func() // drops what is cached of the tier
+
+	space struct {
+		sync.Mutex
+		at time.Time     // GUARDED_BY(space)
+		st unix.Statfs_t // GUARDED_BY(space)
+	}
+}
+
+// open makes the tier of the directory that fd, an O_PATH descriptor, refers to.
+func open(root string, rank, fd int, cfg Config) (*Tier, error) {
+	t := &Tier{Root: root, Rank: rank, log: cfg.Log}
+	t.timeout.Store(int64(cfg.Timeout))
+	t.flow.Store(newFlow())
+	return t, t.setRoot(fd)
+}
+
+// setRoot makes fd the tier's root.
+func (t *Tier) setRoot(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return err
+	}
+	t.dev.Store(st.Dev)
+	t.Network = sys.Network(&fs)
+	t.readOnly.Store(fs.Flags&unix.ST_RDONLY != 0)
+	if old := t.root.Swap(newDir(t, fd)); old != nil {
+		old.Put()
+	}
+	return nil
+}
+
+// RootDir is the tier's root, for the caller to Put.
+func (t *Tier) RootDir() *Dir { return t.root.Load().Get() }
+
+// RootFD is the root's descriptor, which stays the tier's.
+func (t *Tier) RootFD() int { return t.root.Load().fd }
+
+// ReadOnly reports whether the tier's filesystem was mounted read-only.
+func (t *Tier) ReadOnly() bool { return t.readOnly.Load() }
+
+// Dev is the root's st_dev.
+func (t *Tier) Dev() uint64 { return t.dev.Load() }
+
+// Away reports whether the tier has stopped answering.
+func (t *Tier) Away() bool { return t.away.Load() }
+
+// Suspect reports that some call has been under way for longer than a path
+// walk should wait: merged directories are shown without asking this tier.
+func (t *Tier) Suspect() bool { return t.suspect.Load() || t.away.Load() }
+
+// spaceAge is how long a statfs serves to judge free space.
+const spaceAge = 200 * time.Millisecond
+
+// Statfs is statfs(2) of the tier's filesystem.
+func (t *Tier) Statfs(st *unix.Statfs_t) error {
+	d := t.RootDir()
+	defer d.Put()
+	return t.do(func() error { return unix.Fstatfs(d.fd, st) })
+}
+
+// Space is Statfs, at most spaceAge old.
+func (t *Tier) Space() (unix.Statfs_t, error) {
+	t.space.Lock()
+	st, at := t.space.st, t.space.at
+	t.space.Unlock()
+	if time.Since(at) < spaceAge {
+		return st, nil
+	}
+	if err := t.Statfs(&st); err != nil {
+		return st, err
+	}
+	t.space.Lock()
+	defer t.space.Unlock()
+	t.space.st, t.space.at = st, time.Now()
+	return st, nil
+}
+
+// LastSpace is what Space last saw, zero if it never did.
+func (t *Tier) LastSpace() unix.Statfs_t {
+	t.space.Lock()
+	defer t.space.Unlock()
+	return t.space.st
+}
