@@ -1,0 +1,125 @@
+package inode
+
+import "slices"
+
+// addDentry records that name in parent leads to in. A directory has one name;
+// a file may have several.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) addDentry(in, parent *Inode, name string) {
+	if parent == nil || in == t.root { // an unnamed file, or a directory loop out of band
+		return
+	}
+	switch {
+	case in.parent == parent && in.name == name:
+		return
+	case in.parent == nil:
+	case in.dir != nil:
+		if in.parent.dir.sub[in.name] == in {
+			delete(in.parent.dir.sub, in.name)
+		}
+	default:
+		if !slices.Contains(in.more, dentry{parent, name}) {
+			in.more = append(in.more, dentry{in.parent, in.name})
+			in.more = slices.DeleteFunc(in.more, func(d dentry) bool { return d.parent == parent && d.name == name })
+		} else {
+			return
+		}
+	}
+	in.parent, in.name = parent, name
+	if in.dir != nil {
+		if parent.dir.sub == nil {
+			parent.dir.sub = map[string]*Inode{}
+		}
+		parent.dir.sub[name] = in
+	}
+}
+
+// dropDentry forgets that name in parent leads to in.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) dropDentry(in, parent *Inode, name string) {
+	if in.parent == parent && in.name == name {
+		if in.dir != nil && parent.dir.sub[name] == in {
+			delete(parent.dir.sub, name)
+		}
+		in.parent, in.name = nil, ""
+		if n := len(in.more); n > 0 {
+			in.parent, in.name = in.more[n-1].parent, in.more[n-1].name
+			in.more = in.more[:n-1]
+		}
+		return
+	}
+	in.more = slices.DeleteFunc(in.more, func(d dentry) bool { return d.parent == parent && d.name == name })
+	if len(in.more) == 0 {
+		in.more = nil
+	}
+}
+
+// Dentry is one name of the inode; ok is false when none is known.
+func (t *Table) Dentry(in *Inode) (parent *Inode, name string, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return in.parent, in.name, in.parent != nil
+}
+
+// Stale drops a name that turned out to lead elsewhere.
+func (t *Table) Stale(in, parent *Inode, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dropDentry(in, parent, name)
+}
+
+// Removed is told that name in parent, which led to the backing inode k, is
+// gone. last says that the backing inode has no other name: its number may be
+// given to a new file at once (ext4 does).
+func (t *Table) Removed(parent *Inode, name string, k Key, last bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	in := t.byKey[k]
+	if in == nil {
+		return
+	}
+	t.dropDentry(in, parent, name)
+	if last {
+		t.bury(in)
+	}
+}
+
+// Moved is told that the backing inode k went from one name to another.
+func (t *Table) Moved(parent *Inode, name string, newParent *Inode, newName string, k Key) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	in := t.byKey[k]
+	if in == nil {
+		return
+	}
+	t.dropDentry(in, parent, name)
+	t.addDentry(in, newParent, newName)
+}
+
+// Path is the inode's path in the mount without a leading slash, "" for the
+// root; ok is false when it has no name.
+//
+// LOCKS_REQUIRED(FS.tree) for reading, or the path may be out of date.
+func (t *Table) Path(in *Inode) (path string, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var names []string
+	size := 0
+	for ; in != t.root; in = in.parent {
+		if in.parent == nil || len(names) > 1<<16 {
+			return "", false
+		}
+		names = append(names, in.name)
+		size += len(in.name) + 1
+	}
+	if len(names) == 0 {
+		return "", true
+	}
+	b := make([]byte, 0, size)
+	for _, name := range slices.Backward(names) {
+		b = append(append(b, name...), '/')
+	}
+	return string(b[:len(b)-1]), true
+}

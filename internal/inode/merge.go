@@ -1,0 +1,44 @@
+package inode
+
+import "golang.org/x/sys/unix"
+
+// Copies are the tiers that had the directory when it was last looked up, the
+// highest first.
+func (t *Table) Copies(in *Inode) []Copy {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var c []Copy
+	for rank := range in.dir.copies { // by index: what DirCache guards is not to be read here
+		if s := &in.dir.copies[rank]; s.present {
+			c = append(c, Copy{rank, s.key})
+		}
+	}
+	return c
+}
+
+// AddCopy records that a tier has the directory now; as the highest copy it
+// becomes the directory's identity.
+func (t *Table) AddCopy(in *Inode, c Copy) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &in.dir.copies[c.Rank]
+	s.key, s.present = c.Key, true
+	if in != t.root && c.Rank < t.Rank(in.key) {
+		t.rekey(in, c.Key)
+	}
+}
+
+// Last is the merged attributes of a directory as they were last shown, nil if
+// they never were.
+func (t *Table) Last(in *Inode) *unix.Stat_t {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return in.dir.last
+}
+
+// SetLast keeps the merged attributes.
+func (t *Table) SetLast(in *Inode, st *unix.Stat_t) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	in.dir.last = st
+}

@@ -1,0 +1,90 @@
+package inode
+
+import "slices"
+
+// Inode numbers shown are 64 bits wide and divided:
+//
+//	0…  slot in bits 48–61, the backing number below: what nearly all are
+//	10… a hash, where the backing number itself has high bits
+//	11… a reserved range, for a number that somebody else still shows
+const (
+	slotShift = 48
+	slotMax   = 1 << 14
+	hashed    = 1 << 63
+	reserved  = 3 << 62
+)
+
+// slot is one filesystem seen in one tier.
+type slot struct {
+	rank int
+	dev  uint64
+}
+
+// Key is the key of backing inode ino on device dev of the tier with rank.
+// Two tiers on one filesystem have different slots, and so has what is
+// mounted inside a tier.
+//
+// LOCKS_EXCLUDED(t.mu)
+func (t *Table) Key(rank int, dev, ino uint64) Key {
+	want := slot{rank, dev}
+	for {
+		slots := t.slots.Load()
+		if i := slices.Index(*slots, want); i >= 0 {
+			return Key{uint32(i), ino}
+		}
+		more := append(slices.Clone(*slots), want)
+		t.slots.CompareAndSwap(slots, &more)
+	}
+}
+
+// Rank is the tier that the key belongs to.
+func (t *Table) Rank(k Key) int { return (*t.slots.Load())[k.Slot].rank }
+
+// natural is the number that k shows while nobody else does: the backing
+// number itself in the primary.
+func natural(k Key) uint64 {
+	if k.Slot == 0 {
+		return k.Ino
+	}
+	if k.Ino>>slotShift == 0 && k.Slot < slotMax {
+		return uint64(k.Slot)<<slotShift | k.Ino
+	}
+	return hashed | mix(k)>>2
+}
+
+// mix is the finalizer of SplitMix64 over both parts of the key.
+func mix(k Key) uint64 {
+	x := k.Ino + uint64(k.Slot+1)*0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// number is what a new inode with key k shows.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) number(k Key) uint64 {
+	n := natural(k)
+	if t.narrow {
+		return t.number32(k, n)
+	}
+	if t.kept[n] > 0 {
+		return reserved | mix(k)>>2
+	}
+	return n
+}
+
+// number32 squeezes n into 32 bits for programs with a 32-bit ino_t, which
+// would get EOVERFLOW. What would collide with a live inode moves on.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) number32(k Key, n uint64) uint64 {
+	v := uint32(n)
+	if n>>32 != 0 || v == 0 {
+		v = uint32(mix(k)>>32) | 1<<31
+	}
+	for v == 0 || t.kept[uint64(v)] > 0 {
+		v++
+	}
+	return uint64(v)
+}

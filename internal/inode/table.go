@@ -1,0 +1,242 @@
+package inode
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Table maps the kernel's node IDs to inodes.
+//
+// LOCK ORDER: FS.tree, then Inode.Mu, then Table.mu, then DirCache.mu. An Inode
+// is held across disk I/O, and the Table must stay free for every other op, so
+// nothing waits while it holds Table.mu.
+//
+// Invariants, for every inode of byID:
+//  1. lookups > 0, or it is the root;
+//  2. byKey[in.key] == in, unless in.dead;
+//  3. two live inodes never show the same Ino;
+//  4. a directory is in its parent's sub under its name, and has one name.
+type Table struct {
+	narrow bool // inodes=32
+	slots  atomic.Pointer[[]slot]
+
+	mu    sync.Mutex
+	byID  map[uint64]*Inode // GUARDED_BY(mu)
+	byKey map[Key]*Inode    // GUARDED_BY(mu)
+	// kept counts the inodes that show a number which is not, or no longer,
+	// that of their key; in a narrow table, all of them.
+	kept map[uint64]int // GUARDED_BY(mu)
+	next uint64         // GUARDED_BY(mu): the newest node ID; IDs are never reused
+	root *Inode
+}
+
+// NewTable makes a table with its root, whose copies are the tiers' roots:
+// roots[rank] is the stat of each.
+func NewTable(roots []unix.Stat_t, narrow bool) *Table {
+	t := &Table{narrow: narrow, byID: map[uint64]*Inode{}, byKey: map[Key]*Inode{}, kept: map[uint64]int{}, next: RootID}
+	t.slots.Store(&[]slot{{0, roots[0].Dev}})
+	key := t.Key(0, roots[0].Dev, roots[0].Ino)
+	t.root = &Inode{ID: RootID, Ino: t.number(key), Type: unix.S_IFDIR, key: key, lookups: 1}
+	t.root.dir = &dirState{sub: map[string]*Inode{}, copies: make([]copyState, len(roots))}
+	for rank := range roots {
+		t.root.dir.copies[rank] = copyState{key: t.Key(rank, roots[rank].Dev, roots[rank].Ino), present: true}
+	}
+	t.admit(t.root)
+	return t
+}
+
+// Root is the root directory.
+func (t *Table) Root() *Inode { return t.root }
+
+// Get is the inode that the kernel means by id; nil for one it should not know.
+func (t *Table) Get(id uint64) *Inode {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[id]
+}
+
+// Len counts the inodes that the kernel holds.
+func (t *Table) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byID)
+}
+
+// admit enters a new inode.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) admit(in *Inode) {
+	t.byID[in.ID] = in
+	t.byKey[in.key] = in
+	if t.narrow || in.Ino != natural(in.key) {
+		t.kept[in.Ino]++
+	}
+}
+
+// Copy is one tier's copy of what a name leads to.
+type Copy struct {
+	Rank int
+	Key  Key
+}
+
+// Lookup finds or makes the inode for name in parent and counts one lookup.
+// copies[0] is the winner; a merged directory has more. mode tells the type.
+// complete says that every tier was asked, so that the others have no copy.
+// changed are the ranks whose copy of a directory is another than before.
+func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, complete bool) (in *Inode, changed []int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	typ := mode & unix.S_IFMT
+	in = t.byKey[copies[0].Key]
+	if in != nil && in.Type != typ { // the number was given to a new file out of band
+		t.bury(in)
+		in = nil
+	}
+	if in == nil && typ == unix.S_IFDIR && parent != nil {
+		in = t.sameDir(parent, name, copies)
+	}
+	if in == nil {
+		t.next++
+		in = &Inode{ID: t.next, Type: typ, key: copies[0].Key, Ino: t.number(copies[0].Key)}
+		if typ == unix.S_IFDIR {
+			in.dir = &dirState{copies: make([]copyState, len(t.root.dir.copies))}
+		}
+		t.admit(in)
+	}
+	in.lookups++
+	t.addDentry(in, parent, name)
+	if in.dir != nil {
+		changed = t.setCopies(in, copies, complete)
+	}
+	return in, changed
+}
+
+// sameDir recognises a directory whose winning copy changed: one was made
+// above it, or the highest one was removed. It has the same name and shares a
+// copy with what is known.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) sameDir(parent *Inode, name string, copies []Copy) *Inode {
+	in := parent.dir.sub[name]
+	if in == nil || in.dead {
+		return nil
+	}
+	for _, c := range copies {
+		if have := &in.dir.copies[c.Rank]; have.present && have.key == c.Key {
+			t.rekey(in, copies[0].Key)
+			return in
+		}
+	}
+	return nil
+}
+
+// rekey gives in another backing inode; it goes on showing its number.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) rekey(in *Inode, key Key) {
+	if in.key == key {
+		return
+	}
+	if other := t.byKey[key]; other != nil && other != in {
+		t.bury(other)
+	}
+	delete(t.byKey, in.key)
+	if !t.narrow {
+		t.release(in)
+	}
+	in.key = key
+	t.byKey[key] = in
+	if !t.narrow && in.Ino != natural(key) {
+		t.kept[in.Ino]++
+	}
+}
+
+// release forgets in's number in kept, if it is there.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) release(in *Inode) {
+	if !t.narrow && !in.dead && in.Ino == natural(in.key) {
+		return
+	}
+	if t.kept[in.Ino]--; t.kept[in.Ino] <= 0 {
+		delete(t.kept, in.Ino)
+	}
+}
+
+// bury takes in out of byKey: what has its backing number from now on is
+// another file. The kernel may hold it still, so its number stays taken.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) bury(in *Inode) {
+	if in.dead || in == t.root {
+		return
+	}
+	if !t.narrow && in.Ino == natural(in.key) {
+		t.kept[in.Ino]++
+	}
+	in.dead = true
+	delete(t.byKey, in.key)
+}
+
+// setCopies records which tiers have the directory, and returns the ranks
+// where that changed.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) setCopies(in *Inode, copies []Copy, complete bool) (changed []int) {
+	state := in.dir.copies
+	i := 0
+	for rank := range state {
+		s := &state[rank]
+		switch {
+		case i < len(copies) && copies[i].Rank == rank:
+			if s.present && s.key != copies[i].Key || !s.present {
+				changed = append(changed, rank)
+			}
+			s.key, s.present = copies[i].Key, true
+			i++
+		case complete && s.present:
+			changed = append(changed, rank)
+			s.present = false
+		}
+	}
+	return changed
+}
+
+// Forget takes n lookups back. An inode without any is gone.
+func (t *Table) Forget(in *Inode, n uint64) (gone bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	in.lookups -= min(n, in.lookups)
+	if in.lookups > 0 || in == t.root {
+		return false
+	}
+	delete(t.byID, in.ID)
+	t.release(in)
+	if !in.dead {
+		delete(t.byKey, in.key)
+	}
+	in.dead = true
+	if in.dir != nil && in.parent != nil && in.parent.dir.sub[in.name] == in {
+		delete(in.parent.dir.sub, in.name)
+	}
+	return true
+}
+
+// Shown is the number that a listing gives to a backing inode.
+func (t *Table) Shown(k Key) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if in := t.byKey[k]; in != nil {
+		return in.Ino
+	}
+	return t.number(k)
+}
+
+// Home is the inode's key and with it its home tier.
+func (t *Table) Home(in *Inode) (Key, int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return in.key, t.Rank(in.key)
+}
