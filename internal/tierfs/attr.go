@@ -1,0 +1,326 @@
+package tierfs
+
+import (
+	"github.com/jacobsa/fuse"
+	"github.com/jacobsa/fuse/fuseops"
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+func (fs *FS) getattr(r *fusedev.Request, op *fuseops.GetInodeAttributesOp) error {
+	in, err := fs.get(uint64(op.Inode))
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := fs.stat(r, in, &st); err != nil {
+		return err
+	}
+	r.Attr(fs.attrs(in, &st))
+	return nil
+}
+
+// stat fills in what stat(2) says of in, but for its number. r may be nil.
+func (fs *FS) stat(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
+	if in.IsDir() {
+		return fs.statDir(r, in, st)
+	}
+	in.Mu.RLock()
+	defer in.Mu.RUnlock()
+	if in.Open != nil {
+		return in.Open.File.Stat(st)
+	}
+	_, err := fs.find(in, st, nil)
+	return err
+}
+
+// statDir merges the attributes of a directory's copies. While lower tiers are
+// asked, the last known ones stand by.
+func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
+	copies := fs.table.Copies(in)
+	asked, partial := 0, false
+	for _, c := range copies {
+		t := fs.tiers[c.Rank]
+		if asked > 0 && t.Suspect() {
+			partial = true
+			continue
+		}
+		if asked == 1 && r != nil {
+			last := *st
+			fs.showLast(in, &last)
+			r.SpareAttr(fs.attrs(in, &last))
+		}
+		var low unix.Stat_t
+		err := fs.statCopy(in, c.Rank, &low)
+		switch {
+		case absent(err) && (asked > 0 || c.Rank != copies[len(copies)-1].Rank):
+			continue // removed out of band; the next lookup tells
+		case err != nil && asked > 0 && t.Away():
+			partial = true
+			continue
+		case err != nil:
+			return err
+		}
+		if asked++; asked == 1 {
+			*st = low
+		} else {
+			mergeAttr(st, &low)
+		}
+	}
+	switch {
+	case asked == 0:
+		return unix.ESTALE
+	case partial:
+		fs.showLast(in, st)
+	case asked > 1:
+		last := *st
+		fs.table.SetLast(in, &last)
+	}
+	return nil
+}
+
+func (fs *FS) statCopy(in *inode.Inode, rank int, st *unix.Stat_t) error {
+	d, err := fs.dir(in, rank)
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	return d.StatSelf(st)
+}
+
+// find runs fn, if any, on the directory and the name that lead to the file
+// in, whose attributes are in st by then. A name that leads elsewhere is
+// forgotten; without one left it is ESTALE, and the kernel looks again.
+func (fs *FS) find(in *inode.Inode, st *unix.Stat_t, fn func(d *tier.Dir, name string) error) (*tier.Tier, error) {
+	key, rank := fs.table.Home(in)
+	for {
+		parent, name, ok := fs.table.Dentry(in)
+		if !ok {
+			return nil, unix.ESTALE
+		}
+		d, err := fs.dir(parent, rank)
+		if err == nil {
+			err = d.Stat(name, st)
+			if err == nil && fs.table.Key(rank, st.Dev, st.Ino) == key {
+				if fn != nil {
+					err = fn(d, name)
+				}
+				d.Put()
+				return d.Tier, err
+			}
+			d.Put()
+		}
+		if err != nil && !absent(err) && err != unix.ESTALE {
+			return nil, err
+		}
+		fs.table.Stale(in, parent, name)
+	}
+}
+
+// withFile runs fn on a descriptor of in: that of its open handles, or an
+// O_PATH one. st is filled in before.
+//
+// LOCKS_REQUIRED(in.Mu) for reading
+func (fs *FS) withFile(in *inode.Inode, st *unix.Stat_t, fn func(f *tier.File) error) error {
+	if in.Open != nil {
+		if err := in.Open.File.Stat(st); err != nil {
+			return err
+		}
+		return fn(in.Open.File)
+	}
+	f, err := fs.openFound(in, st, unix.O_PATH)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return fn(f)
+}
+
+// openFound opens the file in with flags and makes sure that it is that one.
+func (fs *FS) openFound(in *inode.Inode, st *unix.Stat_t, flags int) (*tier.File, error) {
+	var f *tier.File
+	_, err := fs.find(in, st, func(d *tier.Dir, name string) (err error) {
+		if f, err = d.Open(name, flags, 0); err != nil {
+			return stale(err)
+		}
+		var now unix.Stat_t
+		if err = f.Stat(&now); err == nil && (now.Ino != st.Ino || now.Dev != st.Dev) {
+			err = unix.ESTALE
+		}
+		if err != nil {
+			f.Close()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// stale turns what the race with a rename out of band gives into ESTALE.
+func stale(err error) error {
+	if err == unix.ENOENT || err == unix.ELOOP {
+		return unix.ESTALE
+	}
+	return err
+}
+
+// eachCopy runs fn on every copy of a directory, highest first. The highest
+// decides the answer; what a lower one refuses is logged.
+func (fs *FS) eachCopy(in *inode.Inode, what string, fn func(f *tier.File) error) error {
+	for i, c := range fs.table.Copies(in) {
+		d, err := fs.dir(in, c.Rank)
+		if err == nil {
+			err = fn(d.Self())
+			d.Put()
+		}
+		if err != nil && i == 0 {
+			return err
+		}
+		if err != nil && !absent(err) {
+			fs.log.Warn("a lower tier refused "+what+" of a directory", "tier", fs.tiers[c.Rank].Root, "err", err)
+		}
+	}
+	return nil
+}
+
+func (fs *FS) setattr(r *fusedev.Request, op *fuseops.SetInodeAttributesOp) error {
+	in, err := fs.get(uint64(op.Inode))
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if in.IsDir() {
+		err = fs.eachCopy(in, "the attributes", func(f *tier.File) error { return fs.change(r, f, op) })
+		if err == nil {
+			err = fs.statDir(nil, in, &st)
+		}
+	} else {
+		in.Mu.RLock()
+		defer in.Mu.RUnlock()
+		err = fs.withFile(in, &st, func(f *tier.File) error {
+			if err := fs.change(r, f, op); err != nil {
+				return err
+			}
+			return f.Stat(&st)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	r.Attr(fs.attrs(in, &st))
+	return nil
+}
+
+// change applies a SETATTR to one backing inode. The owner goes first, because
+// chown(2) clears set-id bits that a mode given with it may set.
+func (fs *FS) change(r *fusedev.Request, f *tier.File, op *fuseops.SetInodeAttributesOp) error {
+	if op.Uid != nil || op.Gid != nil {
+		if err := fs.onNetwork(f.Tier, r, func() error { return f.Chown(idOrKeep(op.Uid), idOrKeep(op.Gid)) }); err != nil {
+			return err
+		}
+	}
+	if op.Mode != nil {
+		if err := fs.chmod(r, f, fuse.ConvertGoMode(*op.Mode)&07777); err != nil {
+			return err
+		}
+	}
+	if op.Size != nil {
+		if err := fs.truncate(f, int64(*op.Size)); err != nil {
+			return err
+		}
+	}
+	if op.Atime == nil && op.Mtime == nil {
+		return nil
+	}
+	times := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_OMIT}}
+	if op.Atime != nil {
+		times[0] = unix.Timespec{Sec: op.Atime.Unix(), Nsec: int64(op.Atime.Nanosecond())}
+	}
+	if op.Mtime != nil {
+		times[1] = unix.Timespec{Sec: op.Mtime.Unix(), Nsec: int64(op.Mtime.Nanosecond())}
+	}
+	return fs.onNetwork(f.Tier, r, func() error { return f.Utimens(&times) })
+}
+
+func idOrKeep(id *uint32) int {
+	if id == nil {
+		return -1
+	}
+	return int(*id)
+}
+
+// chmod sets the mode. The daemon lacks CAP_FSETID, so that foreign writes
+// clear set-id bits; a set-group-ID bit that the kernel has allowed the client
+// is kept by being in the file's group for the call.
+func (fs *FS) chmod(r *fusedev.Request, f *tier.File, mode uint32) error {
+	if mode&unix.S_ISGID == 0 {
+		return fs.onNetwork(f.Tier, r, func() error { return f.Chmod(mode) })
+	}
+	var st unix.Stat_t
+	if err := f.Stat(&st); err != nil {
+		return err
+	}
+	uid := uint32(0)
+	if f.Tier.Network {
+		uid = r.UID
+	}
+	return fs.as(uid, st.Gid, func() error { return f.Chmod(mode) })
+}
+
+// truncate sets the size as somebody without a right to reserved blocks.
+func (fs *FS) truncate(f *tier.File, size int64) error {
+	var st unix.Stat_t
+	if err := f.Stat(&st); err != nil {
+		return err
+	}
+	return fs.asWriter(f.Tier, &st, func() error { return f.Truncate(size) })
+}
+
+func (fs *FS) statx(r *fusedev.Request, op *fusedev.StatxOp) error {
+	in, err := fs.get(op.Node)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := fs.stat(nil, in, &st); err != nil {
+		return err
+	}
+	var sx unix.Statx_t
+	get := func(f *tier.File) error { return f.Statx(int(op.Flags), int(op.Mask), &sx) }
+	if in.IsDir() {
+		var d *tier.Dir
+		if d, err = fs.topDir(in); err == nil {
+			err = get(d.Self())
+			d.Put()
+		}
+	} else {
+		in.Mu.RLock()
+		defer in.Mu.RUnlock()
+		var now unix.Stat_t
+		err = fs.withFile(in, &now, get)
+	}
+	if err != nil {
+		return err
+	}
+	a := fs.attrs(in, &st)
+	sx.Ino, sx.Nlink, sx.Size, sx.Blocks = st.Ino, uint32(st.Nlink), uint64(st.Size), uint64(st.Blocks)
+	sx.Mtime = unix.StatxTimestamp{Sec: st.Mtim.Sec, Nsec: uint32(st.Mtim.Nsec)}
+	sx.Ctime = unix.StatxTimestamp{Sec: st.Ctim.Sec, Nsec: uint32(st.Ctim.Nsec)}
+	r.Statx(a, &sx)
+	return nil
+}
+
+// topDir is the highest copy of a directory.
+func (fs *FS) topDir(in *inode.Inode) (*tier.Dir, error) {
+	for _, c := range fs.table.Copies(in) {
+		d, err := fs.dir(in, c.Rank)
+		if !absent(err) {
+			return d, err
+		}
+	}
+	return nil, unix.ESTALE
+}

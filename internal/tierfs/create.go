@@ -1,0 +1,103 @@
+package tierfs
+
+import (
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// create serves CREATE and TMPFILE: a new file, open.
+func (fs *FS) create(r *fusedev.Request, op *fusedev.CreateOp) error {
+	p, err := fs.getDir(op.Parent)
+	if err != nil {
+		return err
+	}
+	if !op.Tmpfile && fs.hidden(p, op.Name) {
+		return unix.EPERM
+	}
+	var file *tier.File
+	err = fs.place(p, func(d *tier.Dir) (err error) {
+		file, err = fs.createIn(r, d, op)
+		return err
+	})
+	if err == unix.EEXIST && op.Flags&unix.O_EXCL == 0 {
+		return unix.ESTALE // it appeared out of band since the lookup: the kernel looks again
+	}
+	if err != nil {
+		return err
+	}
+	return fs.created(r, p, op, file)
+}
+
+// createIn makes the file in one tier. It is opened for reading and writing
+// whatever the client asked for: the creating open may (open(2)), and the
+// daemon needs both.
+func (fs *FS) createIn(r *fusedev.Request, d *tier.Dir, op *fusedev.CreateOp) (*tier.File, error) {
+	mode := masked(d, op.Mode, op.Umask) & 07777
+	uid, gid, err := fs.creator(r, d, mode)
+	if err != nil {
+		return nil, err
+	}
+	flags, name := unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NONBLOCK, op.Name
+	if op.Tmpfile {
+		flags, name = unix.O_RDWR|unix.O_TMPFILE|int(op.Flags)&unix.O_EXCL, "."
+	}
+	var f *tier.File
+	err = fs.as(uid, gid, func() (err error) {
+		f, err = d.Open(name, flags, mode)
+		return err
+	})
+	return f, err
+}
+
+// created enters the new file, opens its first handle and answers.
+func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, file *tier.File) error {
+	var f found
+	f.rank, f.copies = -1, f.buf[:0]
+	var st unix.Stat_t
+	if err := file.Stat(&st); err != nil {
+		file.Close()
+		return err
+	}
+	f.add(fs.table, file.Tier.Rank, &st)
+	parent, name := p, op.Name
+	if op.Tmpfile {
+		parent, name = nil, ""
+	}
+	in := fs.admit(parent, name, &f)
+	in.Mu.Lock()
+	defer in.Mu.Unlock()
+	h, err := fs.firstHandle(in, file, &f.st, int(op.Flags))
+	if err != nil {
+		fs.forget(in.ID, 1)
+		return err
+	}
+	o := fs.opened(h)
+	fs.answer(r, in, nil, func() bool {
+		if r.Created(fs.entry(in, &f.st), o) {
+			return true
+		}
+		fs.files.remove(o.Handle)
+		fs.closeHandle(h)
+		return false
+	})
+	return nil
+}
+
+// firstHandle opens the inode of a file just made with the creating
+// descriptor.
+//
+// LOCKS_REQUIRED(in.Mu)
+func (fs *FS) firstHandle(in *inode.Inode, file *tier.File, st *unix.Stat_t, flags int) (*fileHandle, error) {
+	if in.Open == nil {
+		in.Open = &inode.Opened{File: file, Backing: fs.register(file, st)}
+	} else {
+		file.Close()
+	}
+	h, err := fs.newHandle(in, flags&^unix.O_TRUNC, nil)
+	if err != nil {
+		fs.closeIfIdle(in)
+	}
+	return h, err
+}

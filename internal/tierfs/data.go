@@ -1,0 +1,207 @@
+package tierfs
+
+import (
+	"sync"
+
+	"github.com/jacobsa/fuse/fuseops"
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// buffers hold the data of READs, up to the largest the kernel asks for.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
+
+// read serves READ, for files that are not in passthrough.
+func (fs *FS) read(r *fusedev.Request, op *fusedev.ReadOp) error {
+	h, err := fs.files.get(op.Handle)
+	if err != nil {
+		return err
+	}
+	b := buffers.Get().(*[]byte)
+	defer buffers.Put(b)
+	n, err := h.data().Pread((*b)[:min(op.Size, len(*b))], op.Offset)
+	if err != nil {
+		return err
+	}
+	r.Data((*b)[:n])
+	return nil
+}
+
+// write serves WRITE, for files that are not in passthrough. Pages of a shared
+// mapping are written back through whatever handle the kernel finds; with
+// O_APPEND on it they would land at the end.
+func (fs *FS) write(r *fusedev.Request, op *fusedev.WriteOp) error {
+	h, err := fs.files.get(op.Handle)
+	if err != nil {
+		return err
+	}
+	f := h.data()
+	if op.Cached || h.own == nil {
+		if f, err = h.writable(); err != nil {
+			return err
+		}
+	}
+	var n int
+	err = fs.writing(f, func() (err error) {
+		n, err = f.Pwrite(op.Data, op.Offset)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.Written(n)
+	return nil
+}
+
+// writing runs fn, which allocates space in f.
+func (fs *FS) writing(f *tier.File, fn func() error) error {
+	var st unix.Stat_t
+	if f.Tier.Network {
+		if err := f.Stat(&st); err != nil {
+			return err
+		}
+	}
+	return fs.asWriter(f.Tier, &st, fn)
+}
+
+// sync serves FSYNC and FSYNCDIR. A directory is synced on every tier that has
+// it.
+func (fs *FS) sync(op *fusedev.SyncOp) error {
+	if !op.Dir {
+		h, err := fs.files.get(op.Handle)
+		if err != nil {
+			return err
+		}
+		return h.data().Sync(op.DataOnly)
+	}
+	in, err := fs.getDir(op.Node)
+	if err != nil {
+		return err
+	}
+	for _, c := range fs.table.Copies(in) {
+		d, err := fs.dir(in, c.Rank)
+		if absent(err) {
+			continue
+		}
+		if err == nil {
+			err = d.Sync()
+			d.Put()
+		}
+		if err != nil && !fs.tiers[c.Rank].ReadOnly() {
+			return err
+		}
+	}
+	return nil
+}
+
+// flush serves FLUSH, which only files on network filesystems ask for.
+func (fs *FS) flush(op *fuseops.FlushFileOp) error {
+	h, err := fs.files.get(uint64(op.Handle))
+	if err != nil {
+		return err
+	}
+	return h.data().Flush()
+}
+
+func (fs *FS) fallocate(op *fuseops.FallocateOp) error {
+	h, err := fs.files.get(uint64(op.Handle))
+	if err != nil {
+		return err
+	}
+	f, err := h.writable()
+	if err != nil {
+		return err
+	}
+	return fs.writing(f, func() error { return f.Fallocate(op.Mode, int64(op.Offset), int64(op.Length)) })
+}
+
+// lseek serves SEEK_HOLE and SEEK_DATA.
+func (fs *FS) lseek(r *fusedev.Request, op *fusedev.LseekOp) error {
+	h, err := fs.files.get(op.Handle)
+	if err != nil {
+		return err
+	}
+	pos, err := h.data().Seek(op.Offset, op.Whence)
+	if err != nil {
+		return err
+	}
+	r.Uint64(uint64(pos))
+	return nil
+}
+
+// copyRange serves copy_file_range(2) between files of one tier. For others
+// EXDEV makes the kernel copy through its page cache.
+func (fs *FS) copyRange(r *fusedev.Request, op *fusedev.CopyFileRangeOp) error {
+	from, err := fs.files.get(op.Handle)
+	if err != nil {
+		return err
+	}
+	to, err := fs.files.get(op.HandleOut)
+	if err != nil {
+		return err
+	}
+	src := from.data()
+	dst, err := to.writable()
+	if err != nil {
+		return err
+	}
+	if src.Tier != dst.Tier {
+		return unix.EXDEV
+	}
+	var n int
+	err = fs.writing(dst, func() (err error) {
+		n, err = src.CopyRange(op.Offset, dst, op.OffsetOut, int(min(op.Len, 1<<30)), op.Flags)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case op.Wide:
+		r.Uint64(uint64(n))
+	default:
+		r.Written(n)
+	}
+	return nil
+}
+
+// The ioctls that are served (linux/fs.h, as the kernel sends them: with
+// their argument of 32 bits).
+const (
+	ioctlGetFlags = unix.FS_IOC_GETFLAGS
+	ioctlSetFlags = unix.FS_IOC_SETFLAGS
+)
+
+// ioctl serves FS_IOC_GETFLAGS and FS_IOC_SETFLAGS. Nothing else is forwarded:
+// an ioctl can be meant for the filesystem behind a tier, like FS_IOC_SHUTDOWN.
+func (fs *FS) ioctl(r *fusedev.Request, op *fusedev.IoctlOp) error {
+	set := op.Cmd == ioctlSetFlags
+	if !set && op.Cmd != ioctlGetFlags {
+		return unix.ENOTTY
+	}
+	if set && len(op.In) < 4 {
+		return unix.EINVAL
+	}
+	in, err := fs.get(op.Node)
+	if err != nil {
+		return err
+	}
+	var out [4]byte
+	err = fs.readable(in, func(f *tier.File) error {
+		if set {
+			return f.SetFlags(fusedev.Uint32(op.In))
+		}
+		v, err := f.GetFlags()
+		fusedev.PutUint32(out[:], v)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if set {
+		r.Ioctl(nil)
+	} else {
+		r.Ioctl(out[:])
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+// Package tierfs is the filesystem: the union of the tiers, one file an op
+// family.
+//
+// An op is two hops: the inode table (memory), then the tier (system calls).
+// Ops read alike: find the inode, lock, call, fill the reply, return the errno.
+package tierfs
+
+import (
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/sys"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// Options are the rules that a remount can change.
+type Options struct {
+	CreatePrimary bool                      // new files go to the primary, not to where their directory is
+	MinFree       func(total uint64) uint64 // bytes a tier must have free to be given new files
+	StatfsPrimary bool                      // statfs shows the primary alone
+	EntryTTL      time.Duration             // how long the kernel may believe a name
+	AttrTTL       time.Duration             // … attributes
+	NegativeTTL   time.Duration             // … that a name does not exist
+}
+
+// Config is what stays for the life of the mount.
+type Config struct {
+	Options
+	Log         *slog.Logger
+	RawLinks    bool // symlink targets are shown as they are stored
+	Inodes32    bool
+	Passthrough bool
+	MaxDirs     int // directory descriptors to keep
+}
+
+// FS serves the union of a set of tiers.
+//
+// LOCK ORDER: tree → Inode.Mu → Table.mu → DirCache.mu. tree is outermost
+// because computing a path goes through every directory above; it is held for
+// writing only by the rename and removal of directories, whose tiers have just
+// answered, and never while an away tier is waited for.
+type FS struct {
+	log                   *slog.Logger
+	set                   *tier.Set
+	tiers                 []*tier.Tier
+	table                 *inode.Table
+	dirs                  *inode.DirCache
+	options               atomic.Pointer[Options]
+	rawLinks, union, root bool
+
+	srv      *fusedev.Server
+	pass     *fusedev.Passthrough
+	wantPass bool
+
+	files   handles[*fileHandle]
+	lists   handles[*dirHandle]
+	journal journal
+
+	tree sync.RWMutex
+}
+
+// New makes the filesystem of the opened tiers.
+func New(set *tier.Set, cfg Config) (*FS, error) {
+	roots := make([]unix.Stat_t, len(set.Tiers))
+	for rank, t := range set.Tiers {
+		if err := unix.Fstat(t.RootFD(), &roots[rank]); err != nil {
+			return nil, err
+		}
+	}
+	fs := &FS{
+		log: cfg.Log, set: set, tiers: set.Tiers,
+		table: inode.NewTable(roots, cfg.Inodes32), dirs: inode.NewDirCache(cfg.MaxDirs),
+		union: len(set.Tiers) > 1, root: os.Geteuid() == 0, wantPass: cfg.Passthrough,
+	}
+	fs.rawLinks = cfg.RawLinks || !fs.union
+	fs.options.Store(&cfg.Options)
+	fs.journal.fs = fs
+	return fs, nil
+}
+
+// Attach gives the filesystem its connection.
+func (fs *FS) Attach(s *fusedev.Server) {
+	fs.srv = s
+	fs.pass = s.NewPassthrough()
+}
+
+// SetOptions puts changed rules into force.
+func (fs *FS) SetOptions(o Options) { fs.options.Store(&o) }
+
+// Options are the rules in force.
+func (fs *FS) Options() Options { return *fs.options.Load() }
+
+// Inodes counts the inodes that the kernel holds, Handles the open ones.
+func (fs *FS) Inodes() int  { return fs.table.Len() }
+func (fs *FS) Handles() int { return fs.files.len() + fs.lists.len() }
+
+// TierReturned drops what is cached of a tier that was away.
+func (fs *FS) TierReturned(t *tier.Tier) { fs.dirs.DropTier(t.Rank) }
+
+// Close closes the descriptors that the filesystem holds.
+func (fs *FS) Close() { fs.dirs.DropTier(-1) }
+
+// get is the inode that the kernel names. It names none that it was not told
+// of; ESTALE makes it look again.
+func (fs *FS) get(id uint64) (*inode.Inode, error) {
+	if in := fs.table.Get(id); in != nil {
+		return in, nil
+	}
+	return nil, unix.ESTALE
+}
+
+// getDir is get for a directory.
+func (fs *FS) getDir(id uint64) (*inode.Inode, error) {
+	in, err := fs.get(id)
+	if err == nil && !in.IsDir() {
+		return nil, unix.ENOTDIR
+	}
+	return in, err
+}
+
+// hiddenName is where a tier keeps its own records (design: membership,
+// journal). Through the mount it does not exist and cannot be made.
+const hiddenName = ".tierfs"
+
+func (fs *FS) hidden(parent *inode.Inode, name string) bool {
+	return fs.union && parent.ID == inode.RootID && name == hiddenName
+}
+
+// as runs fn as uid and gid on the filesystem; an ordinary user's daemon is
+// who it is.
+func (fs *FS) as(uid, gid uint32, fn func() error) error {
+	if !fs.root {
+		return fn()
+	}
+	return sys.AsUser(int(uid), int(gid), fn)
+}
+
+// onNetwork runs fn as the caller where a server checks permissions itself,
+// which may not trust root (NFS root_squash), and as the daemon elsewhere.
+func (fs *FS) onNetwork(t *tier.Tier, r *fusedev.Request, fn func() error) error {
+	if !t.Network {
+		return fn()
+	}
+	return fs.as(r.UID, r.GID, fn)
+}
+
+// asWriter runs fn, which takes up space, as somebody who may not use what the
+// filesystem reserves for root; on a network filesystem as the file's owner.
+func (fs *FS) asWriter(t *tier.Tier, st *unix.Stat_t, fn func() error) error {
+	if t.Network {
+		return fs.as(st.Uid, st.Gid, fn)
+	}
+	return fs.as(sys.Nobody, sys.Nobody, fn)
+}
+
+// absent reports that a tier does not have a name.
+func absent(err error) bool { return err == unix.ENOENT || err == unix.ENOTDIR }
+
+// full reports that a tier has no room.
+func full(err error) bool { return err == unix.ENOSPC || err == unix.EDQUOT }

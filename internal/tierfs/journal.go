@@ -1,0 +1,349 @@
+package tierfs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/sys"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// An intent is written to .tierfs/journal of a tier before an operation that
+// takes several steps on several tiers, and removed after the last. A mount
+// that finds one finishes the operation; every step is idempotent.
+type intent struct {
+	Kind     string `json:"kind"`
+	From     string `json:"-"`
+	To       string `json:"-"`
+	FromRaw  []byte `json:"from,omitempty"` // names are bytes, not UTF-8
+	ToRaw    []byte `json:"to"`
+	Moves    []move `json:"moves"`              // what goes from From to To, highest tier first
+	Replaced []move `json:"replaced,omitempty"` // what To was before
+}
+
+// Kinds of intents.
+const (
+	intentRename  = "rename-directory"
+	intentReplace = "replace-file" // To on Moves[0] has come into place; what it replaces goes
+)
+
+// move is a backing inode on a member tier. A name that leads to another inode
+// by the time of the replay is left alone.
+type move struct {
+	Member string `json:"member"`
+	Ino    uint64 `json:"ino"`
+}
+
+// maxIntent bounds a record: two paths, and the moves of many tiers.
+const maxIntent = 64 << 10
+
+// journal writes intents and replays them.
+type journal struct {
+	fs      *FS
+	members []string // member ID by rank; empty in a mount without marks
+	serial  atomic.Uint64
+
+	// active is held for reading while an intent of our own stands, for writing
+	// by a replay, which must not finish it for us. It is taken before FS.tree.
+	active sync.RWMutex
+}
+
+// SetMembers tells the tiers' member IDs, by rank.
+func (fs *FS) SetMembers(ids []string) { fs.journal.members = ids }
+
+func (fs *FS) moveOf(c *copyAt) move {
+	return move{Member: fs.journal.members[c.rank], Ino: c.st.Ino}
+}
+
+// write makes an intent durable on the tier. done removes it.
+func (j *journal) write(t *tier.Tier, in *intent) (done func(), err error) {
+	in.FromRaw, in.ToRaw = []byte(in.From), []byte(in.To)
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, unix.EIO
+	}
+	j.active.RLock()
+	d, err := t.Private("journal")
+	if err != nil {
+		j.active.RUnlock()
+		return nil, err
+	}
+	name := fmt.Sprintf("%x-%d", time.Now().UnixNano(), j.serial.Add(1))
+	if err := writeDurably(d, name, b); err != nil {
+		d.Unlink(name)
+		d.Put()
+		j.active.RUnlock()
+		return nil, err
+	}
+	return func() {
+		defer j.active.RUnlock()
+		defer d.Put()
+		err := d.Unlink(name)
+		if err == nil {
+			err = d.Sync() // or a power cut would bring it back
+		}
+		if err != nil {
+			j.fs.log.Warn("cannot remove a finished intent", "tier", t.Root, "err", err)
+		}
+	}, nil
+}
+
+// writeDurably writes the file name in d and syncs both.
+func writeDurably(d *tier.Dir, name string, b []byte) error {
+	f, err := d.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Pwrite(b, 0); err != nil {
+		return err
+	}
+	if err := f.Sync(false); err != nil {
+		return err
+	}
+	return d.Sync()
+}
+
+// Replay finishes what earlier daemons left. It is called by the daemon that
+// holds the members' locks: before the mount, or when it gets them later. Records that cannot be understood,
+// or whose tiers are not all here, stay and are reported.
+func (fs *FS) Replay() {
+	fs.journal.active.Lock()
+	defer fs.journal.active.Unlock()
+	fs.tree.Lock()
+	defer fs.tree.Unlock()
+	for _, t := range fs.tiers {
+		if t.ReadOnly() {
+			continue
+		}
+		if err := fs.journal.replayTier(t); err != nil {
+			fs.log.Warn("cannot read the journal", "tier", t.Root, "err", err)
+		}
+	}
+}
+
+func (j *journal) replayTier(t *tier.Tier) error {
+	d, err := t.Private("journal")
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	f, err := d.List()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var names []string
+	if err := f.ReadDir(func(e sys.Dirent) error { names = append(names, e.Name); return nil }); err != nil {
+		return err
+	}
+	for _, name := range names {
+		err := j.replay(d, name)
+		if err != nil {
+			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal", "tier", t.Root, "record", name, "err", err)
+			continue
+		}
+		j.fs.log.Info("finished an operation that a crash had interrupted", "tier", t.Root)
+		d.Unlink(name)
+		d.Sync()
+	}
+	return nil
+}
+
+func (j *journal) replay(d *tier.Dir, name string) error {
+	in, err := readIntent(d, name)
+	if err != nil {
+		return err
+	}
+	switch in.Kind {
+	case intentRename:
+		return j.replayRename(in)
+	case intentReplace:
+		return j.replayReplace(in)
+	}
+	return fmt.Errorf("unknown kind %q", in.Kind)
+}
+
+// readIntent reads a record as what it may be: hostile.
+func readIntent(d *tier.Dir, name string) (*intent, error) {
+	f, err := d.Open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := f.Stat(&st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxIntent {
+		return nil, errors.New("not a record")
+	}
+	b := make([]byte, st.Size)
+	n, err := f.Pread(b, 0)
+	if err != nil {
+		return nil, err
+	}
+	return parseIntent(b[:n])
+}
+
+// parseIntent accepts paths that stay inside a tier and out of .tierfs.
+func parseIntent(b []byte) (*intent, error) {
+	var in intent
+	if err := json.Unmarshal(b, &in); err != nil {
+		return nil, errors.New("not a record")
+	}
+	in.From, in.To = string(in.FromRaw), string(in.ToRaw)
+	if !inside(in.To) || in.Kind == intentRename && !inside(in.From) || len(in.Moves) == 0 {
+		return nil, errors.New("not a record")
+	}
+	return &in, nil
+}
+
+// inside reports whether p is a clean relative path below a tier's root.
+func inside(p string) bool {
+	return p != "" && p != "." && p[0] != '/' && path.Clean(p) == p && !strings.ContainsRune(p, 0) &&
+		p != ".." && !strings.HasPrefix(p, "../") && p != hiddenName && !strings.HasPrefix(p, hiddenName+"/")
+}
+
+// member is the tier with the ID.
+func (j *journal) member(id string) (*tier.Tier, error) {
+	for rank, have := range j.members {
+		if have == id {
+			return j.fs.tiers[rank], nil
+		}
+	}
+	return nil, fmt.Errorf("member %q is not in this mount", id)
+}
+
+// replayRename finishes the rename of a directory, lowest tier first.
+func (j *journal) replayRename(in *intent) error {
+	for i := len(in.Moves) - 1; i >= 0; i-- {
+		t, err := j.member(in.Moves[i].Member)
+		if err != nil {
+			return err
+		}
+		if err := renameIfStill(t, in.From, in.To, in.Moves[i].Ino); err != nil {
+			return fmt.Errorf("tier %s: %w", t.Root, err)
+		}
+	}
+	for _, m := range in.Replaced {
+		t, err := j.member(m.Member)
+		if err != nil {
+			return err
+		}
+		if err := removeIfStill(t, in.To, m.Ino, true); err != nil {
+			return fmt.Errorf("tier %s: %w", t.Root, err)
+		}
+	}
+	return nil
+}
+
+// replayReplace removes what a file that has come into place replaces. If it
+// has not, nothing has happened and nothing is done.
+func (j *journal) replayReplace(in *intent) error {
+	t, err := j.member(in.Moves[0].Member)
+	if err != nil {
+		return err
+	}
+	d, name, err := walk(t, in.To)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	var st unix.Stat_t
+	if err := d.Stat(name, &st); absent(err) || err == nil && st.Ino != in.Moves[0].Ino {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	for i := len(in.Replaced) - 1; i >= 0; i-- {
+		t, err := j.member(in.Replaced[i].Member)
+		if err != nil {
+			return err
+		}
+		if err := removeIfStill(t, in.To, in.Replaced[i].Ino, false); err != nil {
+			return fmt.Errorf("tier %s: %w", t.Root, err)
+		}
+	}
+	return nil
+}
+
+// walk opens the directory that holds path on a tier, for the caller to Put.
+func walk(t *tier.Tier, p string) (*tier.Dir, string, error) {
+	dir, name := path.Split(p)
+	d := t.RootDir()
+	for _, part := range strings.Split(strings.TrimSuffix(dir, "/"), "/") {
+		if part == "" {
+			continue
+		}
+		next, err := d.OpenDir(part)
+		d.Put()
+		if err != nil {
+			return nil, "", err
+		}
+		d = next
+	}
+	return d, name, nil
+}
+
+// renameIfStill renames from to to if from is still the inode. A parent of to
+// that is missing was never made: then this tier's step did not begin, and
+// there is nothing for it to replace.
+func renameIfStill(t *tier.Tier, from, to string, ino uint64) error {
+	sd, name, err := walk(t, from)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer sd.Put()
+	var st unix.Stat_t
+	if err := sd.Stat(name, &st); absent(err) || err == nil && st.Ino != ino {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	dd, newName, err := walk(t, to)
+	if err != nil {
+		return err
+	}
+	defer dd.Put()
+	return sd.Rename(name, dd, newName, 0)
+}
+
+// removeIfStill removes p if it is still the inode. A directory that is not
+// empty is not the one that was replaced.
+func removeIfStill(t *tier.Tier, p string, ino uint64, dir bool) error {
+	d, name, err := walk(t, p)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	var st unix.Stat_t
+	if err := d.Stat(name, &st); absent(err) || err == nil && st.Ino != ino {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if !dir {
+		return d.Unlink(name)
+	}
+	if err := d.Rmdir(name); err != unix.ENOTEMPTY {
+		return err
+	}
+	return nil
+}

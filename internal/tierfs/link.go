@@ -1,0 +1,118 @@
+package tierfs
+
+import (
+	"strings"
+
+	"github.com/jacobsa/fuse/fuseops"
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// link makes another name for a file on its home tier, with parents if need
+// be. It also names a file made with O_TMPFILE.
+func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
+	in, err := fs.get(uint64(op.Target))
+	if err != nil {
+		return err
+	}
+	p, err := fs.getDir(uint64(op.Parent))
+	if err != nil {
+		return err
+	}
+	if fs.hidden(p, op.Name) {
+		return unix.EPERM
+	}
+	_, home := fs.table.Home(in)
+	d, err := fs.makeParents(p, home)
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	in.Mu.RLock()
+	defer in.Mu.RUnlock()
+	var st unix.Stat_t
+	err = fs.withFile(in, &st, func(f *tier.File) error {
+		return fs.onNetwork(d.Tier, r, func() error { return d.LinkFile(f, op.Name) })
+	})
+	if err != nil {
+		return err
+	}
+	var f found
+	if err := fs.foundAt(d, op.Name, &f); err != nil {
+		return err
+	}
+	in2 := fs.admit(p, op.Name, &f)
+	fs.answer(r, in2, nil, func() bool { return r.Entry(fs.entry(in2, &f.st)) })
+	return nil
+}
+
+func (fs *FS) symlink(r *fusedev.Request, op *fuseops.CreateSymlinkOp) error {
+	return fs.newName(r, uint64(op.Parent), op.Name, 0777, 0, func(d *tier.Dir, _ uint32) error {
+		return d.Symlink(op.Target, op.Name)
+	})
+}
+
+func (fs *FS) readlink(op *fuseops.ReadSymlinkOp) error {
+	in, err := fs.get(uint64(op.Inode))
+	if err != nil {
+		return err
+	}
+	op.Target, err = fs.target(in)
+	return err
+}
+
+// target is what the link in shows.
+func (fs *FS) target(in *inode.Inode) (string, error) {
+	var st unix.Stat_t
+	var target string
+	_, err := fs.find(in, &st, func(d *tier.Dir, name string) (err error) {
+		target, err = d.Readlink(name)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return fs.shownTarget(in, target), nil
+}
+
+// shownTarget makes a target inside one of the tiers relative to the link, so
+// that it leads through the mount. All others are shown as they are.
+func (fs *FS) shownTarget(in *inode.Inode, target string) string {
+	if fs.rawLinks || !strings.HasPrefix(target, "/") {
+		return target
+	}
+	for _, t := range fs.tiers {
+		rest, ok := strings.CutPrefix(target, t.Root)
+		if !ok || rest != "" && rest[0] != '/' {
+			continue
+		}
+		fs.tree.RLock()
+		path, ok := fs.table.Path(in)
+		fs.tree.RUnlock()
+		if !ok {
+			return target
+		}
+		up := strings.Repeat("../", strings.Count(path, "/"))
+		if rest = strings.TrimLeft(rest, "/"); up+rest == "" {
+			return "."
+		}
+		return strings.TrimSuffix(up+rest, "/")
+	}
+	return target
+}
+
+// fixLinkSize makes a symlink's size that of the target shown (POSIX: the
+// length of what readlink(2) gives). Only a target that begins with a tier's
+// root can differ, and none shorter does.
+func (fs *FS) fixLinkSize(in *inode.Inode, st *unix.Stat_t) {
+	for _, t := range fs.tiers {
+		if st.Size >= int64(len(t.Root)) {
+			if target, err := fs.target(in); err == nil {
+				st.Size = int64(len(target))
+			}
+			return
+		}
+	}
+}

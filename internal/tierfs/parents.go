@@ -1,0 +1,176 @@
+package tierfs
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// makeParents is p's directory on the tier with rank, made with everything
+// above it that is missing there, for the caller to Put.
+func (fs *FS) makeParents(p *inode.Inode, rank int) (*tier.Dir, error) {
+	if d, err := fs.cachedDir(p, rank); d != nil || err != nil && !absent(err) {
+		return d, err
+	}
+	fs.tree.RLock()
+	defer fs.tree.RUnlock()
+	return fs.makeLocked(p, rank)
+}
+
+// makeLocked is makeParents for callers that hold the tree, so that no
+// directory above is renamed while it is made again under its name.
+//
+// LOCKS_REQUIRED(fs.tree)
+func (fs *FS) makeLocked(p *inode.Inode, rank int) (*tier.Dir, error) {
+	d, err := fs.dirLocked(p, rank)
+	if err == nil || !absent(err) {
+		return d, err
+	}
+	parent, name, ok := fs.table.Dentry(p)
+	if !ok {
+		return nil, unix.ENOENT
+	}
+	up, err := fs.makeLocked(parent, rank)
+	if err != nil {
+		return nil, err
+	}
+	defer up.Put()
+	model, err := fs.topDirLocked(p)
+	if err != nil {
+		return nil, err
+	}
+	defer model.Put()
+	if err := fs.makeLike(up, name, model); err != nil {
+		return nil, err
+	}
+	d, err = up.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := d.StatSelf(&st); err != nil {
+		d.Put()
+		return nil, err
+	}
+	fs.table.AddCopy(p, inode.Copy{Rank: rank, Key: fs.table.Key(rank, st.Dev, st.Ino)})
+	fs.dirs.Add(p, rank, d)
+	return d, nil
+}
+
+// topDirLocked is topDir for callers that hold the tree.
+//
+// LOCKS_REQUIRED(fs.tree)
+func (fs *FS) topDirLocked(in *inode.Inode) (*tier.Dir, error) {
+	for _, c := range fs.table.Copies(in) {
+		d, err := fs.dirLocked(in, c.Rank)
+		if !absent(err) {
+			return d, err
+		}
+	}
+	return nil, unix.ESTALE
+}
+
+// stagingSerial numbers the directories that this process prepares.
+var stagingSerial atomic.Uint64
+
+// makeLike makes the directory name in up as a copy of model without its
+// entries: owner, mode, ACLs, extended attributes and times. It is prepared in
+// the tier's staging directory and renamed into place whole, because from then
+// on it is the one that the mount shows. up keeps its times: nothing new has
+// come to be in the directory that clients see.
+func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
+	var before unix.Stat_t
+	if err := up.StatSelf(&before); err != nil {
+		return err
+	}
+	staging, err := fs.staging(up.Tier)
+	if err != nil {
+		return err
+	}
+	defer staging.Put()
+	temp := fmt.Sprintf("dir-%d", stagingSerial.Add(1))
+	if err := staging.Mkdir(temp, 0700); err != nil && err != unix.EEXIST {
+		return err
+	}
+	err = fs.dress(staging, temp, model)
+	if err == nil {
+		err = staging.Rename(temp, up, name, unix.RENAME_NOREPLACE)
+	}
+	if err != nil {
+		staging.Rmdir(temp)
+	}
+	switch err {
+	case unix.EEXIST, unix.ENOTEMPTY: // another op, or somebody out of band, made it
+		return nil
+	case unix.EXDEV: // another filesystem is mounted inside the tier here
+		err = makeInPlace(fs, up, name, model)
+	}
+	if err == nil {
+		err = up.Self().Utimens(&[2]unix.Timespec{before.Atim, before.Mtim})
+	}
+	return err
+}
+
+// makeInPlace makes the directory where it belongs at once.
+func makeInPlace(fs *FS, up *tier.Dir, name string, model *tier.Dir) error {
+	if err := up.Mkdir(name, 0700); err != nil {
+		if err == unix.EEXIST {
+			return nil
+		}
+		return err
+	}
+	return fs.dress(up, name, model)
+}
+
+// dress gives the directory name in up what model has.
+func (fs *FS) dress(up *tier.Dir, name string, model *tier.Dir) error {
+	d, err := up.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	var st unix.Stat_t
+	if err := model.StatSelf(&st); err != nil {
+		return err
+	}
+	to := d.Self()
+	if fs.root {
+		if err := to.Chown(int(st.Uid), int(st.Gid)); err != nil {
+			return err
+		}
+	}
+	if err := copyXattrs(model.Self(), to); err != nil {
+		return err
+	}
+	if err := fs.as(0, st.Gid, func() error { return to.Chmod(st.Mode & 07777) }); err != nil {
+		return err
+	}
+	return to.Utimens(&[2]unix.Timespec{st.Atim, st.Mtim})
+}
+
+// copyXattrs copies the extended attributes, ACLs among them. What the target
+// does not support is left out.
+func copyXattrs(from, to *tier.File) error {
+	names, err := xattrNames(from)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		value, err := xattrValue(from, name)
+		if err != nil {
+			continue
+		}
+		switch err := to.Setxattr(name, value, 0); err {
+		case nil, unix.EOPNOTSUPP, unix.EPERM, unix.EACCES, unix.EINVAL:
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// staging is the tier's directory for what is not complete yet.
+func (fs *FS) staging(t *tier.Tier) (*tier.Dir, error) { return t.Private("staging") }

@@ -1,0 +1,278 @@
+package tierfs
+
+import (
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// renaming is one rename: both names with every tier's copies of them.
+type renaming struct {
+	r                *fusedev.Request
+	from, to         *inode.Inode // the directories
+	name, newName    string
+	src, dst         []copyAt
+	exclusive, swaps bool
+}
+
+// rename serves rename(2) and renameat2(2). It never crosses tiers, so it is
+// never EXDEV between them: what is renamed stays on its home tier, and
+// parents are made there.
+func (fs *FS) rename(r *fusedev.Request, op *fusedev.RenameOp) error {
+	if op.Flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
+		return unix.EINVAL
+	}
+	x := renaming{r: r, name: op.Name, newName: op.NewName,
+		exclusive: op.Flags&unix.RENAME_NOREPLACE != 0, swaps: op.Flags&unix.RENAME_EXCHANGE != 0}
+	var err error
+	if x.from, err = fs.getDir(op.Parent); err != nil {
+		return err
+	}
+	if x.to, err = fs.getDir(op.NewParent); err != nil {
+		return err
+	}
+	switch {
+	case fs.hidden(x.from, x.name):
+		return unix.ENOENT
+	case fs.hidden(x.to, x.newName):
+		return unix.EPERM
+	}
+	if x.src, err = fs.survey(x.from, x.name); err != nil {
+		return err
+	}
+	if x.dst, err = fs.survey(x.to, x.newName); err != nil {
+		return err
+	}
+	if err := fs.allowed(&x); err != nil {
+		return err
+	}
+	switch {
+	case len(x.dst) > 0 && fs.key(&x.src[0]) == fs.key(&x.dst[0]):
+		return nil // two names of one file: rename(2) does nothing
+	case x.swaps:
+		return fs.exchange(&x)
+	case x.src[0].isDir():
+		return fs.renameDir(&x)
+	}
+	return fs.renameFile(&x)
+}
+
+// allowed judges a rename by what both names are in the merged view, and by
+// what would come to light below.
+func (fs *FS) allowed(x *renaming) error {
+	switch {
+	case len(x.src) == 0:
+		return unix.ENOENT
+	case x.exclusive && len(x.dst) > 0:
+		return unix.EEXIST
+	case x.swaps && len(x.dst) == 0:
+		return unix.ENOENT
+	case !sameKind(x.src):
+		return unix.EBUSY
+	}
+	if err := fs.frozen(x.src); err != nil {
+		return err
+	}
+	if len(x.dst) == 0 {
+		return nil
+	}
+	switch {
+	case x.swaps:
+	case x.src[0].isDir() && !x.dst[0].isDir():
+		return unix.ENOTDIR
+	case !x.src[0].isDir() && x.dst[0].isDir():
+		return unix.EISDIR
+	}
+	if !sameKind(x.dst) {
+		return unix.EBUSY
+	}
+	return fs.frozen(x.dst)
+}
+
+// renameFile renames a non-directory on its home tier.
+//
+// Shadowed copies of the old name go first. If only the home tier and those
+// below have the new name, rename(2) replaces it, and the copies below go
+// after. If a higher tier has it, that one is what the new name shows until it
+// is removed: the file is linked under the new name below it, made durable,
+// and the old name goes last. At every instant both contents are reachable
+// under a name.
+func (fs *FS) renameFile(x *renaming) error {
+	home := x.src[0].rank
+	sd, err := fs.dir(x.from, home)
+	if err != nil {
+		return err
+	}
+	defer sd.Put()
+	dd, err := fs.makeParents(x.to, home)
+	if err != nil {
+		return err
+	}
+	defer dd.Put()
+	if len(x.src) > 1 {
+		if err := fs.durable(sd, x.name, &x.src[0].st, x.src[1:]); err != nil {
+			return err
+		}
+		if err := fs.removeCopies(x.r, x.from, x.name, x.src[1:]); err != nil {
+			return err
+		}
+	}
+	higher, same, lower := split(x.dst, home)
+	if len(higher) > 0 {
+		err = fs.renameUnder(x, sd, dd, higher, same, lower)
+	} else {
+		err = fs.renameOver(x, sd, dd, lower)
+	}
+	if err != nil {
+		return err
+	}
+	if len(x.dst) > 0 {
+		fs.table.Removed(x.to, x.newName, fs.key(&x.dst[0]), x.dst[0].st.Nlink <= 1)
+	}
+	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]))
+	return nil
+}
+
+// split divides copies by their rank.
+func split(all []copyAt, home int) (higher, same, lower []copyAt) {
+	for i, c := range all {
+		switch {
+		case c.rank < home:
+			higher = all[:i+1]
+		case c.rank == home:
+			same = all[i : i+1]
+		default:
+			return higher, same, all[i:]
+		}
+	}
+	return higher, same, nil
+}
+
+// renameOver renames where no higher tier has the new name. Once it is done
+// the copies below are hidden; one that cannot be removed is reported, not an
+// error.
+func (fs *FS) renameOver(x *renaming, sd, dd *tier.Dir, lower []copyAt) error {
+	err := fs.onNetwork(sd.Tier, x.r, func() error { return sd.Rename(x.name, dd, x.newName, 0) })
+	if err != nil || len(lower) == 0 {
+		return err
+	}
+	if err = fs.durable(dd, x.newName, &x.src[0].st, lower); err == nil {
+		err = fs.removeCopies(x.r, x.to, x.newName, lower)
+	}
+	if err != nil {
+		fs.log.Warn("a replaced file stays hidden on a lower tier", "name", x.newName, "tier", fs.tiers[lower[0].rank].Root, "err", err)
+	}
+	return nil
+}
+
+// renameUnder renames where a higher tier has the new name.
+func (fs *FS) renameUnder(x *renaming, sd, dd *tier.Dir, higher, same, lower []copyAt) error {
+	if len(same) > 0 { // hidden by the higher one
+		if err := fs.removeCopies(x.r, x.to, x.newName, same); err != nil {
+			return err
+		}
+	}
+	err := fs.onNetwork(sd.Tier, x.r, func() error { return sd.Link(x.name, dd, x.newName) })
+	switch err {
+	case nil:
+	case unix.EPERM, unix.EOPNOTSUPP, unix.EMLINK, unix.ENOSYS:
+		return fs.renameByIntent(x, sd, dd, higher, lower)
+	default:
+		return err
+	}
+	others := append(append([]copyAt(nil), higher...), lower...)
+	if err = fs.durable(dd, x.newName, &x.src[0].st, others); err == nil {
+		err = fs.removeCopies(x.r, x.to, x.newName, others)
+	}
+	if err != nil {
+		if e := dd.Unlink(x.newName); e != nil {
+			fs.log.Warn("a second name of a file stays hidden after a rename that failed", "name", x.newName, "tier", dd.Tier.Root, "err", e)
+		}
+		return err
+	}
+	return fs.onNetwork(sd.Tier, x.r, func() error { return sd.Unlink(x.name) })
+}
+
+// renameByIntent is renameUnder where the tier has no hard links: for a moment
+// the file has no visible name, so a record says how to finish.
+func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copyAt) error {
+	others := append(append([]copyAt(nil), higher...), lower...)
+	path, ok := fs.pathOf(x.to, x.newName)
+	if !ok {
+		return unix.ESTALE
+	}
+	in := intent{Kind: intentReplace, To: path, Moves: []move{fs.moveOf(&x.src[0])}}
+	for i := range others {
+		in.Replaced = append(in.Replaced, fs.moveOf(&others[i]))
+	}
+	done, err := fs.journal.write(dd.Tier, &in)
+	if err != nil {
+		return err
+	}
+	if err := fs.onNetwork(sd.Tier, x.r, func() error { return sd.Rename(x.name, dd, x.newName, 0) }); err != nil {
+		done()
+		return err
+	}
+	if err = fs.durable(dd, x.newName, &x.src[0].st, others); err == nil {
+		err = fs.removeCopies(x.r, x.to, x.newName, others)
+	}
+	if err != nil {
+		if e := dd.Rename(x.newName, sd, x.name, 0); e != nil {
+			return err // the record stays: the next mount finishes
+		}
+	}
+	done()
+	return err
+}
+
+// durable makes the file name in d, and its name, last on its disk before the
+// copies others are removed in its favour. On their own filesystem the order
+// of the operations is kept anyway. It is paid only where such a copy exists:
+// write, rename, power cut must not leave a document on neither tier.
+func (fs *FS) durable(d *tier.Dir, name string, st *unix.Stat_t, others []copyAt) error {
+	foreign := false
+	for _, c := range others {
+		foreign = foreign || c.st.Dev != st.Dev
+	}
+	if !foreign {
+		return nil
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG {
+		f, err := d.Open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := f.Sync(false); err != nil {
+			return err
+		}
+	}
+	return d.Sync()
+}
+
+// exchange swaps two names within one tier.
+func (fs *FS) exchange(x *renaming) error {
+	a, b := &x.src[0], &x.dst[0]
+	if a.rank != b.rank || a.isDir() && len(x.src) > 1 || b.isDir() && len(x.dst) > 1 || len(x.src) > 1 && b.isDir() || len(x.dst) > 1 && a.isDir() {
+		return unix.EINVAL
+	}
+	sd, err := fs.dir(x.from, a.rank)
+	if err != nil {
+		return err
+	}
+	defer sd.Put()
+	dd, err := fs.dir(x.to, a.rank)
+	if err != nil {
+		return err
+	}
+	defer dd.Put()
+	fs.tree.Lock()
+	defer fs.tree.Unlock()
+	if err := sd.Rename(x.name, dd, x.newName, unix.RENAME_EXCHANGE); err != nil {
+		return err
+	}
+	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(a))
+	fs.table.Moved(x.to, x.newName, x.from, x.name, fs.key(b))
+	return nil
+}

@@ -1,0 +1,205 @@
+package tierfs
+
+import (
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// found is what a name leads to: the winner, and for a directory the copies
+// merged with it.
+type found struct {
+	rank    int
+	st      unix.Stat_t // the winner's; of a directory, merged
+	copies  []inode.Copy
+	partial bool // a lower tier did not answer in time
+	buf     [4]inode.Copy
+}
+
+func (f *found) isDir() bool { return f.st.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// resolve asks the tiers for name in p in rank order; the first that has it
+// wins. ENOENT only when every tier said so: any other answer of a tier that
+// had to be asked is the answer, because "no such file" from a dead fallback
+// would make an application create the file anew.
+//
+// beforeMerge, if not nil, is called once a directory is found and lower tiers
+// are still to be asked, which may take long.
+func (fs *FS) resolve(p *inode.Inode, name string, f *found, beforeMerge func()) error {
+	f.rank, f.partial, f.copies = -1, false, f.buf[:0]
+	for rank, t := range fs.tiers {
+		if f.rank >= 0 {
+			if t.Suspect() {
+				f.partial = true
+				continue
+			}
+			if beforeMerge != nil {
+				beforeMerge()
+				beforeMerge = nil
+			}
+		}
+		var st unix.Stat_t
+		err := fs.statAt(p, rank, name, &st)
+		switch {
+		case absent(err):
+			continue
+		case err != nil && f.rank >= 0 && t.Away():
+			f.partial = true
+			continue
+		case err != nil:
+			return err
+		}
+		if done := f.add(fs.table, rank, &st); done {
+			return nil
+		}
+	}
+	if f.rank < 0 {
+		return unix.ENOENT
+	}
+	return nil
+}
+
+// add takes in what one tier has. Merging stops at the first non-directory.
+func (f *found) add(t *inode.Table, rank int, st *unix.Stat_t) (done bool) {
+	dir := st.Mode&unix.S_IFMT == unix.S_IFDIR
+	switch {
+	case f.rank < 0:
+		f.rank, f.st = rank, *st
+	case !dir:
+		return true
+	default:
+		mergeAttr(&f.st, st)
+	}
+	f.copies = append(f.copies, inode.Copy{Rank: rank, Key: t.Key(rank, st.Dev, st.Ino)})
+	return !dir
+}
+
+// statAt is fstatat(2) of name in p's copy on the tier with rank.
+func (fs *FS) statAt(p *inode.Inode, rank int, name string, st *unix.Stat_t) error {
+	d, err := fs.dir(p, rank)
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	return d.Stat(name, st)
+}
+
+// mergeAttr adds a lower copy's attributes to a directory's: the newest times,
+// the subdirectories of both, the blocks of both. Mode and owner stay those of
+// the highest. find(1) takes st_nlink - 2 for the number of subdirectories, 1
+// for unknown, so it may be too high and never too low.
+func mergeAttr(st, low *unix.Stat_t) {
+	if later(low.Mtim, st.Mtim) {
+		st.Mtim = low.Mtim
+	}
+	if later(low.Ctim, st.Ctim) {
+		st.Ctim = low.Ctim
+	}
+	st.Blocks += low.Blocks
+	switch {
+	case st.Nlink < 2 || low.Nlink < 2:
+		st.Nlink = 1
+	default:
+		st.Nlink += low.Nlink - 2
+	}
+}
+
+func later(a, b unix.Timespec) bool {
+	return a.Sec > b.Sec || a.Sec == b.Sec && a.Nsec > b.Nsec
+}
+
+// dir is in's directory on the tier with rank, for the caller to Put. ENOENT
+// when that tier does not have it.
+func (fs *FS) dir(in *inode.Inode, rank int) (*tier.Dir, error) {
+	if d, err := fs.cachedDir(in, rank); d != nil || err != nil {
+		return d, err
+	}
+	fs.tree.RLock()
+	defer fs.tree.RUnlock()
+	return fs.dirLocked(in, rank)
+}
+
+func (fs *FS) cachedDir(in *inode.Inode, rank int) (*tier.Dir, error) {
+	t := fs.tiers[rank]
+	switch {
+	case t.Away():
+		return nil, unix.EIO
+	case in.ID == inode.RootID:
+		return t.RootDir(), nil
+	}
+	return fs.dirs.Get(in, rank)
+}
+
+// dirLocked is dir for callers that hold the tree: it walks down from the
+// nearest directory whose descriptor is cached, one name at a time.
+//
+// LOCKS_REQUIRED(fs.tree)
+func (fs *FS) dirLocked(in *inode.Inode, rank int) (*tier.Dir, error) {
+	if d, err := fs.cachedDir(in, rank); d != nil || err != nil {
+		return d, err
+	}
+	parent, name, ok := fs.table.Dentry(in)
+	if !ok {
+		return nil, unix.ENOENT
+	}
+	up, err := fs.dirLocked(parent, rank)
+	if err != nil {
+		return nil, err
+	}
+	defer up.Put()
+	d, err := up.OpenDir(name)
+	switch {
+	case absent(err):
+		fs.dirs.Absent(in, rank)
+		return nil, unix.ENOENT
+	case err != nil:
+		return nil, err
+	}
+	if err := fs.recognise(in, parent, name, d); err != nil {
+		d.Put()
+		return nil, err
+	}
+	fs.dirs.Add(in, rank, d)
+	return d, nil
+}
+
+// recognise checks that d, just opened under in's name, is a copy of it.
+//
+// LOCKS_REQUIRED(fs.tree)
+func (fs *FS) recognise(in, parent *inode.Inode, name string, d *tier.Dir) error {
+	var st unix.Stat_t
+	if err := d.StatSelf(&st); err != nil {
+		return err
+	}
+	rank := d.Tier.Rank
+	key := fs.table.Key(rank, st.Dev, st.Ino)
+	home, homeRank := fs.table.Home(in)
+	switch {
+	case rank == homeRank && key != home:
+		return unix.ESTALE // replaced out of band
+	case rank > homeRank && fs.blocked(parent, name, homeRank+1, rank):
+		fs.dirs.Absent(in, rank)
+		return unix.ENOENT
+	}
+	return nil
+}
+
+// blocked reports whether a non-directory between two tiers ends the merging
+// of a directory before it reaches the lower one.
+//
+// LOCKS_REQUIRED(fs.tree)
+func (fs *FS) blocked(parent *inode.Inode, name string, from, to int) bool {
+	for rank := from; rank < to; rank++ {
+		d, err := fs.dirLocked(parent, rank)
+		if err != nil {
+			continue
+		}
+		var st unix.Stat_t
+		err = d.Stat(name, &st)
+		d.Put()
+		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return true
+		}
+	}
+	return false
+}

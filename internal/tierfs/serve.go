@@ -1,0 +1,111 @@
+package tierfs
+
+import (
+	"github.com/jacobsa/fuse/fuseops"
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"golang.org/x/sys/unix"
+)
+
+// Serve implements fusedev.Handler.
+func (fs *FS) Serve(r *fusedev.Request, op any) error {
+	switch op := op.(type) {
+	case *fuseops.LookUpInodeOp:
+		return fs.lookup(r, op)
+	case *fuseops.GetInodeAttributesOp:
+		return fs.getattr(r, op)
+	case *fuseops.SetInodeAttributesOp:
+		return fs.setattr(r, op)
+	case *fuseops.ForgetInodeOp:
+		fs.forget(uint64(op.Inode), op.N)
+		return nil
+	case *fuseops.BatchForgetOp:
+		for _, e := range op.Entries {
+			fs.forget(uint64(e.Inode), e.N)
+		}
+		return nil
+	case *fusedev.StatxOp:
+		return fs.statx(r, op)
+	case *fuseops.StatFSOp:
+		return fs.statfs(op)
+	}
+	return fs.serveFile(r, op)
+}
+
+// serveFile serves the ops on files and their content.
+func (fs *FS) serveFile(r *fusedev.Request, op any) error {
+	switch op := op.(type) {
+	case *fusedev.CreateOp:
+		return fs.create(r, op)
+	case *fuseops.OpenFileOp:
+		return fs.open(r, op)
+	case *fuseops.ReleaseFileHandleOp:
+		fs.release(uint64(op.Handle))
+		return nil
+	case *fusedev.ReadOp:
+		return fs.read(r, op)
+	case *fusedev.WriteOp:
+		return fs.write(r, op)
+	case *fusedev.SyncOp:
+		return fs.sync(op)
+	case *fuseops.FlushFileOp:
+		return fs.flush(op)
+	case *fuseops.FallocateOp:
+		return fs.fallocate(op)
+	case *fusedev.LseekOp:
+		return fs.lseek(r, op)
+	case *fusedev.CopyFileRangeOp:
+		return fs.copyRange(r, op)
+	case *fusedev.IoctlOp:
+		return fs.ioctl(r, op)
+	}
+	return fs.serveName(r, op)
+}
+
+// serveName serves the ops on names and listings.
+func (fs *FS) serveName(r *fusedev.Request, op any) error {
+	switch op := op.(type) {
+	case *fusedev.MkdirOp:
+		return fs.mkdir(r, op)
+	case *fusedev.MknodOp:
+		return fs.mknod(r, op)
+	case *fuseops.CreateSymlinkOp:
+		return fs.symlink(r, op)
+	case *fuseops.ReadSymlinkOp:
+		return fs.readlink(op)
+	case *fuseops.CreateLinkOp:
+		return fs.link(r, op)
+	case *fuseops.UnlinkOp:
+		return fs.unlink(r, uint64(op.Parent), op.Name)
+	case *fuseops.RmDirOp:
+		return fs.rmdir(r, uint64(op.Parent), op.Name)
+	case *fuseops.RenameOp:
+		return fs.rename(r, &fusedev.RenameOp{Parent: uint64(op.OldParent), Name: op.OldName, NewParent: uint64(op.NewParent), NewName: op.NewName})
+	case *fusedev.RenameOp:
+		return fs.rename(r, op)
+	case *fuseops.OpenDirOp:
+		return fs.openDir(r, op)
+	case *fuseops.ReadDirOp:
+		return fs.readDir(r, op)
+	case *fuseops.ReadDirPlusOp:
+		return fs.readDirPlus(r, op)
+	case *fuseops.ReleaseDirHandleOp:
+		fs.lists.remove(uint64(op.Handle))
+		return nil
+	}
+	return fs.serveXattr(r, op)
+}
+
+// serveXattr serves the ops on extended attributes.
+func (fs *FS) serveXattr(r *fusedev.Request, op any) error {
+	switch op := op.(type) {
+	case *fuseops.GetXattrOp:
+		return fs.getxattr(op)
+	case *fuseops.ListXattrOp:
+		return fs.listxattr(op)
+	case *fusedev.SetxattrOp:
+		return fs.setxattr(r, op)
+	case *fuseops.RemoveXattrOp:
+		return fs.removexattr(r, op)
+	}
+	return unix.ENOSYS
+}

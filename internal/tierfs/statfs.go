@@ -1,0 +1,60 @@
+package tierfs
+
+import (
+	"github.com/jacobsa/fuse/fuseops"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// statfsUnit is the block size that sums of several filesystems are counted
+// in.
+const statfsUnit = 4096
+
+// statfs sums the distinct filesystems of the tiers, or shows the primary
+// alone.
+func (fs *FS) statfs(op *fuseops.StatFSOp) error {
+	if fs.options.Load().StatfsPrimary || !fs.union {
+		var st unix.Statfs_t
+		if err := fs.set.Primary().Statfs(&st); err != nil {
+			return err
+		}
+		fillStatfs(op, &st, uint64(st.Frsize))
+		return nil
+	}
+	return fs.statfsSum(op)
+}
+
+func (fs *FS) statfsSum(op *fuseops.StatFSOp) (err error) {
+	fs.set.Distinct(func(t *tier.Tier) {
+		var st unix.Statfs_t
+		if t.Suspect() { // its last figures stand
+			if st, err = t.LastSpace(), nil; st.Frsize == 0 {
+				return
+			}
+		} else if e := t.Statfs(&st); e != nil {
+			if !t.Away() {
+				err = e
+			}
+			return
+		}
+		fillStatfs(op, &st, statfsUnit)
+	})
+	return err
+}
+
+// fillStatfs adds st to op, in blocks of unit bytes.
+func fillStatfs(op *fuseops.StatFSOp, st *unix.Statfs_t, unit uint64) {
+	scale := func(blocks uint64) uint64 {
+		if uint64(st.Frsize) == unit {
+			return blocks
+		}
+		return blocks * uint64(st.Frsize) / unit
+	}
+	op.BlockSize = uint32(unit)
+	op.IoSize = uint32(st.Bsize)
+	op.Blocks += scale(st.Blocks)
+	op.BlocksFree += scale(st.Bfree)
+	op.BlocksAvailable += scale(st.Bavail)
+	op.Inodes += st.Files
+	op.InodesFree += st.Ffree
+}

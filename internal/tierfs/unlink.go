@@ -1,0 +1,229 @@
+package tierfs
+
+import (
+	"errors"
+
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/sys"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// copyAt is what one tier has under a name.
+type copyAt struct {
+	rank int
+	st   unix.Stat_t
+}
+
+func (c *copyAt) isDir() bool { return c.st.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// survey is every tier's copy of name in p, hidden ones included, highest
+// first. Every tier has to answer: what changes a name changes all its copies.
+func (fs *FS) survey(p *inode.Inode, name string) ([]copyAt, error) {
+	var all []copyAt
+	for rank := range fs.tiers {
+		var st unix.Stat_t
+		err := fs.statAt(p, rank, name, &st)
+		if absent(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, copyAt{rank, st})
+	}
+	return all, nil
+}
+
+// sameKind reports whether all copies are directories, or none is. A file
+// below a directory would come to light when the directory goes.
+func sameKind(all []copyAt) bool {
+	for i := range all {
+		if all[i].isDir() != all[0].isDir() {
+			return false
+		}
+	}
+	return true
+}
+
+// frozen is EROFS if a copy lies on a tier that cannot remove it.
+func (fs *FS) frozen(all []copyAt) error {
+	for _, c := range all {
+		if fs.tiers[c.rank].ReadOnly() {
+			return unix.EROFS
+		}
+	}
+	return nil
+}
+
+func (fs *FS) key(c *copyAt) inode.Key { return fs.table.Key(c.rank, c.st.Dev, c.st.Ino) }
+
+// unlink removes the name from every tier, lowest first: nothing comes back,
+// and a failure leaves the one that is visible.
+func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
+	p, err := fs.getDir(parent)
+	if err != nil {
+		return err
+	}
+	if fs.hidden(p, name) {
+		return unix.ENOENT
+	}
+	all, err := fs.survey(p, name)
+	switch {
+	case err != nil:
+		return err
+	case len(all) == 0:
+		return unix.ENOENT
+	case all[0].isDir():
+		return unix.EISDIR
+	case !sameKind(all):
+		return unix.EBUSY
+	}
+	if err := fs.frozen(all); err != nil {
+		return err
+	}
+	if err := fs.removeCopies(r, p, name, all); err != nil {
+		return err
+	}
+	fs.table.Removed(p, name, fs.key(&all[0]), all[0].st.Nlink <= 1)
+	return nil
+}
+
+// removeCopies unlinks the given copies of a name, lowest first.
+func (fs *FS) removeCopies(r *fusedev.Request, p *inode.Inode, name string, all []copyAt) error {
+	for i := len(all) - 1; i >= 0; i-- {
+		d, err := fs.dir(p, all[i].rank)
+		if err != nil {
+			return err
+		}
+		err = fs.onNetwork(d.Tier, r, func() error { return d.Unlink(name) })
+		d.Put()
+		if err != nil && !absent(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// rmdir removes a directory that is empty in the merged view: each copy is,
+// then. Lowest first; what was removed is made again if a higher one fails.
+func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
+	p, err := fs.getDir(parent)
+	if err != nil {
+		return err
+	}
+	if fs.hidden(p, name) {
+		return unix.ENOENT
+	}
+	all, err := fs.survey(p, name)
+	switch {
+	case err != nil:
+		return err
+	case len(all) == 0:
+		return unix.ENOENT
+	case !all[0].isDir():
+		return unix.ENOTDIR
+	case !sameKind(all):
+		return unix.EBUSY
+	}
+	if err := fs.frozen(all); err != nil {
+		return err
+	}
+	parents, err := fs.dirsOf(p, all)
+	if err != nil {
+		return err
+	}
+	defer putAll(parents)
+	if len(all) > 1 {
+		if err := allEmpty(parents, name); err != nil {
+			return err
+		}
+	}
+	fs.tree.Lock()
+	defer fs.tree.Unlock()
+	if err := fs.rmdirAll(r, parents, name); err != nil {
+		return err
+	}
+	fs.table.Removed(p, name, fs.key(&all[0]), true)
+	return nil
+}
+
+// dirsOf opens p on the tiers of the given copies, before the tree is locked.
+func (fs *FS) dirsOf(p *inode.Inode, all []copyAt) ([]*tier.Dir, error) {
+	var dirs []*tier.Dir
+	for _, c := range all {
+		d, err := fs.dir(p, c.rank)
+		if err != nil {
+			putAll(dirs)
+			return nil, err
+		}
+		dirs = append(dirs, d)
+	}
+	return dirs, nil
+}
+
+func putAll(dirs []*tier.Dir) {
+	for _, d := range dirs {
+		d.Put()
+	}
+}
+
+// allEmpty is ENOTEMPTY if the directory name has an entry in any of dirs.
+func allEmpty(dirs []*tier.Dir, name string) error {
+	for _, p := range dirs {
+		empty, err := isEmpty(p, name)
+		if err != nil {
+			return err
+		}
+		if !empty {
+			return unix.ENOTEMPTY
+		}
+	}
+	return nil
+}
+
+var errNotEmpty = errors.New("not empty")
+
+func isEmpty(p *tier.Dir, name string) (bool, error) {
+	f, err := p.Open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = f.ReadDir(func(sys.Dirent) error { return errNotEmpty })
+	if err == errNotEmpty {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// rmdirAll removes name from every one of parents, the last first.
+func (fs *FS) rmdirAll(r *fusedev.Request, parents []*tier.Dir, name string) error {
+	type removed struct{ parent, dir *tier.Dir }
+	var undo []removed
+	defer func() {
+		for _, u := range undo {
+			u.dir.Put()
+		}
+	}()
+	for i := len(parents) - 1; i >= 0; i-- {
+		p := parents[i]
+		d, err := p.OpenDir(name)
+		if err == nil {
+			if err = fs.onNetwork(p.Tier, r, func() error { return p.Rmdir(name) }); err != nil {
+				d.Put()
+			}
+		}
+		if err != nil {
+			for _, u := range undo {
+				if err := fs.makeLike(u.parent, name, u.dir); err != nil {
+					fs.log.Error("cannot make again a directory whose removal failed on a higher tier", "tier", u.parent.Tier.Root, "name", name, "err", err)
+				}
+			}
+			return err
+		}
+		undo = append(undo, removed{p, d})
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package tierfs
+
+import (
+	"bytes"
+
+	"github.com/jacobsa/fuse/fuseops"
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// The synthetic attributes: where a file is. They are answered, not listed.
+const (
+	xattrTier = "user.tierfs.tier" // the root of the home tier
+	xattrPath = "user.tierfs.path" // the backing file
+)
+
+// onInode runs fn on a descriptor of in: of a directory, the highest copy's.
+func (fs *FS) onInode(in *inode.Inode, fn func(f *tier.File) error) error {
+	if in.IsDir() {
+		d, err := fs.topDir(in)
+		if err != nil {
+			return err
+		}
+		defer d.Put()
+		return fn(d.Self())
+	}
+	in.Mu.RLock()
+	defer in.Mu.RUnlock()
+	var st unix.Stat_t
+	return fs.withFile(in, &st, fn)
+}
+
+// readable is onInode with a descriptor open for reading, which ioctl(2) wants.
+func (fs *FS) readable(in *inode.Inode, fn func(f *tier.File) error) error {
+	return fs.onInode(in, func(f *tier.File) error {
+		open, err := f.Reopen(unix.O_RDONLY | unix.O_NONBLOCK)
+		if err != nil {
+			return err
+		}
+		defer open.Close()
+		return fn(open)
+	})
+}
+
+func (fs *FS) getxattr(op *fuseops.GetXattrOp) error {
+	in, err := fs.get(uint64(op.Inode))
+	if err != nil {
+		return err
+	}
+	if fs.union && (op.Name == xattrTier || op.Name == xattrPath) {
+		return fs.synthetic(in, op)
+	}
+	return fs.onInode(in, func(f *tier.File) error {
+		op.BytesRead, err = f.Getxattr(op.Name, op.Dst)
+		return err
+	})
+}
+
+func (fs *FS) synthetic(in *inode.Inode, op *fuseops.GetXattrOp) error {
+	_, rank := fs.table.Home(in)
+	if in.IsDir() {
+		d, err := fs.topDir(in)
+		if err != nil {
+			return err
+		}
+		rank = d.Tier.Rank
+		d.Put()
+	}
+	value := fs.tiers[rank].Root
+	if op.Name == xattrPath {
+		fs.tree.RLock()
+		path, ok := fs.table.Path(in)
+		fs.tree.RUnlock()
+		switch {
+		case !ok:
+			return unix.ENODATA
+		case path != "":
+			value += "/" + path
+		}
+	}
+	op.BytesRead = len(value)
+	if len(op.Dst) > 0 {
+		if len(op.Dst) < len(value) {
+			return unix.ERANGE
+		}
+		copy(op.Dst, value)
+	}
+	return nil
+}
+
+func (fs *FS) listxattr(op *fuseops.ListXattrOp) error {
+	in, err := fs.get(uint64(op.Inode))
+	if err != nil {
+		return err
+	}
+	return fs.onInode(in, func(f *tier.File) error {
+		op.BytesRead, err = f.Listxattr(op.Dst)
+		return err
+	})
+}
+
+// reservedXattr reports whether only tierfs may set the attribute.
+func (fs *FS) reservedXattr(name string) bool {
+	return fs.union && (name == xattrTier || name == xattrPath)
+}
+
+func (fs *FS) setxattr(r *fusedev.Request, op *fusedev.SetxattrOp) error {
+	if fs.reservedXattr(op.Name) {
+		return unix.EPERM
+	}
+	return fs.changeXattr(op.Node, func(f *tier.File) error {
+		set := func() error { return f.Setxattr(op.Name, op.Value, int(op.Flags)) }
+		if op.Name != "system.posix_acl_access" || op.KillSGID {
+			return fs.onNetwork(f.Tier, r, set)
+		}
+		// Setting an ACL changes the mode, and must keep a set-group-ID bit as
+		// chmod does.
+		var st unix.Stat_t
+		if err := f.Stat(&st); err != nil {
+			return err
+		}
+		return fs.as(0, st.Gid, set)
+	})
+}
+
+func (fs *FS) removexattr(r *fusedev.Request, op *fuseops.RemoveXattrOp) error {
+	if fs.reservedXattr(op.Name) {
+		return unix.EPERM
+	}
+	return fs.changeXattr(uint64(op.Inode), func(f *tier.File) error {
+		return fs.onNetwork(f.Tier, r, func() error { return f.Removexattr(op.Name) })
+	})
+}
+
+// changeXattr runs fn on the file, or on every copy of the directory.
+func (fs *FS) changeXattr(node uint64, fn func(f *tier.File) error) error {
+	in, err := fs.get(node)
+	if err != nil {
+		return err
+	}
+	if in.IsDir() {
+		return fs.eachCopy(in, "an extended attribute", fn)
+	}
+	return fs.onInode(in, fn)
+}
+
+// xattrNames and xattrValue read attributes whole, however long.
+func xattrNames(f *tier.File) ([]string, error) {
+	b, err := whole(func(dst []byte) (int, error) { return f.Listxattr(dst) })
+	if err != nil || len(b) == 0 {
+		if err == unix.EOPNOTSUPP {
+			err = nil
+		}
+		return nil, err
+	}
+	var names []string
+	for _, name := range bytes.Split(bytes.TrimSuffix(b, []byte{0}), []byte{0}) {
+		names = append(names, string(name))
+	}
+	return names, nil
+}
+
+func xattrValue(f *tier.File, name string) ([]byte, error) {
+	return whole(func(dst []byte) (int, error) { return f.Getxattr(name, dst) })
+}
+
+func whole(get func(dst []byte) (int, error)) ([]byte, error) {
+	for {
+		size, err := get(nil)
+		if err != nil || size == 0 {
+			return nil, err
+		}
+		b := make([]byte, size)
+		n, err := get(b)
+		if err == unix.ERANGE { // it grew meanwhile
+			continue
+		}
+		return b[:max(n, 0)], err
+	}
+}
