@@ -1,0 +1,48 @@
+package control
+
+import "time"
+
+// maxBody bounds a request and an answer: the longest holds a list of paths.
+const maxBody = 256 << 10
+
+// Status is the answer of GET /v1/status.
+type Status struct {
+	Version    string            `json:"version"`
+	PID        int               `json:"pid"`
+	Since      time.Time         `json:"since"`
+	Source     string            `json:"source"`
+	MountPoint string            `json:"mount_point"`
+	Options    string            `json:"options"`
+	Tiers      []Tier            `json:"tiers"`
+	Ops        map[string]uint64 `json:"ops"` // served by the daemon, by kind
+}
+
+// Tier is one backing directory in a Status.
+type Tier struct {
+	Rank     int    `json:"rank"`
+	Path     string `json:"path"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+	Away     bool   `json:"away,omitempty"`
+	Size     uint64 `json:"size"` // bytes
+	Free     uint64 `json:"free"` // bytes, for ordinary users
+}
+
+// Remount is the body of POST /v1/remount.
+type Remount struct {
+	// Options is the whole option string in canonical form, tiers absolute.
+	Options string `json:"options"`
+	// Set names the settings that were given: only they are to change.
+	Set []string `json:"set"`
+}
+
+// failure is the body of every answer that is not 200.
+type failure struct {
+	Error string `json:"error"`
+}
+
+// Daemon is what the server speaks for.
+type Daemon interface {
+	Status() Status
+	// Remount takes the changeable options, or refuses all.
+	Remount(Remount) error
+}

@@ -1,0 +1,104 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+// Server answers on a daemon's socket.
+type Server struct {
+	http     http.Server
+	listener net.Listener
+	done     chan struct{}
+}
+
+// peerKey is the context key of the client's user.
+type peerKey struct{}
+
+// Serve starts to answer for d on l, which it owns from then on.
+func Serve(l net.Listener, d Daemon, log *slog.Logger) *Server {
+	s := &Server{listener: l, done: make(chan struct{})}
+	s.http = http.Server{
+		Handler:           onlyOwner(os.Geteuid(), routes(d)),
+		ConnContext:       withPeer,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      time.Minute, // a remount may wait for a tier
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Warn("control socket: gone; remount to change options is not possible", "err", err)
+		}
+	}()
+	return s
+}
+
+// Close ends the server and removes its socket. Requests under way are cut off:
+// the mount they speak of is gone.
+func (s *Server) Close() {
+	_ = s.http.Close()
+	_ = s.listener.Close() // in case Serve had not taken it yet
+	<-s.done
+}
+
+func withPeer(ctx context.Context, conn net.Conn) context.Context {
+	uid, err := peer(conn)
+	if err != nil {
+		uid = -1
+	}
+	return context.WithValue(ctx, peerKey{}, uid)
+}
+
+// onlyOwner lets root and the daemon's own user in. The socket's mode keeps
+// others out already; this holds when someone changes that.
+func onlyOwner(own int, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		uid, ok := r.Context().Value(peerKey{}).(int)
+		if !ok || uid != 0 && uid != own {
+			refuse(w, http.StatusForbidden, fmt.Errorf("user %d: not allowed; ask as root or as the user who mounted", uid))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func routes(d Daemon) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, d.Status())
+	})
+	mux.HandleFunc("POST /v1/remount", func(w http.ResponseWriter, r *http.Request) {
+		req, err := readRemount(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		if err := d.Remount(req); err != nil {
+			refuse(w, http.StatusConflict, err)
+			return
+		}
+		answer(w, http.StatusOK, struct{}{})
+	})
+	return mux
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // the client may have left
+}
+
+func refuse(w http.ResponseWriter, code int, err error) {
+	answer(w, code, failure{err.Error()})
+}

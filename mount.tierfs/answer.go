@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+
+	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/mountopt"
+)
+
+// Status answers GET /v1/status.
+func (s *service) Status() control.Status {
+	s.mu.Lock()
+	opts := s.options
+	s.mu.Unlock()
+	return control.Status{
+		Version:    version,
+		PID:        os.Getpid(),
+		Since:      s.since,
+		Source:     s.cmd.Spec,
+		MountPoint: s.point.Path,
+		Options:    opts.String(),
+		Tiers:      s.graph.tiers(),
+		Ops:        s.graph.ops(),
+	}
+}
+
+// Remount answers POST /v1/remount. Nothing has changed if it refuses.
+func (s *service) Remount(r control.Remount) error {
+	want := mountopt.Default()
+	if err := want.Parse(r.Options, false); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next, err := merge(s.options, want, r.Set)
+	if err != nil {
+		return err
+	}
+	if next.Log != s.options.Log {
+		sink, err := s.openSink(next.Log)
+		if err != nil {
+			return err
+		}
+		s.log.MoveTo(sink)
+	}
+	s.log.SetDebug(next.Debug)
+	s.graph.change(next)
+	s.options = next
+	s.logger.Info("options changed", "options", next.String())
+	return nil
+}
+
+var _ control.Daemon = (*service)(nil)

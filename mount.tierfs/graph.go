@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/mountopt"
+	"github.com/tierfs/tierfs/internal/tier"
+	"github.com/tierfs/tierfs/internal/tierfs"
+	"golang.org/x/sys/unix"
+)
+
+// Bounds of a mount.
+const (
+	graceTime    = 5 * time.Second // after the connection's end, for ops that are stuck
+	takeOverTime = 5 * time.Second // between tries to get the members' locks
+	maxDirs      = 8192            // directory descriptors kept, if a quarter of the limit allows
+)
+
+// graph is what serves the mount: the tiers, their membership, the filesystem
+// on them, the connection to the kernel. It is put together here and nowhere
+// else.
+type graph struct {
+	log     *slog.Logger
+	options mountopt.Options // as mounted
+	set     *tier.Set
+	joined  *tier.JoinResult // used by newGraph, then by keepJoined alone
+	fs      *tierfs.FS
+	srv     *fusedev.Server
+
+	stop  context.CancelFunc
+	tasks sync.WaitGroup
+}
+
+// newGraph opens the tiers and settles their membership, before the mount.
+func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) (*graph, error) {
+	set, err := tier.OpenSet(roots, tier.Config{Log: log, Timeout: o.TierTimeout})
+	if err != nil {
+		return nil, err
+	}
+	g := &graph{log: log, options: o, set: set, stop: func() {}}
+	if err := g.join(dir); err != nil {
+		g.close()
+		return nil, err
+	}
+	g.fs, err = tierfs.New(set, tierfs.Config{
+		Options: rules(o), Log: log, RawLinks: o.RawLinks, Inodes32: o.Inodes32,
+		Passthrough: o.Passthrough != mountopt.PassthroughOff, MaxDirs: dirsToKeep(),
+	})
+	if err != nil {
+		g.close()
+		return nil, err
+	}
+	var ids []string
+	for _, m := range g.joined.Members {
+		ids = append(ids, m.ID)
+	}
+	g.fs.SetMembers(ids)
+	if g.joined.Owner {
+		g.fs.Replay()
+	}
+	return g, nil
+}
+
+// join checks where the tiers are, and that they are the members of one set.
+func (g *graph) join(dir string) error {
+	if err := g.set.CheckMountPoint(dir); err != nil {
+		return err
+	}
+	joined, err := tier.Join(members(g.set))
+	if err != nil {
+		return err
+	}
+	g.joined = joined
+	g.say(joined)
+	for _, w := range foreignMounts(g.set) {
+		g.log.Warn(w)
+	}
+	return nil
+}
+
+func (g *graph) say(j *tier.JoinResult) {
+	for _, w := range j.Warnings {
+		g.log.Warn(w)
+	}
+	for _, n := range j.Notes {
+		g.log.Info(n)
+	}
+}
+
+// checkTiers is the judgement of newGraph without its effects, for mount -f.
+func checkTiers(roots []string, dir string, o mountopt.Options) ([]string, error) {
+	set, err := tier.OpenSet(roots, tier.Config{Timeout: o.TierTimeout})
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	if err := set.CheckMountPoint(dir); err != nil {
+		return nil, err
+	}
+	notes, err := tier.Check(members(set))
+	return append(notes, foreignMounts(set)...), err
+}
+
+// members are the tiers as the guard of the membership sees them.
+func members(set *tier.Set) []tier.Root {
+	var roots []tier.Root
+	for _, t := range set.Tiers {
+		roots = append(roots, tier.Root{Path: t.Root, Rank: t.Rank, FD: t.RootFD(), ReadOnly: t.ReadOnly()})
+	}
+	return roots
+}
+
+// foreignMounts warns of filesystems mounted inside the tiers.
+func foreignMounts(set *tier.Set) []string {
+	mounts, err := daemon.Mounts()
+	if err != nil {
+		return nil
+	}
+	var points []string
+	for _, m := range mounts {
+		points = append(points, m.Dir)
+	}
+	return set.Warnings(points)
+}
+
+// isMissing reports that a tier is not there, which nofail forgives.
+func isMissing(err error) bool {
+	var missing *tier.MissingError
+	return errors.As(err, &missing)
+}
+
+// rules are the options that a remount can change, as the filesystem has them.
+func rules(o mountopt.Options) tierfs.Options {
+	return tierfs.Options{
+		CreatePrimary: o.Create == mountopt.CreatePrimary, MinFree: o.MinFree.Of, StatfsPrimary: o.StatfsPrimary,
+		EntryTTL: o.EntryTimeout, AttrTTL: o.AttrTimeout, NegativeTTL: o.NegativeTimeout,
+	}
+}
+
+// dirsToKeep leaves most of the descriptors to open files.
+func dirsToKeep() int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 256
+	}
+	return int(max(64, min(l.Cur/4, maxDirs)))
+}
+
+// serve begins to answer the kernel on dev.
+func (g *graph) serve(dev int) (err error) {
+	g.srv, err = fusedev.Serve(dev, g.fs, fusedev.Config{
+		Log: g.log, Threads: g.options.Threads, Stuck: g.set.Stuck,
+		Passthrough:   g.options.Passthrough != mountopt.PassthroughOff,
+		POSIXACL:      !g.options.NoACL && os.Geteuid() == 0,
+		CacheSymlinks: g.options.RawLinks || len(g.set.Tiers) == 1,
+	})
+	if err != nil {
+		return err
+	}
+	if !g.srv.Passthrough() {
+		g.noPassthrough()
+	}
+	var who []tier.Identity = g.joined.Members
+	g.set.Watch(func(t *tier.Tier, fd int) error {
+		if t.Rank >= len(who) {
+			return nil
+		}
+		return tier.VerifyMember(fd, t.Root, who[t.Rank])
+	}, g.fs.TierReturned)
+	var ctx context.Context
+	ctx, g.stop = context.WithCancel(context.Background())
+	if !g.joined.Owner {
+		g.tasks.Go(func() { g.takeOver(ctx) })
+	}
+	return nil
+}
+
+// noPassthrough says that data goes through the daemon although it need not.
+func (g *graph) noPassthrough() {
+	switch g.options.Passthrough {
+	case mountopt.PassthroughOn:
+		g.log.Warn("passthrough: this kernel does not offer it, data goes through the daemon; use Linux 6.9 or newer")
+	case mountopt.PassthroughAuto:
+		g.log.Info("no passthrough on this kernel (it came with Linux 6.9): data goes through the daemon")
+	}
+}
+
+// takeOver waits until another daemon on the same tiers has gone, and finishes
+// what it may have left.
+func (g *graph) takeOver(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(takeOverTime):
+		}
+		if g.joined.TakeOver() {
+			g.say(g.joined)
+			g.log.Info("the tiers' locks are free: this daemon has them now")
+			g.fs.Replay()
+			return
+		}
+	}
+}
+
+// wait returns when the connection to the kernel has ended.
+func (g *graph) wait() error { return g.srv.Wait(graceTime) }
+
+// close gives up everything, as far as it was put together.
+func (g *graph) close() {
+	g.stop()
+	g.tasks.Wait()
+	if g.fs != nil {
+		g.fs.Close()
+	}
+	if g.joined != nil {
+		g.joined.Close()
+	}
+	g.set.Close()
+}
+
+// change puts the options of a remount into force.
+func (g *graph) change(o mountopt.Options) {
+	g.fs.SetOptions(rules(o))
+	g.set.SetTimeout(o.TierTimeout)
+}
+
+// tiers describes the tiers for a status. An away tier shows its last figures.
+func (g *graph) tiers() []control.Tier {
+	var all []control.Tier
+	for _, t := range g.set.Tiers {
+		st := t.LastSpace()
+		if !t.Suspect() {
+			st, _ = t.Space()
+		}
+		unit := uint64(st.Frsize)
+		all = append(all, control.Tier{Rank: t.Rank, Path: t.Root, ReadOnly: t.ReadOnly(), Away: t.Away(), Size: st.Blocks * unit, Free: st.Bavail * unit})
+	}
+	return all
+}
+
+// ops counts what the daemon has served, by kind.
+func (g *graph) ops() map[string]uint64 { return g.srv.Stats() }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/mountopt"
+)
+
+// fstype is the type of our mounts in mountinfo.
+const fstype = "fuse.tierfs"
+
+// helper is what mount(8) calls.
+func helper(args []string) error {
+	daemon.SetPath()
+	cmd, err := mountopt.ParseCommand(args[1:])
+	switch {
+	case errors.Is(err, mountopt.ErrHelp):
+		return printHelperHelp(os.Stdout)
+	case errors.Is(err, mountopt.ErrVersion):
+		return printVersion(os.Stdout)
+	case err != nil:
+		return err
+	}
+	for _, w := range cmd.Options.Warnings {
+		say(helperName, w)
+	}
+	if cmd.Namespace != "" {
+		if err := daemon.EnterNamespace(cmd.Namespace); err != nil {
+			return err
+		}
+	}
+	point, err := daemon.FindMountPoint(cmd.Dir)
+	if err != nil {
+		return err
+	}
+	if cmd.Options.Remount {
+		return remount(cmd, point)
+	}
+	return mount(cmd, point)
+}
+
+// mount mounts, or rehearses it with -f.
+func mount(cmd mountopt.Command, point daemon.MountPoint) error {
+	if err := vacant(point); err != nil {
+		return err
+	}
+	switch {
+	case cmd.Fake:
+		return rehearse(cmd, point)
+	case cmd.Options.Foreground:
+		return execStage(stageEnter)
+	}
+	return start(cmd, point)
+}
+
+// vacant reports why nothing can be mounted at point. Any other filesystem may
+// be there, a disk or an automount point, but not tierfs: mount -a would put
+// one mount upon the other.
+func vacant(point daemon.MountPoint) error {
+	if !point.Taken || point.Top.Type != fstype {
+		return point.Check()
+	}
+	if point.Dead() {
+		return fmt.Errorf("mount point %q: the daemon of the mount there is gone; umount -l it first", point.Path)
+	}
+	return fmt.Errorf("mount point %q: already mounted; unmount it first", point.Path)
+}
+
+// rehearse does what a mount does up to the point where it changes anything.
+func rehearse(cmd mountopt.Command, point daemon.MountPoint) error {
+	roots, err := tierPaths(cmd)
+	if err != nil {
+		return err
+	}
+	notes, err := checkTiers(roots, point.Path, cmd.Options)
+	if err != nil {
+		return forgive(cmd, err)
+	}
+	for _, n := range notes {
+		say(helperName, n)
+	}
+	if cmd.Verbose {
+		fmt.Printf("%s: %s can be mounted on %s\n", helperName, cmd.Spec, point.Path)
+	}
+	return nil
+}
+
+// forgive makes a warning of a missing tier if nofail was given.
+func forgive(cmd mountopt.Command, err error) error {
+	if !cmd.Options.NoFail || !isMissing(err) {
+		return err
+	}
+	say(helperName, forgiven(err))
+	return nil
+}
+
+func forgiven(err error) string { return err.Error() + " (nothing is mounted, because of nofail)" }
+
+// tierPaths are the tiers of a command, absolute, the primary first. The
+// source given to mount(2) stays as it was: it must equal the line of fstab.
+func tierPaths(cmd mountopt.Command) ([]string, error) {
+	fallbacks, err := absolute(cmd.Options.Fallbacks)
+	if err != nil {
+		return nil, err
+	}
+	primary, err := absolute([]string{cmd.Spec})
+	return append(primary, fallbacks...), err
+}
+
+func absolute(paths []string) ([]string, error) {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return nil, fmt.Errorf("tier %q: %w; give an absolute path", p, err)
+		}
+		out[i] = abs
+	}
+	return out, nil
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"golang.org/x/sys/unix"
+)
+
+// Bounds of what is done at the end.
+const (
+	searchTime = 2 * time.Second // for who keeps the mount busy
+	lingerTime = 2 * time.Second // after an unmount, until it is said that something holds on
+)
+
+// untilUnmounted waits for the end of the mount and heeds signals meanwhile. An
+// error means that the connection ended in another way than by an unmount.
+func (s *service) untilUnmounted() error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.graph.wait() }() // ends with the connection
+	var asked int
+	var linger <-chan time.Time
+	unmounted := make(chan bool, 1)
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case sig := <-s.sigs:
+			if sig == unix.SIGHUP {
+				s.log.Reopen()
+				continue
+			}
+			asked++
+			// In a goroutine of its own: umount(2) may wait for a tier, and a
+			// second signal must be heard. It ends with that call.
+			go func(lazy bool) { unmounted <- s.unmount(lazy) }(asked > 1)
+		case done := <-unmounted:
+			if done {
+				linger = time.After(lingerTime)
+			}
+		case <-linger:
+			s.logger.Warn(fmt.Sprintf("unmounted %s: something still holds it, such as an open file or another mount namespace; serving on until it ends", s.point.Path))
+		}
+	}
+}
+
+// unmount takes the mount away and reports whether it did. A lazy one only
+// leaves the tree: what is open is served to its end.
+func (s *service) unmount(lazy bool) bool {
+	at, err := s.places()
+	if err != nil {
+		s.logger.Error(err.Error())
+		return false
+	}
+	for _, dir := range at {
+		switch err := fusedev.Unmount(dir, lazy); {
+		case err == nil, errors.Is(err, unix.EINVAL): // someone else was faster
+		case errors.Is(err, unix.EBUSY):
+			s.logger.Warn(fmt.Sprintf("unmount %s: busy%s; end them, or signal again to unmount lazily", dir, s.holders(dir)))
+			return false
+		default:
+			s.logger.Error(fmt.Sprintf("unmount %s: failed; umount it", dir), "err", err)
+			return false
+		}
+	}
+	return true
+}
+
+// places are where this filesystem can be seen in our namespace: its own mount
+// first, wherever that was moved to, then bind mounts of it. Where something
+// else lies upon it, umount(2) would take that away instead.
+func (s *service) places() ([]string, error) {
+	mounts, err := daemon.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	var at []string
+	for _, m := range mounts {
+		if m.Dev() != s.line.Dev() || m.Type != fstype {
+			continue
+		}
+		if top, _ := daemon.Top(mounts, m.Dir); top.ID != m.ID {
+			return nil, fmt.Errorf("unmount %s: %s is mounted upon it; unmount that first", m.Dir, top.Source)
+		}
+		if m.ID == s.line.ID {
+			at = slices.Insert(at, 0, m.Dir)
+		} else {
+			at = append(at, m.Dir)
+		}
+	}
+	return at, nil
+}
+
+// holders says who keeps dir busy.
+func (s *service) holders(dir string) string {
+	var who []string
+	mounts, _ := daemon.Mounts()
+	for _, m := range mounts {
+		if m.Dir != dir && daemon.Within(m.Dir, dir) {
+			who = append(who, "the mount on "+m.Dir)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), searchTime)
+	defer cancel()
+	for _, h := range daemon.Holders(ctx, dir) {
+		who = append(who, h.String())
+	}
+	if len(who) == 0 {
+		return " by the kernel (an export, a loop device, a swap file) or another namespace"
+	}
+	return " by " + strings.Join(who, ", ")
+}

@@ -1,0 +1,70 @@
+// Command mount.tierfs is all of tierfs in one binary. As mount.tierfs or
+// mount.fuse.tierfs it is the helper that mount(8) calls; as tierfs it is the
+// administrator's command, or the helper when its first argument is a path, as
+// mount.fuse3 calls it.
+//
+// A mount goes through three programs that are all this one, told apart by
+// TIERFS_STAGE in the environment. The arguments stay as they were given, so
+// that ps(1) shows what is mounted:
+//
+//	helper  checks, starts the next and waits for its word
+//	enter   closes strays, cuts its capabilities, executes the next
+//	serve   opens the tiers, mounts, serves: the daemon
+//
+// enter and serve are two because capabilities belong to threads: the threads
+// of the serving program all start with what execve(2) leaves them.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// version is set by the build (-ldflags -X).
+var version = "devel"
+
+const stageEnv = "TIERFS_STAGE"
+
+// Stages after the first.
+const (
+	stageEnter = "enter"
+	stageServe = "serve"
+)
+
+func main() {
+	stage := os.Getenv(stageEnv)
+	_ = os.Unsetenv(stageEnv) // it is not for fusermount3
+	os.Exit(run(stage, os.Args))
+}
+
+func run(stage string, args []string) int {
+	switch {
+	case stage == stageEnter:
+		return report(helperName, enter(args))
+	case stage == stageServe:
+		return serve(args)
+	case len(args) > 0 && isHelper(args):
+		return report(helperName, helper(args))
+	}
+	return cli(args)
+}
+
+// isHelper reports whether this is a call to mount. argv[0] decides.
+func isHelper(args []string) bool {
+	if strings.HasPrefix(filepath.Base(args[0]), "mount.") {
+		return true
+	}
+	return len(args) > 1 && strings.HasPrefix(args[1], "/")
+}
+
+// execStage becomes the next stage, from the calling thread. /proc/self/exe is
+// this very file, whatever has happened to its name and whatever the
+// namespace; syscall.Exec keeps other threads from starting new ones meanwhile.
+func execStage(stage string) error {
+	env := append(os.Environ(), stageEnv+"="+stage)
+	err := syscall.Exec("/proc/self/exe", os.Args, env)
+	return fmt.Errorf("exec /proc/self/exe: %w", err)
+}

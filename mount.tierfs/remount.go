@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/mountopt"
+	"golang.org/x/sys/unix"
+)
+
+// remount changes the mount at point: the daemon takes its options or refuses
+// them, then the kernel is given the flags. Nothing is ever mounted.
+func remount(cmd mountopt.Command, point daemon.MountPoint) error {
+	switch {
+	case !point.Taken || point.Top.Type != fstype:
+		return fmt.Errorf("remount %q: no tierfs is mounted there; mount it without remount", point.Path)
+	case point.Dead():
+		return fmt.Errorf("remount %q: its daemon is gone; umount -l it and mount it anew", point.Path)
+	}
+	opts := cmd.Options
+	var err error
+	if opts.Fallbacks, err = absolute(opts.Fallbacks); err != nil {
+		return err
+	}
+	opts.Remount = false
+	set := slices.Sorted(maps.Keys(opts.Set))
+	if cmd.Fake {
+		return nil
+	}
+	err = clientFor(point.Top).Remount(control.Remount{Options: opts.String(), Set: set})
+	if errors.Is(err, control.ErrNoDaemon) {
+		return fmt.Errorf("remount %q: its daemon has no control socket; unmount first", point.Path)
+	}
+	if err != nil {
+		return fmt.Errorf("remount %q: %w", point.Path, err)
+	}
+	return applyFlags(cmd, point, mergeFlags(flagsOf(point.Top), opts.Flags, set))
+}
+
+// applyFlags changes the kernel's side of the mount, if anything changes.
+func applyFlags(cmd mountopt.Command, point daemon.MountPoint, flags uintptr) error {
+	if flags != flagsOf(point.Top) {
+		if err := fusedev.Remount(point.Path, flags); err != nil {
+			return err
+		}
+	}
+	if cmd.Verbose {
+		fmt.Printf("%s: %s remounted\n", helperName, point.Path)
+	}
+	return nil
+}
+
+// flagWords are the flags of mount(2) as mountinfo writes them. Without one of
+// the two words about access times they are strict.
+var flagWords = map[string]uintptr{
+	"ro":          unix.MS_RDONLY,
+	"nosuid":      unix.MS_NOSUID,
+	"nodev":       unix.MS_NODEV,
+	"noexec":      unix.MS_NOEXEC,
+	"noatime":     unix.MS_NOATIME,
+	"relatime":    unix.MS_RELATIME,
+	"nodiratime":  unix.MS_NODIRATIME,
+	"lazytime":    unix.MS_LAZYTIME,
+	"sync":        unix.MS_SYNCHRONOUS,
+	"dirsync":     unix.MS_DIRSYNC,
+	"nosymfollow": unix.MS_NOSYMFOLLOW,
+}
+
+// flagsOf are the flags that a mount has.
+func flagsOf(m daemon.Mount) uintptr {
+	var flags uintptr
+	for word, flag := range flagWords {
+		if m.Has(word) {
+			flags |= flag
+		}
+	}
+	if flags&(unix.MS_NOATIME|unix.MS_RELATIME) == 0 {
+		flags |= unix.MS_STRICTATIME
+	}
+	return flags
+}
+
+// clientFor returns the client of the daemon that serves m.
+func clientFor(m daemon.Mount) *control.Client {
+	owner := ownerOf(m)
+	return control.NewClient(control.Path(control.Dir(owner), m.Major, m.Minor), owner)
+}
+
+// ownerOf is the user who mounted, as the kernel shows it: user_id=.
+func ownerOf(m daemon.Mount) int {
+	for _, o := range strings.Split(m.Super, ",") {
+		if text, ok := strings.CutPrefix(o, "user_id="); ok {
+			if uid, err := strconv.Atoi(text); err == nil {
+				return uid
+			}
+		}
+	}
+	return 0
+}

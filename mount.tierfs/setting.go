@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/tierfs/tierfs/internal/mountopt"
+	"golang.org/x/sys/unix"
+)
+
+// setting is what a remount does about one setting of mountopt. Exactly one of
+// the fields is set, or none for what has no meaning in a remount.
+type setting struct {
+	take  func(o *mountopt.Options, from mountopt.Options) // changes at once
+	same  func(a, b mountopt.Options) bool                 // stays for the life of the mount
+	flags uintptr                                          // changed with mount(2) by the helper
+}
+
+// timeFlags say when access times are renewed; they exclude each other.
+const timeFlags = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
+
+// settings are all that mountopt knows, by the names in Options.Set.
+var settings = map[string]setting{
+	"create":           {take: func(o *mountopt.Options, n mountopt.Options) { o.Create = n.Create }},
+	"minfree":          {take: func(o *mountopt.Options, n mountopt.Options) { o.MinFree = n.MinFree }},
+	"statfs":           {take: func(o *mountopt.Options, n mountopt.Options) { o.StatfsPrimary = n.StatfsPrimary }},
+	"entry_timeout":    {take: func(o *mountopt.Options, n mountopt.Options) { o.EntryTimeout = n.EntryTimeout }},
+	"attr_timeout":     {take: func(o *mountopt.Options, n mountopt.Options) { o.AttrTimeout = n.AttrTimeout }},
+	"negative_timeout": {take: func(o *mountopt.Options, n mountopt.Options) { o.NegativeTimeout = n.NegativeTimeout }},
+	"tier_timeout":     {take: func(o *mountopt.Options, n mountopt.Options) { o.TierTimeout = n.TierTimeout }},
+	"debug":            {take: func(o *mountopt.Options, n mountopt.Options) { o.Debug = n.Debug }},
+	"log":              {take: func(o *mountopt.Options, n mountopt.Options) { o.Log = n.Log }},
+
+	"fallback":    {same: func(a, b mountopt.Options) bool { return slices.Equal(a.Fallbacks, b.Fallbacks) }},
+	"rawlinks":    {same: func(a, b mountopt.Options) bool { return a.RawLinks == b.RawLinks }},
+	"inodes":      {same: func(a, b mountopt.Options) bool { return a.Inodes32 == b.Inodes32 }},
+	"threads":     {same: func(a, b mountopt.Options) bool { return a.Threads == b.Threads }},
+	"passthrough": {same: func(a, b mountopt.Options) bool { return a.Passthrough == b.Passthrough }},
+	"acl":         {same: func(a, b mountopt.Options) bool { return a.NoACL == b.NoACL }},
+	"max_read":    {same: func(a, b mountopt.Options) bool { return a.MaxRead == b.MaxRead }},
+	"context":     {same: sameData},
+	"fscontext":   {same: sameData},
+	"defcontext":  {same: sameData},
+	"rootcontext": {same: sameData},
+	"allow_other": {same: func(a, b mountopt.Options) bool {
+		return allowsOthers(a, os.Geteuid()) == allowsOthers(b, os.Geteuid())
+	}},
+
+	"ro":          {flags: unix.MS_RDONLY},
+	"suid":        {flags: unix.MS_NOSUID},
+	"dev":         {flags: unix.MS_NODEV},
+	"exec":        {flags: unix.MS_NOEXEC},
+	"atime":       {flags: timeFlags},
+	"relatime":    {flags: timeFlags},
+	"strictatime": {flags: timeFlags},
+	"diratime":    {flags: unix.MS_NODIRATIME},
+	"lazytime":    {flags: unix.MS_LAZYTIME},
+	"sync":        {flags: unix.MS_SYNCHRONOUS},
+	"dirsync":     {flags: unix.MS_DIRSYNC},
+	"symfollow":   {flags: unix.MS_NOSYMFOLLOW},
+
+	"foreground": {},
+	"nofail":     {},
+	"remount":    {},
+}
+
+func sameData(a, b mountopt.Options) bool { return slices.Equal(a.Data, b.Data) }
+
+// merge returns the options after a remount: now with the settings named in set
+// from want. It refuses all if one of them cannot change. A setting that is
+// named with the value that it has is fine: mount(8) sends the whole fstab line.
+func merge(now, want mountopt.Options, set []string) (mountopt.Options, error) {
+	next := now
+	for _, name := range set {
+		s, known := settings[name]
+		if !known {
+			return now, fmt.Errorf("option %q: this daemon does not know it; unmount first", name)
+		}
+		switch {
+		case s.take != nil:
+			s.take(&next, want)
+		case s.same != nil && !s.same(now, want):
+			return now, fmt.Errorf("option %s: cannot change while mounted; unmount first", name)
+		}
+	}
+	next.Flags = mergeFlags(now.Flags, want.Flags, set)
+	return next, nil
+}
+
+// mergeFlags takes the mount(2) flags that set speaks of from want and leaves
+// the others as they are now.
+func mergeFlags(now, want uintptr, set []string) uintptr {
+	var mask uintptr
+	for _, name := range set {
+		mask |= settings[name].flags
+	}
+	return now&^mask | want&mask
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/daemon"
+)
+
+// status is tierfs status. Its exit code is 1 if a daemon does not answer or a
+// tier is away.
+func status(args []string) error {
+	asJSON := len(args) > 0 && args[0] == "--json"
+	if asJSON {
+		args = args[1:]
+	}
+	mounts, err := statusMounts(args)
+	if err != nil {
+		return err
+	}
+	var all []control.Status
+	var trouble error
+	for _, m := range mounts {
+		st, err := clientFor(m).Status()
+		if err != nil {
+			trouble = failure{code: 1}
+			say(cliName, fmt.Sprintf("mount %q: %s", m.Dir, explainStatus(err)))
+			continue
+		}
+		if slices.ContainsFunc(st.Tiers, func(t control.Tier) bool { return t.Away }) {
+			trouble = failure{code: 1}
+		}
+		all = append(all, st)
+	}
+	if err := printStatuses(os.Stdout, all, asJSON); err != nil {
+		return err
+	}
+	return trouble
+}
+
+func explainStatus(err error) string {
+	if errors.Is(err, control.ErrNoDaemon) {
+		return "no daemon answers; is it running?"
+	}
+	return err.Error()
+}
+
+// statusMounts are the tierfs mounts at dirs, or all without dirs.
+func statusMounts(dirs []string) ([]daemon.Mount, error) {
+	var found []daemon.Mount
+	for _, dir := range dirs {
+		if strings.HasPrefix(dir, "-") {
+			return nil, usage("status %q: unknown flag; see tierfs help", dir)
+		}
+		p, err := daemon.FindMountPoint(dir)
+		if err != nil {
+			return nil, err
+		}
+		if !p.Taken || p.Top.Type != fstype {
+			return nil, usage("mount %q: no tierfs is mounted there; see findmnt -t fuse.tierfs", p.Path)
+		}
+		found = append(found, p.Top)
+	}
+	if len(dirs) > 0 {
+		return found, nil
+	}
+	mounts, err := daemon.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{} // bind mounts have the same daemon
+	for _, m := range mounts {
+		if m.Type == fstype && !seen[m.Dev()] {
+			seen[m.Dev()] = true
+			found = append(found, m)
+		}
+	}
+	return found, nil
+}
+
+func printStatuses(w io.Writer, all []control.Status, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		if all == nil {
+			all = []control.Status{}
+		}
+		return enc.Encode(all)
+	}
+	for _, st := range all {
+		if err := printStatus(w, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printStatus(w io.Writer, st control.Status) error {
+	var b strings.Builder
+	up := time.Since(st.Since).Round(time.Second)
+	fmt.Fprintf(&b, "%s: %s, daemon %d of release %s, up %s\n", st.MountPoint, st.Source, st.PID, st.Version, up)
+	for _, t := range st.Tiers {
+		fmt.Fprintf(&b, "  tier %d  %s  %s\n", t.Rank, t.Path, tierState(t))
+	}
+	fmt.Fprintf(&b, "  options %s\n", st.Options)
+	var ops []string
+	for _, kind := range slices.Sorted(maps.Keys(st.Ops)) {
+		ops = append(ops, fmt.Sprintf("%s %d", kind, st.Ops[kind]))
+	}
+	fmt.Fprintf(&b, "  served  %s\n", strings.Join(ops, ", "))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func tierState(t control.Tier) string {
+	if t.Away {
+		return "away: it does not answer"
+	}
+	state := fmt.Sprintf("%s free of %s", bytes(t.Free), bytes(t.Size))
+	if t.ReadOnly {
+		state += ", read-only"
+	}
+	return state
+}
+
+// bytes writes a size for people, in powers of 1024.
+func bytes(n uint64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	v, i := float64(n), 0
+	for v >= 1024 && i < len(units)-1 {
+		v, i = v/1024, i+1
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, units[i])
+}
