@@ -1,6 +1,10 @@
 package inode
 
-import "slices"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // addDentry records that name in parent leads to in. A directory has one name;
 // a file may have several.
@@ -70,20 +74,32 @@ func (t *Table) Stale(in, parent *Inode, name string) {
 	t.dropDentry(in, parent, name)
 }
 
-// Removed is told that name in parent, which led to the backing inode k, is
-// gone. last says that the backing inode has no other name: its number may be
-// given to a new file at once (ext4 does).
-func (t *Table) Removed(parent *Inode, name string, k Key, last bool) {
+// Removed is told that name in parent, which led to the backing inode k with
+// the attributes st, is gone. last says that the backing inode has no other
+// name: its number may be given to a new file at once (ext4 does).
+func (t *Table) Removed(parent *Inode, name string, k Key, st *unix.Stat_t, last bool) *Inode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	in := t.byKey[k]
 	if in == nil {
-		return
+		return nil
 	}
 	t.dropDentry(in, parent, name)
 	if last {
 		t.bury(in)
+		gone := *st
+		gone.Nlink = 0
+		in.gone = &gone
 	}
+	return in
+}
+
+// Gone is what a file was when its last name went, for a client that holds it
+// without having it open (O_PATH); nil if it has a name.
+func (t *Table) Gone(in *Inode) *unix.Stat_t {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return in.gone
 }
 
 // Moved is told that the backing inode k went from one name to another.

@@ -35,7 +35,8 @@ type Inode struct {
 	dead    bool // out of Table.byKey: its last name is gone, or another took its number
 	parent  *Inode
 	name    string
-	more    []dentry // further names of a hard-linked file
+	more    []dentry     // further names of a hard-linked file
+	gone    *unix.Stat_t // a file's attributes when its last name went
 	dir     *dirState
 
 	// Mu is held for reading by ops on the attributes, for writing by what
@@ -52,6 +53,7 @@ type dentry struct {
 // Opened is what the handles of one open file share.
 type Opened struct {
 	File    *tier.File // readable where the daemon may read
+	Writes  bool       // File is open for writing too
 	Handles int        // GUARDED_BY(Inode.Mu)
 	Backing int32      // the kernel's backing ID; 0: data goes through the daemon
 
@@ -61,6 +63,9 @@ type Opened struct {
 
 // Writable is a descriptor open for writing, made at its first use.
 func (o *Opened) Writable() (*tier.File, error) {
+	if o.Writes {
+		return o.File, nil
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.rw == nil {

@@ -6,6 +6,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// FsGetXattrCmd is FS_IOC_FSGETXATTR, _IOR('X', 31, struct fsxattr), and
+// FsXattrSize the size of its struct (linux/fs.h).
+const (
+	FsGetXattrCmd = 0x801c581f
+	FsXattrSize   = 28
+)
+
+// FsGetXattr is FS_IOC_FSGETXATTR: the struct as the kernel lays it out.
+func FsGetXattr(fd int) (v [FsXattrSize]byte, err error) {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), FsGetXattrCmd, uintptr(unsafe.Pointer(&v)))
+	if errno != 0 {
+		return v, errno
+	}
+	return v, nil
+}
+
 // GetFlags is FS_IOC_GETFLAGS (ioctl_iflags(2)).
 func GetFlags(fd int) (uint32, error) {
 	var v uint32

@@ -196,6 +196,15 @@ func (f *File) GetFlags() (v uint32, err error) {
 	return v, err
 }
 
+// FsGetXattr is FS_IOC_FSGETXATTR.
+func (f *File) FsGetXattr() (v [sys.FsXattrSize]byte, err error) {
+	err = f.Tier.do(func() (err error) {
+		v, err = sys.FsGetXattr(f.FD)
+		return err
+	})
+	return v, err
+}
+
 // SetFlags is FS_IOC_SETFLAGS (ioctl_iflags(2)).
 func (f *File) SetFlags(v uint32) error {
 	return f.Tier.do(func() error { return sys.SetFlags(f.FD, v) })

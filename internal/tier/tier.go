@@ -90,7 +90,7 @@ func (t *Tier) Away() bool { return t.away.Load() }
 // walk should wait: merged directories are shown without asking this tier.
 func (t *Tier) Suspect() bool { return t.suspect.Load() || t.away.Load() }
 
-// spaceAge is how long a statfs serves to judge free space.
+// spaceAge is how long a statfs over the network serves to judge free space.
 const spaceAge = 200 * time.Millisecond
 
 // Statfs is statfs(2) of the tier's filesystem.
@@ -100,12 +100,12 @@ func (t *Tier) Statfs(st *unix.Statfs_t) error {
 	return t.do(func() error { return unix.Fstatfs(d.fd, st) })
 }
 
-// Space is Statfs, at most spaceAge old.
+// Space is Statfs, of a network filesystem at most spaceAge old.
 func (t *Tier) Space() (unix.Statfs_t, error) {
 	t.space.Lock()
 	st, at := t.space.st, t.space.at
 	t.space.Unlock()
-	if time.Since(at) < spaceAge {
+	if t.Network && time.Since(at) < spaceAge {
 		return st, nil
 	}
 	if err := t.Statfs(&st); err != nil {

@@ -33,6 +33,9 @@ func (fs *FS) stat(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
 		return in.Open.File.Stat(st)
 	}
 	_, err := fs.find(in, st, nil)
+	if gone := fs.table.Gone(in); err == unix.ESTALE && gone != nil {
+		*st, err = *gone, nil
+	}
 	return err
 }
 
@@ -219,7 +222,7 @@ func (fs *FS) setattr(r *fusedev.Request, op *fuseops.SetInodeAttributesOp) erro
 // chown(2) clears set-id bits that a mode given with it may set.
 func (fs *FS) change(r *fusedev.Request, f *tier.File, op *fuseops.SetInodeAttributesOp) error {
 	if op.Uid != nil || op.Gid != nil {
-		if err := fs.onNetwork(f.Tier, r, func() error { return f.Chown(idOrKeep(op.Uid), idOrKeep(op.Gid)) }); err != nil {
+		if err := fs.chown(r, f, idOrKeep(op.Uid), idOrKeep(op.Gid)); err != nil {
 			return err
 		}
 	}
@@ -251,6 +254,22 @@ func idOrKeep(id *uint32) int {
 		return -1
 	}
 	return int(*id)
+}
+
+// chown sets the owner, which clears set-id bits. A set-group-ID bit without
+// the group's right to execute (mandatory locking, once) is kept for root and
+// the group's members (setattr_should_drop_sgid): for them, the call is made
+// from within the group.
+func (fs *FS) chown(r *fusedev.Request, f *tier.File, uid, gid int) error {
+	var st unix.Stat_t
+	if err := f.Stat(&st); err != nil {
+		return err
+	}
+	set := func() error { return f.Chown(uid, gid) }
+	if st.Mode&(unix.S_ISGID|unix.S_IXGRP) == unix.S_ISGID && (r.UID == 0 || r.GID == st.Gid) && !f.Tier.Network {
+		return fs.as(0, st.Gid, set)
+	}
+	return fs.onNetwork(f.Tier, r, set)
 }
 
 // chmod sets the mode. The daemon lacks CAP_FSETID, so that foreign writes

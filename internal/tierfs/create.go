@@ -91,7 +91,7 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 // LOCKS_REQUIRED(in.Mu)
 func (fs *FS) firstHandle(in *inode.Inode, file *tier.File, st *unix.Stat_t, flags int) (*fileHandle, error) {
 	if in.Open == nil {
-		in.Open = &inode.Opened{File: file, Backing: fs.register(file, st)}
+		in.Open = &inode.Opened{File: file, Writes: true, Backing: fs.register(file, st)}
 	} else {
 		file.Close()
 	}

@@ -43,7 +43,7 @@ func (fs *FS) write(r *fusedev.Request, op *fusedev.WriteOp) error {
 		}
 	}
 	var n int
-	err = fs.writing(f, func() (err error) {
+	err = fs.allocating(f, func() (err error) {
 		n, err = f.Pwrite(op.Data, op.Offset)
 		return err
 	})
@@ -54,8 +54,8 @@ func (fs *FS) write(r *fusedev.Request, op *fusedev.WriteOp) error {
 	return nil
 }
 
-// writing runs fn, which allocates space in f.
-func (fs *FS) writing(f *tier.File, fn func() error) error {
+// allocating runs fn, which takes up space for f.
+func (fs *FS) allocating(f *tier.File, fn func() error) error {
 	var st unix.Stat_t
 	if f.Tier.Network {
 		if err := f.Stat(&st); err != nil {
@@ -113,7 +113,7 @@ func (fs *FS) fallocate(op *fuseops.FallocateOp) error {
 	if err != nil {
 		return err
 	}
-	return fs.writing(f, func() error { return f.Fallocate(op.Mode, int64(op.Offset), int64(op.Length)) })
+	return fs.allocating(f, func() error { return f.Fallocate(op.Mode, int64(op.Offset), int64(op.Length)) })
 }
 
 // lseek serves SEEK_HOLE and SEEK_DATA.
@@ -150,7 +150,7 @@ func (fs *FS) copyRange(r *fusedev.Request, op *fusedev.CopyFileRangeOp) error {
 		return unix.EXDEV
 	}
 	var n int
-	err = fs.writing(dst, func() (err error) {
+	err = fs.allocating(dst, func() (err error) {
 		n, err = src.CopyRange(op.Offset, dst, op.OffsetOut, int(min(op.Len, 1<<30)), op.Flags)
 		return err
 	})
@@ -161,47 +161,6 @@ func (fs *FS) copyRange(r *fusedev.Request, op *fusedev.CopyFileRangeOp) error {
 		r.Uint64(uint64(n))
 	default:
 		r.Written(n)
-	}
-	return nil
-}
-
-// The ioctls that are served (linux/fs.h, as the kernel sends them: with
-// their argument of 32 bits).
-const (
-	ioctlGetFlags = unix.FS_IOC_GETFLAGS
-	ioctlSetFlags = unix.FS_IOC_SETFLAGS
-)
-
-// ioctl serves FS_IOC_GETFLAGS and FS_IOC_SETFLAGS. Nothing else is forwarded:
-// an ioctl can be meant for the filesystem behind a tier, like FS_IOC_SHUTDOWN.
-func (fs *FS) ioctl(r *fusedev.Request, op *fusedev.IoctlOp) error {
-	set := op.Cmd == ioctlSetFlags
-	if !set && op.Cmd != ioctlGetFlags {
-		return unix.ENOTTY
-	}
-	if set && len(op.In) < 4 {
-		return unix.EINVAL
-	}
-	in, err := fs.get(op.Node)
-	if err != nil {
-		return err
-	}
-	var out [4]byte
-	err = fs.readable(in, func(f *tier.File) error {
-		if set {
-			return f.SetFlags(fusedev.Uint32(op.In))
-		}
-		v, err := f.GetFlags()
-		fusedev.PutUint32(out[:], v)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if set {
-		r.Ioctl(nil)
-	} else {
-		r.Ioctl(out[:])
 	}
 	return nil
 }

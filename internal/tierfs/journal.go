@@ -115,6 +115,9 @@ func writeDurably(d *tier.Dir, name string, b []byte) error {
 // holds the members' locks: before the mount, or when it gets them later. Records that cannot be understood,
 // or whose tiers are not all here, stay and are reported.
 func (fs *FS) Replay() {
+	if !fs.union {
+		return
+	}
 	fs.journal.active.Lock()
 	defer fs.journal.active.Unlock()
 	fs.tree.Lock()

@@ -94,13 +94,28 @@ func (fs *FS) shownTarget(in *inode.Inode, target string) string {
 		if !ok {
 			return target
 		}
-		up := strings.Repeat("../", strings.Count(path, "/"))
-		if rest = strings.TrimLeft(rest, "/"); up+rest == "" {
-			return "."
-		}
-		return strings.TrimSuffix(up+rest, "/")
+		return relative(path, strings.TrimLeft(rest, "/"))
 	}
 	return target
+}
+
+// relative is the shortest way from the link at path to target, both seen from
+// the mount's root. What is odd in target stays, such as "..".
+func relative(path, target string) string {
+	dir := strings.Split(path, "/")
+	dir = dir[:len(dir)-1]
+	to := strings.Split(target, "/")
+	for len(dir) > 0 && len(to) > 1 && dir[0] == to[0] && to[0] != ".." {
+		dir, to = dir[1:], to[1:]
+	}
+	up := strings.Repeat("../", len(dir))
+	switch {
+	case target != "":
+		return up + strings.Join(to, "/")
+	case up != "":
+		return strings.TrimSuffix(up, "/")
+	}
+	return "."
 }
 
 // fixLinkSize makes a symlink's size that of the target shown (POSIX: the

@@ -56,35 +56,94 @@ func (fs *FS) open(r *fusedev.Request, op *fuseops.OpenFileOp) error {
 }
 
 // ensureOpen opens the backing file unless a handle has it open, and truncates
-// it for O_TRUNC. first is a descriptor opened with the client's flags, if the
-// daemon may not read the file or must not register it.
+// it for O_TRUNC. own is a descriptor for this handle alone, if the daemon may
+// not read the file.
+//
+// In passthrough the kernel opens the backing file for the client by itself,
+// and makes EIO of what that says (fuse_file_io_open). So what open(2) has to
+// say against writing, a read-only filesystem, an immutable file, a program
+// that runs, is found out here.
 //
 // LOCKS_REQUIRED(in.Mu)
-func (fs *FS) ensureOpen(in *inode.Inode, st *unix.Stat_t, flags int) (first *tier.File, err error) {
-	if in.Open != nil {
-		if flags&unix.O_TRUNC != 0 {
-			return nil, fs.truncateOpen(in.Open.File)
+func (fs *FS) ensureOpen(in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.File, err error) {
+	if in.Open == nil {
+		if own, err = fs.openFirst(in, st, flags); err != nil {
+			return nil, err
 		}
-		return nil, nil
+	} else if err := mayWrite(in.Open, flags); err != nil {
+		return nil, err
 	}
-	f, err := fs.openFound(in, st, unix.O_RDONLY|unix.O_NONBLOCK)
-	if err == unix.EACCES || err == unix.EPERM {
-		// An ordinary user's daemon may write what it cannot read.
-		if first, err = fs.openFound(in, st, clientFlags(flags)&^unix.O_TRUNC); err == nil {
-			f, err = first.Reopen(unix.O_PATH)
+	if flags&unix.O_TRUNC != 0 {
+		if err = fs.truncateOpen(in.Open.File); err != nil {
+			fs.closeIfIdle(in)
+		}
+	}
+	return own, err
+}
+
+// openFirst opens the backing file for the first handle.
+//
+// LOCKS_REQUIRED(in.Mu)
+func (fs *FS) openFirst(in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.File, err error) {
+	writes := writing(flags) && flags&unix.O_APPEND == 0
+	mode := unix.O_RDONLY
+	if writes {
+		mode = unix.O_RDWR
+	}
+	f, err := fs.openFound(in, st, mode|unix.O_NONBLOCK)
+	if err == unix.EACCES {
+		// The daemon may write what it cannot read, as an ordinary user's.
+		if own, err = fs.openFound(in, st, clientFlags(flags)); err == nil {
+			f, err = own.Reopen(unix.O_PATH)
+			writes = false
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	in.Open = &inode.Opened{File: f, Backing: fs.register(f, st)}
-	if flags&unix.O_TRUNC != 0 {
-		if err := fs.truncateOpen(f); err != nil {
-			fs.closeIfIdle(in)
-			return first, err
+	o := &inode.Opened{File: f, Writes: writes}
+	if own == nil && !writes {
+		if err := mayWrite(o, flags); err != nil {
+			f.Close()
+			return nil, err
 		}
 	}
-	return first, nil
+	o.Backing = fs.register(f, st)
+	in.Open = o
+	return own, nil
+}
+
+// writing reports whether flags ask for more than reading.
+func writing(flags int) bool {
+	return flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
+}
+
+// mayWrite is what open(2) says against opening an open file once more with
+// flags. One that the daemon has open for writing can only have become
+// immutable or append-only since (ioctl_iflags(2)).
+func mayWrite(o *inode.Opened, flags int) error {
+	if !writing(flags) {
+		return nil
+	}
+	if flags&unix.O_APPEND != 0 {
+		f, err := o.File.Reopen(clientFlags(flags))
+		if err == nil {
+			f.Close()
+		}
+		return err
+	}
+	f, err := o.Writable()
+	if err != nil {
+		return err
+	}
+	var sx unix.Statx_t
+	if err := f.Statx(0, unix.STATX_TYPE, &sx); err != nil {
+		return err
+	}
+	if sx.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0 {
+		return unix.EPERM
+	}
+	return nil
 }
 
 // truncateOpen is open(2)'s O_TRUNC, which unlike truncate(2) renews the times

@@ -128,7 +128,7 @@ func (fs *FS) renameFile(x *renaming) error {
 		return err
 	}
 	if len(x.dst) > 0 {
-		fs.table.Removed(x.to, x.newName, fs.key(&x.dst[0]), x.dst[0].st.Nlink <= 1)
+		fs.removed(x.to, x.newName, &x.dst[0])
 	}
 	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]))
 	return nil

@@ -43,7 +43,21 @@ func (fs *FS) renameDir(x *renaming) error {
 			return err
 		}
 	}
-	return fs.renameSteps(x, steps, alone, done)
+	replaced := openAll(targets, x.newName)
+	defer putAll(replaced)
+	in, err := fs.renameSteps(x, steps, alone, done)
+	fs.keepDirs(in, replaced)
+	return err
+}
+
+// openAll opens the directory name in each of parents, as far as it can.
+func openAll(parents []*tier.Dir, name string) (dirs []*tier.Dir) {
+	for _, p := range parents {
+		if d, err := p.OpenDir(name); err == nil {
+			dirs = append(dirs, d)
+		}
+	}
+	return dirs
 }
 
 // stepsOf opens both parents on every tier that has the directory, highest
@@ -83,8 +97,9 @@ func (fs *FS) intendDir(x *renaming) (done func(), err error) {
 }
 
 // renameSteps does the renames under the tree lock. alone are the parents of
-// empty targets on tiers without the source.
-func (fs *FS) renameSteps(x *renaming, steps []step, alone []*tier.Dir, done func()) error {
+// empty targets on tiers without the source. It returns the inode of the
+// directory that was renamed over, if there was one.
+func (fs *FS) renameSteps(x *renaming, steps []step, alone []*tier.Dir, done func()) (over *inode.Inode, err error) {
 	fs.tree.Lock()
 	defer fs.tree.Unlock()
 	for i := len(steps) - 1; i >= 0; i-- {
@@ -96,11 +111,11 @@ func (fs *FS) renameSteps(x *renaming, steps []step, alone []*tier.Dir, done fun
 		for _, u := range steps[i+1:] {
 			if e := u.to.Rename(x.newName, u.from, x.name, unix.RENAME_NOREPLACE); e != nil {
 				fs.log.Error("cannot undo the rename of a directory; the next mount finishes it", "tier", u.to.Tier.Root, "name", x.name, "err", e)
-				return err
+				return nil, err
 			}
 		}
 		done()
-		return err
+		return nil, err
 	}
 	for _, d := range alone {
 		if err := d.Rmdir(x.newName); err != nil && !absent(err) {
@@ -109,10 +124,10 @@ func (fs *FS) renameSteps(x *renaming, steps []step, alone []*tier.Dir, done fun
 	}
 	done()
 	if len(x.dst) > 0 {
-		fs.table.Removed(x.to, x.newName, fs.key(&x.dst[0]), true)
+		over = fs.removed(x.to, x.newName, &x.dst[0])
 	}
 	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]))
-	return nil
+	return over, nil
 }
 
 // pathOf is the path of name in the directory p.

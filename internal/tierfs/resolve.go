@@ -16,8 +16,6 @@ type found struct {
 	buf     [4]inode.Copy
 }
 
-func (f *found) isDir() bool { return f.st.Mode&unix.S_IFMT == unix.S_IFDIR }
-
 // resolve asks the tiers for name in p in rank order; the first that has it
 // wins. ENOENT only when every tier said so: any other answer of a tier that
 // had to be asked is the answer, because "no such file" from a dead fallback
@@ -85,9 +83,9 @@ func (fs *FS) statAt(p *inode.Inode, rank int, name string, st *unix.Stat_t) err
 }
 
 // mergeAttr adds a lower copy's attributes to a directory's: the newest times,
-// the subdirectories of both, the blocks of both. Mode and owner stay those of
-// the highest. find(1) takes st_nlink - 2 for the number of subdirectories, 1
-// for unknown, so it may be too high and never too low.
+// the links and blocks of both. Mode and owner stay those of the highest.
+// find(1) takes st_nlink - 2 for the number of subdirectories and 1 for
+// unknown, so it may be too high and never too low; du(1) adds the blocks up.
 func mergeAttr(st, low *unix.Stat_t) {
 	if later(low.Mtim, st.Mtim) {
 		st.Mtim = low.Mtim
@@ -96,12 +94,11 @@ func mergeAttr(st, low *unix.Stat_t) {
 		st.Ctim = low.Ctim
 	}
 	st.Blocks += low.Blocks
-	switch {
-	case st.Nlink < 2 || low.Nlink < 2:
+	if st.Nlink == 1 || low.Nlink == 1 {
 		st.Nlink = 1
-	default:
-		st.Nlink += low.Nlink - 2
+		return
 	}
+	st.Nlink += low.Nlink
 }
 
 func later(a, b unix.Timespec) bool {

@@ -86,7 +86,7 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 	if err := fs.removeCopies(r, p, name, all); err != nil {
 		return err
 	}
-	fs.table.Removed(p, name, fs.key(&all[0]), all[0].st.Nlink <= 1)
+	fs.removed(p, name, &all[0])
 	return nil
 }
 
@@ -142,11 +142,28 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 	}
 	fs.tree.Lock()
 	defer fs.tree.Unlock()
-	if err := fs.rmdirAll(r, parents, name); err != nil {
-		return err
+	dirs, err := fs.rmdirAll(r, parents, name)
+	defer putAll(dirs)
+	if err == nil {
+		fs.keepDirs(fs.removed(p, name, &all[0]), dirs)
 	}
-	fs.table.Removed(p, name, fs.key(&all[0]), true)
-	return nil
+	return err
+}
+
+// removed tells the table that the visible copy c of a name is gone.
+func (fs *FS) removed(p *inode.Inode, name string, c *copyAt) *inode.Inode {
+	return fs.table.Removed(p, name, fs.key(c), &c.st, c.isDir() || c.st.Nlink <= 1)
+}
+
+// keepDirs keeps the descriptors of a directory that was removed: a client may
+// have it open, or be in it, and ask for its attributes until it leaves.
+func (fs *FS) keepDirs(in *inode.Inode, dirs []*tier.Dir) {
+	if in == nil {
+		return
+	}
+	for _, d := range dirs {
+		fs.dirs.Add(in, d.Tier.Rank, d)
+	}
 }
 
 // dirsOf opens p on the tiers of the given copies, before the tree is locked.
@@ -198,15 +215,9 @@ func isEmpty(p *tier.Dir, name string) (bool, error) {
 	return err == nil, err
 }
 
-// rmdirAll removes name from every one of parents, the last first.
-func (fs *FS) rmdirAll(r *fusedev.Request, parents []*tier.Dir, name string) error {
-	type removed struct{ parent, dir *tier.Dir }
-	var undo []removed
-	defer func() {
-		for _, u := range undo {
-			u.dir.Put()
-		}
-	}()
+// rmdirAll removes name from every one of parents, the last first, and returns
+// what it removed. If one fails, the others are made again.
+func (fs *FS) rmdirAll(r *fusedev.Request, parents []*tier.Dir, name string) (removed []*tier.Dir, err error) {
 	for i := len(parents) - 1; i >= 0; i-- {
 		p := parents[i]
 		d, err := p.OpenDir(name)
@@ -216,14 +227,19 @@ func (fs *FS) rmdirAll(r *fusedev.Request, parents []*tier.Dir, name string) err
 			}
 		}
 		if err != nil {
-			for _, u := range undo {
-				if err := fs.makeLike(u.parent, name, u.dir); err != nil {
-					fs.log.Error("cannot make again a directory whose removal failed on a higher tier", "tier", u.parent.Tier.Root, "name", name, "err", err)
-				}
+			for j, d := range removed {
+				fs.restore(parents[len(parents)-1-j], name, d)
 			}
-			return err
+			return removed, err
 		}
-		undo = append(undo, removed{p, d})
+		removed = append(removed, d)
 	}
-	return nil
+	return removed, nil
+}
+
+// restore makes a directory again whose removal on a higher tier failed.
+func (fs *FS) restore(parent *tier.Dir, name string, was *tier.Dir) {
+	if err := fs.makeLike(parent, name, was); err != nil {
+		fs.log.Error("cannot make a directory again after a higher tier refused to remove it", "tier", parent.Tier.Root, "name", name, "err", err)
+	}
 }

@@ -2,6 +2,7 @@ package tierfs
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
@@ -80,25 +81,45 @@ func (fs *FS) synthetic(in *inode.Inode, op *fuseops.GetXattrOp) error {
 			value += "/" + path
 		}
 	}
-	op.BytesRead = len(value)
-	if len(op.Dst) > 0 {
-		if len(op.Dst) < len(value) {
-			return unix.ERANGE
-		}
-		copy(op.Dst, value)
-	}
-	return nil
+	var err error
+	op.BytesRead, err = fit(op.Dst, []byte(value))
+	return err
 }
 
+// listxattr leaves out what only an administrator sees (xattr(7), trusted).
 func (fs *FS) listxattr(op *fuseops.ListXattrOp) error {
 	in, err := fs.get(uint64(op.Inode))
 	if err != nil {
 		return err
 	}
 	return fs.onInode(in, func(f *tier.File) error {
-		op.BytesRead, err = f.Listxattr(op.Dst)
+		if op.OpContext.Uid == 0 {
+			op.BytesRead, err = f.Listxattr(op.Dst)
+			return err
+		}
+		names, err := xattrNames(f)
+		if err != nil {
+			return err
+		}
+		var list []byte
+		for _, name := range names {
+			if !strings.HasPrefix(name, "trusted.") {
+				list = append(append(list, name...), 0)
+			}
+		}
+		op.BytesRead, err = fit(op.Dst, list)
 		return err
 	})
+}
+
+// fit copies value to where a client wants it: ERANGE if there is too little
+// room, and only its size is wanted if there is none (getxattr(2)).
+func fit(dst, value []byte) (int, error) {
+	if len(dst) > 0 && len(dst) < len(value) {
+		return 0, unix.ERANGE
+	}
+	copy(dst, value)
+	return len(value), nil
 }
 
 // reservedXattr reports whether only tierfs may set the attribute.
