@@ -36,6 +36,9 @@ func (s *service) Remount(r control.Remount) error {
 	if err != nil {
 		return err
 	}
+	if err := s.graph.extend(next.Fallbacks[len(s.options.Fallbacks):]); err != nil {
+		return err
+	}
 	if next.Log != s.options.Log {
 		sink, err := s.openSink(next.Log)
 		if err != nil {

@@ -31,7 +31,8 @@ type graph struct {
 	log     *slog.Logger
 	options mountopt.Options // as mounted
 	set     *tier.Set
-	joined  *tier.JoinResult // used by newGraph, then by keepJoined alone
+	joinMu  sync.Mutex
+	joined  *tier.JoinResult // GUARDED_BY(joinMu) once served
 	fs      *tierfs.FS
 	srv     *fusedev.Server
 
@@ -58,15 +59,56 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 		g.close()
 		return nil, err
 	}
-	var ids []string
-	for _, m := range g.joined.Members {
-		ids = append(ids, m.ID)
-	}
-	g.fs.SetMembers(ids)
+	g.fs.SetMembers(g.ids())
 	if g.joined.Owner {
 		g.fs.Replay()
 	}
 	return g, nil
+}
+
+// ids are the member IDs by rank.
+func (g *graph) ids() (ids []string) {
+	for _, m := range g.joined.Members {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// extend takes fallbacks in at the end, all or none of them being members by
+// then.
+func (g *graph) extend(roots []string) error {
+	g.joinMu.Lock()
+	defer g.joinMu.Unlock()
+	for _, root := range roots {
+		t, err := g.set.Open(root)
+		if err != nil {
+			return err
+		}
+		if err := g.joinWith(t); err != nil {
+			t.Close()
+			return err
+		}
+		if err := g.fs.Extend(t, g.ids()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinWith settles the membership anew with one tier more. The locks are given
+// up for it, because they belong to the judgement that took them.
+func (g *graph) joinWith(t *tier.Tier) error {
+	g.joined.Close()
+	joined, err := tier.Join(append(members(g.set), member(t)))
+	if err != nil {
+		if again, e := tier.Join(members(g.set)); e == nil {
+			g.joined = again
+		}
+		return err
+	}
+	g.joined = joined
+	g.say(joined)
+	return nil
 }
 
 // join checks where the tiers are, and that they are the members of one set.
@@ -112,10 +154,14 @@ func checkTiers(roots []string, dir string, o mountopt.Options) ([]string, error
 // members are the tiers as the guard of the membership sees them.
 func members(set *tier.Set) []tier.Root {
 	var roots []tier.Root
-	for _, t := range set.Tiers {
-		roots = append(roots, tier.Root{Path: t.Root, Rank: t.Rank, FD: t.RootFD(), ReadOnly: t.ReadOnly()})
+	for _, t := range set.Tiers() {
+		roots = append(roots, member(t))
 	}
 	return roots
+}
+
+func member(t *tier.Tier) tier.Root {
+	return tier.Root{Path: t.Root, Rank: t.Rank, FD: t.RootFD(), ReadOnly: t.ReadOnly()}
 }
 
 // foreignMounts warns of filesystems mounted inside the tiers.
@@ -160,7 +206,7 @@ func (g *graph) serve(dev int) (err error) {
 		Log: g.log, Threads: g.options.Threads, Stuck: g.set.Stuck,
 		Passthrough:   g.options.Passthrough != mountopt.PassthroughOff,
 		POSIXACL:      !g.options.NoACL && os.Geteuid() == 0,
-		CacheSymlinks: g.options.RawLinks || len(g.set.Tiers) == 1,
+		CacheSymlinks: g.options.RawLinks || len(g.set.Tiers()) == 1,
 	})
 	if err != nil {
 		return err
@@ -168,19 +214,23 @@ func (g *graph) serve(dev int) (err error) {
 	if !g.srv.Passthrough() {
 		g.noPassthrough()
 	}
-	var who []tier.Identity = g.joined.Members
-	g.set.Watch(func(t *tier.Tier, fd int) error {
-		if t.Rank >= len(who) {
-			return nil
-		}
-		return tier.VerifyMember(fd, t.Root, who[t.Rank])
-	}, g.fs.TierReturned)
+	g.set.Watch(g.verify, g.fs.TierReturned)
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
 	if !g.joined.Owner {
 		g.tasks.Go(func() { g.takeOver(ctx) })
 	}
 	return nil
+}
+
+// verify judges a tier that was away. A mount of one tier has no members.
+func (g *graph) verify(t *tier.Tier, fd int) error {
+	g.joinMu.Lock()
+	defer g.joinMu.Unlock()
+	if t.Rank >= len(g.joined.Members) {
+		return nil
+	}
+	return tier.VerifyMember(fd, t.Root, g.joined.Members[t.Rank])
 }
 
 // noPassthrough says that data goes through the daemon although it need not.
@@ -202,13 +252,22 @@ func (g *graph) takeOver(ctx context.Context) {
 			return
 		case <-time.After(takeOverTime):
 		}
-		if g.joined.TakeOver() {
-			g.say(g.joined)
+		if g.tryTakeOver() {
 			g.log.Info("the tiers' locks are free: this daemon has them now")
 			g.fs.Replay()
 			return
 		}
 	}
+}
+
+func (g *graph) tryTakeOver() bool {
+	g.joinMu.Lock()
+	defer g.joinMu.Unlock()
+	if !g.joined.TakeOver() {
+		return false
+	}
+	g.say(g.joined)
+	return true
 }
 
 // wait returns when the connection to the kernel has ended.
@@ -236,7 +295,7 @@ func (g *graph) change(o mountopt.Options) {
 // tiers describes the tiers for a status. An away tier shows its last figures.
 func (g *graph) tiers() []control.Tier {
 	var all []control.Tier
-	for _, t := range g.set.Tiers {
+	for _, t := range g.set.Tiers() {
 		st := t.LastSpace()
 		if !t.Suspect() {
 			st, _ = t.Space()

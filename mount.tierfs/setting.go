@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setting is what a remount does about one setting of mountopt. Exactly one of
-// the fields is set, or none for what has no meaning in a remount.
+// setting is what a remount does about one setting of mountopt; nothing, for
+// what has no meaning in one.
 type setting struct {
 	take  func(o *mountopt.Options, from mountopt.Options) // changes at once
-	same  func(a, b mountopt.Options) bool                 // stays for the life of the mount
+	same  func(now, want mountopt.Options) bool            // what is wanted can be had without unmounting
 	flags uintptr                                          // changed with mount(2) by the helper
 }
 
@@ -32,7 +32,7 @@ var settings = map[string]setting{
 	"debug":            {take: func(o *mountopt.Options, n mountopt.Options) { o.Debug = n.Debug }},
 	"log":              {take: func(o *mountopt.Options, n mountopt.Options) { o.Log = n.Log }},
 
-	"fallback":    {same: func(a, b mountopt.Options) bool { return slices.Equal(a.Fallbacks, b.Fallbacks) }},
+	"fallback":    {same: extends, take: func(o *mountopt.Options, n mountopt.Options) { o.Fallbacks = n.Fallbacks }},
 	"rawlinks":    {same: func(a, b mountopt.Options) bool { return a.RawLinks == b.RawLinks }},
 	"inodes":      {same: func(a, b mountopt.Options) bool { return a.Inodes32 == b.Inodes32 }},
 	"threads":     {same: func(a, b mountopt.Options) bool { return a.Threads == b.Threads }},
@@ -65,6 +65,14 @@ var settings = map[string]setting{
 	"remount":    {},
 }
 
+// extends reports whether want has the fallbacks of now, and perhaps more at
+// the end. A mount without any does not become a union while it is used.
+func extends(now, want mountopt.Options) bool {
+	n := len(now.Fallbacks)
+	return slices.Equal(now.Fallbacks, want.Fallbacks) ||
+		n > 0 && len(want.Fallbacks) > n && slices.Equal(now.Fallbacks, want.Fallbacks[:n])
+}
+
 func sameData(a, b mountopt.Options) bool { return slices.Equal(a.Data, b.Data) }
 
 // merge returns the options after a remount: now with the settings named in set
@@ -77,11 +85,11 @@ func merge(now, want mountopt.Options, set []string) (mountopt.Options, error) {
 		if !known {
 			return now, fmt.Errorf("option %q: this daemon does not know it; unmount first", name)
 		}
-		switch {
-		case s.take != nil:
-			s.take(&next, want)
-		case s.same != nil && !s.same(now, want):
+		if s.same != nil && !s.same(now, want) {
 			return now, fmt.Errorf("option %s: cannot change while mounted; unmount first", name)
+		}
+		if s.take != nil {
+			s.take(&next, want)
 		}
 	}
 	next.Flags = mergeFlags(now.Flags, want.Flags, set)

@@ -83,12 +83,7 @@ func (c *DirCache) Absent(in *Inode, rank int) {
 // Drop forgets the descriptor and the absence of in's copy.
 func (c *DirCache) Drop(in *Inode, rank int) {
 	c.mu.Lock()
-	s := &in.dir.copies[rank]
-	s.absent = 0
-	var d *tier.Dir
-	if s.ref != nil {
-		d = c.remove(s.ref)
-	}
+	d := c.drop(in, rank)
 	c.mu.Unlock()
 	if d != nil {
 		d.Put()
@@ -97,9 +92,27 @@ func (c *DirCache) Drop(in *Inode, rank int) {
 
 // DropAll forgets every descriptor of a directory.
 func (c *DirCache) DropAll(in *Inode) {
+	c.mu.Lock()
+	var gone []*tier.Dir
 	for rank := range in.dir.copies {
-		c.Drop(in, rank)
+		if d := c.drop(in, rank); d != nil {
+			gone = append(gone, d)
+		}
 	}
+	c.mu.Unlock()
+	for _, d := range gone {
+		d.Put()
+	}
+}
+
+// LOCKS_REQUIRED(c.mu)
+func (c *DirCache) drop(in *Inode, rank int) *tier.Dir {
+	s := &in.dir.copies[rank]
+	s.absent = 0
+	if s.ref == nil {
+		return nil
+	}
+	return c.remove(s.ref)
 }
 
 // DropTier forgets every descriptor on one tier.

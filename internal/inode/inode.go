@@ -92,14 +92,14 @@ func (in *Inode) IsDir() bool { return in.Type == unix.S_IFDIR }
 // dirState is what a directory has beside.
 type dirState struct {
 	sub    map[string]*Inode // GUARDED_BY(Table.mu): its known subdirectories
-	copies []copyState       // by rank; GUARDED_BY(Table.mu)
+	copies []copyState       // by rank; grows with both Table.mu and DirCache.mu held
 	last   *unix.Stat_t      // GUARDED_BY(Table.mu): the merged attributes last shown
 }
 
 // copyState is a directory's copy on one tier.
 type copyState struct {
-	key     Key
-	present bool
+	key     Key     // GUARDED_BY(Table.mu)
+	present bool    // GUARDED_BY(Table.mu)
 	ref     *cached // GUARDED_BY(DirCache.mu): its descriptor, if cached
 	absent  int64   // GUARDED_BY(DirCache.mu): believed absent until then, ns of the cache's clock
 }

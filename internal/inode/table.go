@@ -47,6 +47,23 @@ func NewTable(roots []unix.Stat_t, narrow bool) *Table {
 	return t
 }
 
+// Extend makes room for one tier more in every directory, the new tier's root
+// being st.
+func (t *Table) Extend(st *unix.Stat_t, c *DirCache) {
+	rank := len(t.root.dir.copies)
+	key := t.Key(rank, st.Dev, st.Ino)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, in := range t.byID {
+		if in.dir != nil {
+			in.dir.copies = append(in.dir.copies, copyState{})
+		}
+	}
+	t.root.dir.copies[rank] = copyState{key: key, present: true}
+}
+
 // Root is the root directory.
 func (t *Table) Root() *Inode { return t.root }
 

@@ -20,15 +20,16 @@ const (
 // still the right member before a tier that was away is taken back; onReturn
 // is told, to drop what is cached of it.
 func (s *Set) Watch(verify func(t *Tier, fd int) error, onReturn func(t *Tier)) {
-	for _, t := range s.Tiers {
-		t.verify = func(fd int) error { return verify(t, fd) }
-		t.onReturn = func() { onReturn(t) }
-		s.done.Add(1)
-		go func() {
-			defer s.done.Done()
-			t.monitor(s.stop)
-		}()
+	s.verify, s.onReturn = verify, onReturn
+	for _, t := range s.Tiers() {
+		s.watch(t)
 	}
+}
+
+func (s *Set) watch(t *Tier) {
+	t.verify = func(fd int) error { return s.verify(t, fd) }
+	t.onReturn = func() { s.onReturn(t) }
+	s.done.Go(func() { t.monitor(s.stop) })
 }
 
 // monitor looks at the calls under way until stop. One that hangs makes the

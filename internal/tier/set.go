@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/sys"
@@ -22,11 +24,17 @@ type Config struct {
 
 // Set is the tiers of one mount in rank order.
 type Set struct {
-	Tiers []*Tier
+	cfg   Config
+	tiers atomic.Pointer[[]*Tier] // replaced whole when one is added
 
-	stop chan struct{}
-	done sync.WaitGroup
+	stop     chan struct{}
+	done     sync.WaitGroup
+	verify   func(t *Tier, fd int) error
+	onReturn func(t *Tier)
 }
+
+// Tiers are the tiers by rank. The slice does not change.
+func (s *Set) Tiers() []*Tier { return *s.tiers.Load() }
 
 // OpenSet opens the directories roots, the primary first, before anything is
 // mounted over them. The error names the directory and says what to do.
@@ -34,20 +42,41 @@ func OpenSet(roots []string, cfg Config) (*Set, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	s := &Set{stop: make(chan struct{})}
-	for rank, root := range roots {
-		t, err := openRoot(root, rank, cfg)
+	s := &Set{cfg: cfg, stop: make(chan struct{})}
+	s.tiers.Store(&[]*Tier{})
+	for _, root := range roots {
+		t, err := s.Open(root)
 		if err != nil {
 			s.Close()
-			return nil, fmt.Errorf("%s %w", rankName(rank), err)
+			return nil, err
 		}
-		s.Tiers = append(s.Tiers, t)
-	}
-	if err := s.checkDistinct(); err != nil {
-		s.Close()
-		return nil, err
+		s.Append(t)
 	}
 	return s, nil
+}
+
+// Open opens the directory root as the tier below all others, without taking
+// it into the set.
+func (s *Set) Open(root string) (*Tier, error) {
+	rank := len(s.Tiers())
+	t, err := openRoot(root, rank, s.cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", rankName(rank), err)
+	}
+	if err := checkDistinct(append(slices.Clone(s.Tiers()), t)); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// Append takes in a tier from Open, and watches it if the others are watched.
+func (s *Set) Append(t *Tier) {
+	all := append(slices.Clone(s.Tiers()), t)
+	s.tiers.Store(&all)
+	if s.verify != nil {
+		s.watch(t)
+	}
 }
 
 func rankName(rank int) string {
@@ -105,9 +134,9 @@ type MissingError struct{ Text string }
 func (e *MissingError) Error() string { return e.Text }
 
 // checkDistinct refuses the same directory twice and a tier inside another.
-func (s *Set) checkDistinct() error {
-	for _, a := range s.Tiers {
-		for _, b := range s.Tiers {
+func checkDistinct(tiers []*Tier) error {
+	for _, a := range tiers {
+		for _, b := range tiers {
 			switch {
 			case a == b:
 			case sameDir(a.RootFD(), b.RootFD()):
@@ -132,7 +161,7 @@ func (s *Set) CheckMountPoint(dir string) error {
 	if err != nil {
 		path = filepath.Clean(dir)
 	}
-	for _, t := range s.Tiers {
+	for _, t := range s.Tiers() {
 		if path != t.Root && within(path, t.Root) {
 			return fmt.Errorf("mount point %q lies inside tier %q; mount on that directory itself, or elsewhere", dir, t.Root)
 		}
@@ -177,7 +206,7 @@ func climbsTo(fd, top int) bool {
 // filesystems mounted inside one. mounts are the mount points of this namespace.
 func (s *Set) Warnings(mounts []string) []string {
 	var w []string
-	for _, t := range s.Tiers {
+	for _, t := range s.Tiers() {
 		for _, m := range mounts {
 			if m != t.Root && within(m, t.Root) && t.Root != "/" {
 				w = append(w, fmt.Sprintf("another filesystem is mounted at %q inside tier %q; its files are shown, but cannot be moved or linked across", m, t.Root))
@@ -188,11 +217,11 @@ func (s *Set) Warnings(mounts []string) []string {
 }
 
 // Primary is the tier of rank 0.
-func (s *Set) Primary() *Tier { return s.Tiers[0] }
+func (s *Set) Primary() *Tier { return s.Tiers()[0] }
 
 // Away reports whether any tier has stopped answering.
 func (s *Set) Away() bool {
-	for _, t := range s.Tiers {
+	for _, t := range s.Tiers() {
 		if t.Away() {
 			return true
 		}
@@ -202,7 +231,7 @@ func (s *Set) Away() bool {
 
 // SetTimeout changes how long a tier may take to answer.
 func (s *Set) SetTimeout(d time.Duration) {
-	for _, t := range s.Tiers {
+	for _, t := range s.Tiers() {
 		t.timeout.Store(int64(d))
 	}
 }
@@ -210,13 +239,13 @@ func (s *Set) SetTimeout(d time.Duration) {
 // Stuck reports whether an op of that age waits for an away tier: it has run
 // for longer than any tier may take, while one does not answer.
 func (s *Set) Stuck(age time.Duration) bool {
-	return age >= time.Duration(s.Tiers[0].timeout.Load()) && s.Away()
+	return age >= time.Duration(s.Tiers()[0].timeout.Load()) && s.Away()
 }
 
 // Distinct calls fn for one tier of each filesystem, in rank order.
 func (s *Set) Distinct(fn func(t *Tier)) {
 	seen := map[uint64]bool{}
-	for _, t := range s.Tiers {
+	for _, t := range s.Tiers() {
 		if !seen[t.Dev()] {
 			seen[t.Dev()] = true
 			fn(t)
@@ -228,7 +257,7 @@ func (s *Set) Distinct(fn func(t *Tier)) {
 func (s *Set) Close() {
 	close(s.stop)
 	s.done.Wait()
-	for _, t := range s.Tiers {
-		t.root.Load().Put()
+	for _, t := range s.Tiers() {
+		t.Close()
 	}
 }

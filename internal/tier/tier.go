@@ -71,6 +71,9 @@ func (t *Tier) setRoot(fd int) error {
 	return nil
 }
 
+// Close closes the root.
+func (t *Tier) Close() { t.root.Load().Put() }
+
 // RootDir is the tier's root, for the caller to Put.
 func (t *Tier) RootDir() *Dir { return t.root.Load().Get() }
 

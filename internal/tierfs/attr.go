@@ -45,7 +45,7 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 	copies := fs.table.Copies(in)
 	asked, partial := 0, false
 	for _, c := range copies {
-		t := fs.tiers[c.Rank]
+		t := fs.tiers()[c.Rank]
 		if asked > 0 && t.Suspect() {
 			partial = true
 			continue
@@ -184,7 +184,7 @@ func (fs *FS) eachCopy(in *inode.Inode, what string, fn func(f *tier.File) error
 			return err
 		}
 		if err != nil && !absent(err) {
-			fs.log.Warn("a lower tier refused "+what+" of a directory", "tier", fs.tiers[c.Rank].Root, "err", err)
+			fs.log.Warn("a lower tier refused "+what+" of a directory", "tier", fs.tiers()[c.Rank].Root, "err", err)
 		}
 	}
 	return nil

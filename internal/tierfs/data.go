@@ -88,7 +88,7 @@ func (fs *FS) sync(op *fusedev.SyncOp) error {
 			err = d.Sync()
 			d.Put()
 		}
-		if err != nil && !fs.tiers[c.Rank].ReadOnly() {
+		if err != nil && !fs.tiers()[c.Rank].ReadOnly() {
 			return err
 		}
 	}

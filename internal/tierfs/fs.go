@@ -48,7 +48,6 @@ type Config struct {
 type FS struct {
 	log                   *slog.Logger
 	set                   *tier.Set
-	tiers                 []*tier.Tier
 	table                 *inode.Table
 	dirs                  *inode.DirCache
 	options               atomic.Pointer[Options]
@@ -67,16 +66,17 @@ type FS struct {
 
 // New makes the filesystem of the opened tiers.
 func New(set *tier.Set, cfg Config) (*FS, error) {
-	roots := make([]unix.Stat_t, len(set.Tiers))
-	for rank, t := range set.Tiers {
+	tiers := set.Tiers()
+	roots := make([]unix.Stat_t, len(tiers))
+	for rank, t := range tiers {
 		if err := unix.Fstat(t.RootFD(), &roots[rank]); err != nil {
 			return nil, err
 		}
 	}
 	fs := &FS{
-		log: cfg.Log, set: set, tiers: set.Tiers,
+		log: cfg.Log, set: set,
 		table: inode.NewTable(roots, cfg.Inodes32), dirs: inode.NewDirCache(cfg.MaxDirs),
-		union: len(set.Tiers) > 1, root: os.Geteuid() == 0, wantPass: cfg.Passthrough,
+		union: len(tiers) > 1, root: os.Geteuid() == 0, wantPass: cfg.Passthrough,
 	}
 	fs.rawLinks = cfg.RawLinks || !fs.union
 	fs.options.Store(&cfg.Options)
@@ -88,6 +88,21 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 func (fs *FS) Attach(s *fusedev.Server) {
 	fs.srv = s
 	fs.pass = s.NewPassthrough()
+}
+
+// tiers are the tiers in rank order.
+func (fs *FS) tiers() []*tier.Tier { return fs.set.Tiers() }
+
+// Extend takes in a tier below all others; ids are the member IDs from now on.
+func (fs *FS) Extend(t *tier.Tier, ids []string) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(t.RootFD(), &st); err != nil {
+		return err
+	}
+	fs.SetMembers(ids)
+	fs.table.Extend(&st, fs.dirs)
+	fs.set.Append(t)
+	return nil
 }
 
 // SetOptions puts changed rules into force.

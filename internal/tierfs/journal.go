@@ -47,7 +47,7 @@ const maxIntent = 64 << 10
 // journal writes intents and replays them.
 type journal struct {
 	fs      *FS
-	members []string // member ID by rank; empty in a mount without marks
+	members atomic.Pointer[[]string] // member IDs by rank; none in a mount without marks
 	serial  atomic.Uint64
 
 	// active is held for reading while an intent of our own stands, for writing
@@ -56,10 +56,10 @@ type journal struct {
 }
 
 // SetMembers tells the tiers' member IDs, by rank.
-func (fs *FS) SetMembers(ids []string) { fs.journal.members = ids }
+func (fs *FS) SetMembers(ids []string) { fs.journal.members.Store(&ids) }
 
 func (fs *FS) moveOf(c *copyAt) move {
-	return move{Member: fs.journal.members[c.rank], Ino: c.st.Ino}
+	return move{Member: (*fs.journal.members.Load())[c.rank], Ino: c.st.Ino}
 }
 
 // write makes an intent durable on the tier. done removes it.
@@ -122,7 +122,7 @@ func (fs *FS) Replay() {
 	defer fs.journal.active.Unlock()
 	fs.tree.Lock()
 	defer fs.tree.Unlock()
-	for _, t := range fs.tiers {
+	for _, t := range fs.tiers() {
 		if t.ReadOnly() {
 			continue
 		}
@@ -217,9 +217,9 @@ func inside(p string) bool {
 
 // member is the tier with the ID.
 func (j *journal) member(id string) (*tier.Tier, error) {
-	for rank, have := range j.members {
+	for rank, have := range *j.members.Load() {
 		if have == id {
-			return j.fs.tiers[rank], nil
+			return j.fs.tiers()[rank], nil
 		}
 	}
 	return nil, fmt.Errorf("member %q is not in this mount", id)

@@ -83,7 +83,7 @@ func (fs *FS) shownTarget(in *inode.Inode, target string) string {
 	if fs.rawLinks || !strings.HasPrefix(target, "/") {
 		return target
 	}
-	for _, t := range fs.tiers {
+	for _, t := range fs.tiers() {
 		rest, ok := strings.CutPrefix(target, t.Root)
 		if !ok || rest != "" && rest[0] != '/' {
 			continue
@@ -122,7 +122,7 @@ func relative(path, target string) string {
 // length of what readlink(2) gives). Only a target that begins with a tier's
 // root can differ, and none shorter does.
 func (fs *FS) fixLinkSize(in *inode.Inode, st *unix.Stat_t) {
-	for _, t := range fs.tiers {
+	for _, t := range fs.tiers() {
 		if st.Size >= int64(len(t.Root)) {
 			if target, err := fs.target(in); err == nil {
 				st.Size = int64(len(target))

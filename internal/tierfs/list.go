@@ -87,7 +87,7 @@ func (fs *FS) list(in *inode.Inode) (*listing, error) {
 	l.add(".", in.Ino, 0, unix.DT_DIR)
 	l.add("..", up.Ino, 0, unix.DT_DIR)
 	m := merger{fs: fs, in: in, l: l}
-	for rank, t := range fs.tiers {
+	for rank, t := range fs.tiers() {
 		if err := m.merge(rank); err != nil {
 			if !t.Away() {
 				return nil, err

@@ -78,7 +78,7 @@ func (fs *FS) admit(p *inode.Inode, name string, f *found) *inode.Inode {
 		fs.table.SetLast(in, &st)
 	}
 	next := 0
-	for rank := range fs.tiers {
+	for rank := range fs.tiers() {
 		if next < len(f.copies) && f.copies[next].Rank == rank {
 			next++
 		} else {

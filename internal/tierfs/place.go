@@ -44,9 +44,9 @@ func (fs *FS) candidates(p *inode.Inode) ([]int, error) {
 	if !fs.union {
 		return []int{first}, nil
 	}
-	ranks := make([]int, 0, len(fs.tiers)-first)
+	ranks := make([]int, 0, len(fs.tiers())-first)
 	var short []int
-	for _, t := range fs.tiers[first:] {
+	for _, t := range fs.tiers()[first:] {
 		switch {
 		case t.Rank > first && (t.ReadOnly() || t.Away()):
 		case fs.short(t, o):
@@ -61,7 +61,7 @@ func (fs *FS) candidates(p *inode.Inode) ([]int, error) {
 // highest is p's directory on the highest tier that has it, for the caller to
 // Put. Unlike topDir it asks the tiers anew.
 func (fs *FS) highest(p *inode.Inode) (*tier.Dir, error) {
-	for rank := range fs.tiers {
+	for rank := range fs.tiers() {
 		d, err := fs.dir(p, rank)
 		if !absent(err) {
 			return d, err

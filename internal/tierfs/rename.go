@@ -161,7 +161,7 @@ func (fs *FS) renameOver(x *renaming, sd, dd *tier.Dir, lower []copyAt) error {
 		err = fs.removeCopies(x.r, x.to, x.newName, lower)
 	}
 	if err != nil {
-		fs.log.Warn("a replaced file stays hidden on a lower tier", "name", x.newName, "tier", fs.tiers[lower[0].rank].Root, "err", err)
+		fs.log.Warn("a replaced file stays hidden on a lower tier", "name", x.newName, "tier", fs.tiers()[lower[0].rank].Root, "err", err)
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func (fs *FS) intendDir(x *renaming) (done func(), err error) {
 	for i := range x.dst {
 		in.Replaced = append(in.Replaced, fs.moveOf(&x.dst[i]))
 	}
-	return fs.journal.write(fs.tiers[x.src[0].rank], &in)
+	return fs.journal.write(fs.tiers()[x.src[0].rank], &in)
 }
 
 // renameSteps does the renames under the tree lock. alone are the parents of

@@ -25,7 +25,7 @@ type found struct {
 // are still to be asked, which may take long.
 func (fs *FS) resolve(p *inode.Inode, name string, f *found, beforeMerge func()) error {
 	f.rank, f.partial, f.copies = -1, false, f.buf[:0]
-	for rank, t := range fs.tiers {
+	for rank, t := range fs.tiers() {
 		if f.rank >= 0 {
 			if t.Suspect() {
 				f.partial = true
@@ -117,7 +117,7 @@ func (fs *FS) dir(in *inode.Inode, rank int) (*tier.Dir, error) {
 }
 
 func (fs *FS) cachedDir(in *inode.Inode, rank int) (*tier.Dir, error) {
-	t := fs.tiers[rank]
+	t := fs.tiers()[rank]
 	switch {
 	case t.Away():
 		return nil, unix.EIO

@@ -22,7 +22,7 @@ func (c *copyAt) isDir() bool { return c.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 // first. Every tier has to answer: what changes a name changes all its copies.
 func (fs *FS) survey(p *inode.Inode, name string) ([]copyAt, error) {
 	var all []copyAt
-	for rank := range fs.tiers {
+	for rank := range fs.tiers() {
 		var st unix.Stat_t
 		err := fs.statAt(p, rank, name, &st)
 		if absent(err) {
@@ -50,7 +50,7 @@ func sameKind(all []copyAt) bool {
 // frozen is EROFS if a copy lies on a tier that cannot remove it.
 func (fs *FS) frozen(all []copyAt) error {
 	for _, c := range all {
-		if fs.tiers[c.rank].ReadOnly() {
+		if fs.tiers()[c.rank].ReadOnly() {
 			return unix.EROFS
 		}
 	}

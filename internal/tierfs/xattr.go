@@ -69,7 +69,7 @@ func (fs *FS) synthetic(in *inode.Inode, op *fuseops.GetXattrOp) error {
 		rank = d.Tier.Rank
 		d.Put()
 	}
-	value := fs.tiers[rank].Root
+	value := fs.tiers()[rank].Root
 	if op.Name == xattrPath {
 		fs.tree.RLock()
 		path, ok := fs.table.Path(in)
