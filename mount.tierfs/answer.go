@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/mountopt"
 )
 
@@ -12,6 +13,7 @@ func (s *service) Status() control.Status {
 	s.mu.Lock()
 	opts := s.options
 	s.mu.Unlock()
+	opts.Flags = s.flagsNow(opts.Flags)
 	return control.Status{
 		Version:    version,
 		PID:        os.Getpid(),
@@ -22,6 +24,20 @@ func (s *service) Status() control.Status {
 		Tiers:      s.graph.tiers(),
 		Ops:        s.graph.ops(),
 	}
+}
+
+// flagsNow are the mount's flags as the kernel has them: a remount changes them
+// behind the daemon, and may fail. With the mount gone they are the last ones.
+func (s *service) flagsNow(last uintptr) uintptr {
+	mounts, err := daemon.Mounts()
+	if err != nil {
+		return last
+	}
+	m, ok := daemon.ByID(mounts, uint64(s.line.ID))
+	if !ok || m.Dev() != s.line.Dev() {
+		return last
+	}
+	return flagsOf(m)
 }
 
 // Remount answers POST /v1/remount. Nothing has changed if it refuses.

@@ -214,13 +214,41 @@ func (g *graph) serve(dev int) (err error) {
 	if !g.srv.Passthrough() {
 		g.noPassthrough()
 	}
-	g.set.Watch(g.verify, g.fs.TierReturned)
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
+	g.set.Watch(g.verify, func(t *tier.Tier) {
+		g.fs.TierReturned(t)
+		g.tasks.Go(func() { g.rejoin(ctx) })
+	})
 	if !g.joined.Owner {
 		g.tasks.Go(func() { g.takeOver(ctx) })
 	}
 	return nil
+}
+
+// rejoin takes the members' locks anew after a tier has come back: on another
+// mount of its disk, the lock that was held is one of a filesystem that is gone.
+func (g *graph) rejoin(ctx context.Context) {
+	for g.set.Away() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(takeOverTime):
+		}
+	}
+	g.joinMu.Lock()
+	g.joined.Close()
+	joined, err := tier.Join(members(g.set))
+	if err == nil {
+		g.joined = joined
+	}
+	g.joinMu.Unlock()
+	switch {
+	case err != nil:
+		g.log.Error("cannot join the tiers again; serving on", "err", err)
+	case !joined.Owner:
+		g.takeOver(ctx)
+	}
 }
 
 // verify judges a tier that was away. A mount of one tier has no members.
@@ -276,6 +304,7 @@ func (g *graph) wait() error { return g.srv.Wait(graceTime) }
 // close gives up everything, as far as it was put together.
 func (g *graph) close() {
 	g.stop()
+	g.set.Stop()
 	g.tasks.Wait()
 	if g.fs != nil {
 		g.fs.Close()

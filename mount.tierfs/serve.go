@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -97,7 +98,7 @@ func (s *service) start(argv0 string) (err error) {
 	}
 	sink, err := s.openSink(s.options.Log)
 	if err != nil {
-		return err
+		return failure{exitUsage, err}
 	}
 	if err := s.open(); err != nil {
 		return err
@@ -181,15 +182,15 @@ func (s *service) findLine() error {
 // on the mount is the daemon's own affair.
 func (s *service) settle(sink daemon.Sink) error {
 	s.openControl()
-	s.log.MoveTo(sink)
 	if !s.cmd.Options.Foreground {
-		// Now and not before: an automount point lets only the mounter's process
-		// group through while it is being mounted.
-		_, _ = unix.Setsid()
 		if err := daemon.GiveUpStdio(); err != nil {
 			return failure{exitSystem, err}
 		}
+		// Now and not before: an automount point lets only the mounter's process
+		// group through while it is being mounted.
+		_, _ = unix.Setsid()
 	}
+	s.log.MoveTo(sink)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.ready.Tell(daemon.Mounted); err != nil {
@@ -201,22 +202,33 @@ func (s *service) settle(sink daemon.Sink) error {
 }
 
 // openControl opens the control socket and the crash report beside it. The
-// mount is as good without them.
+// mount is as good without them, and a user without a session has no place for
+// them.
 func (s *service) openControl() {
 	dir := control.Dir(os.Geteuid())
-	if err := control.MakeDir(dir); err != nil {
-		s.logger.Warn("control socket: not to be had; status and remount will not work", "err", err)
-		return
+	level := slog.LevelWarn
+	if os.Geteuid() != 0 {
+		level = slog.LevelInfo
 	}
-	s.openCrashFile(dir)
-	l, err := control.Listen(control.Path(dir, s.line.Major, s.line.Minor))
+	err := control.MakeDir(dir)
+	if err == nil {
+		s.openCrashFile(dir)
+		err = s.listen(control.Path(dir, s.line.Major, s.line.Minor))
+	}
 	if err != nil {
-		s.logger.Warn("control socket: not to be had; status and remount will not work", "err", err)
-		return
+		s.logger.Log(context.Background(), level, "control socket: not to be had, so status and remount will not work", "err", err)
+	}
+}
+
+func (s *service) listen(path string) error {
+	l, err := control.Listen(path)
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.control = control.Serve(l, s, s.logger)
+	return nil
 }
 
 // openCrashFile repeats what daemons before this one died of, and makes room
@@ -230,7 +242,7 @@ func (s *service) openCrashFile(dir string) {
 	}
 	crash, err := daemon.OpenCrashFile(dir)
 	if err != nil {
-		s.logger.Warn("crash report: not to be had", "err", err)
+		s.logger.Info("crash report: not to be had", "err", err)
 		return
 	}
 	s.mu.Lock()

@@ -78,6 +78,7 @@ func sameData(a, b mountopt.Options) bool { return slices.Equal(a.Data, b.Data) 
 // merge returns the options after a remount: now with the settings named in set
 // from want. It refuses all if one of them cannot change. A setting that is
 // named with the value that it has is fine: mount(8) sends the whole fstab line.
+// The flags of mount(2) are the helper's business.
 func merge(now, want mountopt.Options, set []string) (mountopt.Options, error) {
 	next := now
 	for _, name := range set {
@@ -92,7 +93,6 @@ func merge(now, want mountopt.Options, set []string) (mountopt.Options, error) {
 			s.take(&next, want)
 		}
 	}
-	next.Flags = mergeFlags(now.Flags, want.Flags, set)
 	return next, nil
 }
 

@@ -98,11 +98,12 @@ func confirm(cmd mountopt.Command, point daemon.MountPoint) error {
 // interrupt ends a start that the user has given up.
 func interrupt(cmd mountopt.Command, child *os.Process) error {
 	_ = child.Signal(unix.SIGTERM)
-	if !waitFor(child, patience) {
-		_ = child.Kill()
-		waitFor(child, patience)
-		sweep(cmd)
+	if waitFor(child, patience) {
+		return failure{code: exitInterrupted} // it has said so
 	}
+	_ = child.Kill()
+	waitFor(child, patience)
+	sweep(cmd)
 	return failure{exitInterrupted, errors.New("interrupted; nothing is mounted")}
 }
 

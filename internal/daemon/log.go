@@ -151,8 +151,11 @@ func (h handler) WithGroup(name string) slog.Handler {
 	return h
 }
 
+// named puts the group before the key, except before the one that line knows.
 func (h handler) named(a slog.Attr) slog.Attr {
-	a.Key = h.group + a.Key
+	if a.Key != "err" {
+		a.Key = h.group + a.Key
+	}
 	return a
 }
 

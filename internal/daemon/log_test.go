@@ -23,7 +23,7 @@ func TestEarlyLinesGoToTheCaller(t *testing.T) {
 	log.Warn("tier /a: slow", "rank", 1, "name", "a b")
 	log.With("x", 1).WithGroup("g").Error("mount: failed", "err", errors.New("no\x1b[2J room"), "y", "")
 	want := "mount.tierfs: tier /a: slow rank=1 name=\"a b\"\n" +
-		"mount.tierfs: mount: failed x=1 g.y=\"\" g.err=\"no\\x1b[2J room\"\n"
+		"mount.tierfs: mount: failed x=1 g.y=\"\": no\\x1b[2J room\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}

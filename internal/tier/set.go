@@ -28,6 +28,7 @@ type Set struct {
 	tiers atomic.Pointer[[]*Tier] // replaced whole when one is added
 
 	stop     chan struct{}
+	stopped  sync.Once
 	done     sync.WaitGroup
 	verify   func(t *Tier, fd int) error
 	onReturn func(t *Tier)
@@ -253,10 +254,15 @@ func (s *Set) Distinct(fn func(t *Tier)) {
 	}
 }
 
+// Stop ends the monitors: no tier comes back any more.
+func (s *Set) Stop() {
+	s.stopped.Do(func() { close(s.stop) })
+	s.done.Wait()
+}
+
 // Close stops the monitors and closes the roots.
 func (s *Set) Close() {
-	close(s.stop)
-	s.done.Wait()
+	s.Stop()
 	for _, t := range s.Tiers() {
 		t.Close()
 	}
