@@ -52,14 +52,17 @@ func (s *service) Remount(r control.Remount) error {
 	if err != nil {
 		return err
 	}
-	if err := s.graph.extend(next.Fallbacks[len(s.options.Fallbacks):]); err != nil {
-		return err
-	}
+	var sink daemon.Sink
 	if next.Log != s.options.Log {
-		sink, err := s.openSink(next.Log)
-		if err != nil {
+		if sink, err = s.openSink(next.Log); err != nil {
 			return err
 		}
+	}
+	if err := s.graph.extend(next.Fallbacks[len(s.options.Fallbacks):]); err != nil {
+		daemon.Discard(sink)
+		return err
+	}
+	if sink != nil {
 		s.log.MoveTo(sink)
 	}
 	s.log.SetDebug(next.Debug)

@@ -30,6 +30,9 @@ func (s *service) untilUnmounted() error {
 	for {
 		select {
 		case err := <-ended:
+			if err != nil && s.goesAway() {
+				err = nil
+			}
 			return err
 		case sig := <-s.sigs:
 			if sig == unix.SIGHUP {
@@ -48,6 +51,28 @@ func (s *service) untilUnmounted() error {
 			s.logger.Warn(fmt.Sprintf("unmounted %s: something still holds it, such as an open file or another mount namespace; serving on until it ends", s.point.Path))
 		}
 	}
+}
+
+// goesAway reports whether the mount is no longer there, or not for long. Then
+// the connection ended by an unmount, whatever its last read said: requests
+// under way at that moment can make it ECONNABORTED. The line outlives the
+// connection for a moment when umount(8) is forced.
+func (s *service) goesAway() bool {
+	for range 20 {
+		if at, err := s.lines(); err == nil && len(at) == 0 {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
+// lines are those of this filesystem in mountinfo: its mount and bind mounts.
+func (s *service) lines() ([]daemon.Mount, error) {
+	mounts, err := daemon.Mounts()
+	return slices.DeleteFunc(mounts, func(m daemon.Mount) bool {
+		return m.Dev() != s.line.Dev() || m.Type != fstype
+	}), err
 }
 
 // unmount takes the mount away and reports whether it did. A lazy one only

@@ -15,6 +15,13 @@ type Sink interface {
 	close()
 }
 
+// Discard closes a sink that no log has taken; nil is fine.
+func Discard(s Sink) {
+	if s != nil {
+		s.close()
+	}
+}
+
 // queued bounds the lines that wait for a slow sink. More are dropped and
 // counted.
 const queued = 512

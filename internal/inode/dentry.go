@@ -3,7 +3,7 @@ package inode
 import (
 	"slices"
 
-	"golang.org/x/sys/unix"
+	"github.com/tierfs/tierfs/internal/tier"
 )
 
 // addDentry records that name in parent leads to in. A directory has one name;
@@ -74,10 +74,32 @@ func (t *Table) Stale(in, parent *Inode, name string) {
 	t.dropDentry(in, parent, name)
 }
 
-// Removed is told that name in parent, which led to the backing inode k with
-// the attributes st, is gone. last says that the backing inode has no other
-// name: its number may be given to a new file at once (ext4 does).
-func (t *Table) Removed(parent *Inode, name string, k Key, st *unix.Stat_t, last bool) *Inode {
+// Find is the live inode of a backing inode, nil if the kernel holds none.
+func (t *Table) Find(k Key) *Inode {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byKey[k]
+}
+
+// Hold gives in a descriptor of its file, which is about to lose its last
+// name. A client that has looked the name up but not opened the file, or has
+// it open with O_PATH, still reaches it through that, until the kernel forgets
+// the inode.
+func (t *Table) Hold(in *Inode, file *tier.File) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if in.gone == nil && !in.dead {
+		in.gone, file = file, nil
+	}
+	if file != nil {
+		file.Close()
+	}
+}
+
+// Removed is told that name in parent, which led to the backing inode k, is
+// gone. last says that the backing inode has no other name: its number may be
+// given to a new file at once (ext4 does).
+func (t *Table) Removed(parent *Inode, name string, k Key, last bool) *Inode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	in := t.byKey[k]
@@ -87,16 +109,12 @@ func (t *Table) Removed(parent *Inode, name string, k Key, st *unix.Stat_t, last
 	t.dropDentry(in, parent, name)
 	if last {
 		t.bury(in)
-		gone := *st
-		gone.Nlink = 0
-		in.gone = &gone
 	}
 	return in
 }
 
-// Gone is what a file was when its last name went, for a client that holds it
-// without having it open (O_PATH); nil if it has a name.
-func (t *Table) Gone(in *Inode) *unix.Stat_t {
+// Gone is the descriptor from Hold, nil without one.
+func (t *Table) Gone(in *Inode) *tier.File {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return in.gone

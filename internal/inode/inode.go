@@ -35,8 +35,8 @@ type Inode struct {
 	dead    bool // out of Table.byKey: its last name is gone, or another took its number
 	parent  *Inode
 	name    string
-	more    []dentry     // further names of a hard-linked file
-	gone    *unix.Stat_t // a file's attributes when its last name went
+	more    []dentry   // further names of a hard-linked file
+	gone    *tier.File // with O_PATH, see Hold; closed when the kernel forgets the inode
 	dir     *dirState
 
 	// Mu is held for reading by ops on the attributes, for writing by what

@@ -235,6 +235,10 @@ func (t *Table) Forget(in *Inode, n uint64) (gone bool) {
 		delete(t.byKey, in.key)
 	}
 	in.dead = true
+	if in.gone != nil {
+		in.gone.Close()
+		in.gone = nil
+	}
 	if in.dir != nil && in.parent != nil && in.parent.dir.sub[in.name] == in {
 		delete(in.parent.dir.sub, in.name)
 	}

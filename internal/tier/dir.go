@@ -106,11 +106,13 @@ func (d *Dir) Symlink(target, name string) error {
 }
 
 // Readlink is readlinkat(2), whole.
-func (d *Dir) Readlink(name string) (target string, err error) {
-	err = d.Tier.do(func() error {
+func (d *Dir) Readlink(name string) (string, error) { return readlink(d.Tier, d.fd, name) }
+
+func readlink(t *Tier, dirfd int, name string) (target string, err error) {
+	err = t.do(func() error {
 		for size := 256; ; size *= 4 {
 			b := make([]byte, size)
-			n, err := unix.Readlinkat(d.fd, name, b)
+			n, err := unix.Readlinkat(dirfd, name, b)
 			if err != nil {
 				return err
 			}

@@ -19,6 +19,10 @@ func (f *File) Stat(st *unix.Stat_t) error {
 	return f.Tier.do(func() error { return unix.Fstat(f.FD, st) })
 }
 
+// Readlink is the target of a symlink opened with O_PATH (readlinkat(2), since
+// Linux 2.6.39).
+func (f *File) Readlink() (string, error) { return readlink(f.Tier, f.FD, "") }
+
 // Statx is statx(2) of the descriptor.
 func (f *File) Statx(flags int, mask int, sx *unix.Statx_t) error {
 	return f.Tier.do(func() error { return unix.Statx(f.FD, "", flags|unix.AT_EMPTY_PATH, mask, sx) })

@@ -32,10 +32,10 @@ func (fs *FS) stat(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
 	if in.Open != nil {
 		return in.Open.File.Stat(st)
 	}
-	_, err := fs.find(in, st, nil)
-	if gone := fs.table.Gone(in); err == unix.ESTALE && gone != nil {
-		*st, err = *gone, nil
+	if gone := fs.table.Gone(in); gone != nil {
+		return gone.Stat(st)
 	}
+	_, err := fs.find(in, st, nil)
 	return err
 }
 
@@ -127,11 +127,15 @@ func (fs *FS) find(in *inode.Inode, st *unix.Stat_t, fn func(d *tier.Dir, name s
 //
 // LOCKS_REQUIRED(in.Mu) for reading
 func (fs *FS) withFile(in *inode.Inode, st *unix.Stat_t, fn func(f *tier.File) error) error {
+	held := fs.table.Gone(in)
 	if in.Open != nil {
-		if err := in.Open.File.Stat(st); err != nil {
+		held = in.Open.File
+	}
+	if held != nil {
+		if err := held.Stat(st); err != nil {
 			return err
 		}
-		return fn(in.Open.File)
+		return fn(held)
 	}
 	f, err := fs.openFound(in, st, unix.O_PATH)
 	if err != nil {
@@ -143,6 +147,12 @@ func (fs *FS) withFile(in *inode.Inode, st *unix.Stat_t, fn func(f *tier.File) e
 
 // openFound opens the file in with flags and makes sure that it is that one.
 func (fs *FS) openFound(in *inode.Inode, st *unix.Stat_t, flags int) (*tier.File, error) {
+	if gone := fs.table.Gone(in); gone != nil {
+		if err := gone.Stat(st); err != nil {
+			return nil, err
+		}
+		return gone.Reopen(flags)
+	}
 	var f *tier.File
 	_, err := fs.find(in, st, func(d *tier.Dir, name string) (err error) {
 		if f, err = d.Open(name, flags, 0); err != nil {

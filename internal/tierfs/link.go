@@ -65,6 +65,10 @@ func (fs *FS) readlink(op *fuseops.ReadSymlinkOp) error {
 
 // target is what the link in shows.
 func (fs *FS) target(in *inode.Inode) (string, error) {
+	if gone := fs.table.Gone(in); gone != nil {
+		target, err := gone.Readlink()
+		return fs.shownTarget(in, target), err
+	}
 	var st unix.Stat_t
 	var target string
 	_, err := fs.find(in, &st, func(d *tier.Dir, name string) (err error) {

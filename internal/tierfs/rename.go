@@ -118,6 +118,9 @@ func (fs *FS) renameFile(x *renaming) error {
 			return err
 		}
 	}
+	if len(x.dst) > 0 {
+		fs.hold(x.to, x.newName, &x.dst[0])
+	}
 	higher, same, lower := split(x.dst, home)
 	if len(higher) > 0 {
 		err = fs.renameUnder(x, sd, dd, higher, same, lower)

@@ -83,11 +83,39 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 	if err := fs.frozen(all); err != nil {
 		return err
 	}
+	fs.hold(p, name, &all[0])
 	if err := fs.removeCopies(r, p, name, all); err != nil {
 		return err
 	}
 	fs.removed(p, name, &all[0])
 	return nil
+}
+
+// hold keeps a descriptor of the visible copy c of a name that is about to be
+// removed. On the backing filesystem a client that has looked the name up may
+// still open it; through the mount it could not, once no name leads to the
+// file. It is done before the removal, so that there is no time between. Not on
+// NFS, which would rename the file aside for as long as it is held.
+func (fs *FS) hold(p *inode.Inode, name string, c *copyAt) {
+	in := fs.table.Find(fs.key(c))
+	if in == nil || c.isDir() || c.st.Nlink > 1 || fs.tiers()[c.rank].Network {
+		return
+	}
+	d, err := fs.dir(p, c.rank)
+	if err != nil {
+		return
+	}
+	defer d.Put()
+	f, err := d.OpenPath(name)
+	if err != nil {
+		return
+	}
+	var st unix.Stat_t
+	if f.Stat(&st) != nil || st.Ino != c.st.Ino || st.Dev != c.st.Dev {
+		f.Close()
+		return
+	}
+	fs.table.Hold(in, f)
 }
 
 // removeCopies unlinks the given copies of a name, lowest first.
@@ -152,7 +180,7 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 
 // removed tells the table that the visible copy c of a name is gone.
 func (fs *FS) removed(p *inode.Inode, name string, c *copyAt) *inode.Inode {
-	return fs.table.Removed(p, name, fs.key(c), &c.st, c.isDir() || c.st.Nlink <= 1)
+	return fs.table.Removed(p, name, fs.key(c), c.isDir() || c.st.Nlink <= 1)
 }
 
 // keepDirs keeps the descriptors of a directory that was removed: a client may
