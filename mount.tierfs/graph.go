@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -113,7 +115,7 @@ func (g *graph) joinWith(t *tier.Tier) error {
 
 // join checks where the tiers are, and that they are the members of one set.
 func (g *graph) join(dir string) error {
-	if err := g.set.CheckMountPoint(dir); err != nil {
+	if err := checkPlaces(g.set, dir); err != nil {
 		return err
 	}
 	joined, err := tier.Join(members(g.set))
@@ -144,11 +146,32 @@ func checkTiers(roots []string, dir string, o mountopt.Options) ([]string, error
 		return nil, err
 	}
 	defer set.Close()
-	if err := set.CheckMountPoint(dir); err != nil {
+	if err := checkPlaces(set, dir); err != nil {
 		return nil, err
 	}
 	notes, err := tier.Check(members(set))
 	return append(notes, foreignMounts(set)...), err
+}
+
+// checkPlaces refuses tiers that overlap, and a mount point inside one.
+func checkPlaces(set *tier.Set, dir string) error {
+	if err := set.CheckMountPoint(dir); err != nil {
+		return err
+	}
+	mounts, err := daemon.Mounts()
+	if err != nil {
+		return err
+	}
+	return set.Overlap(func(path string) (dev, inner string) {
+		for at := path; ; at = filepath.Dir(at) {
+			if m, ok := daemon.Top(mounts, at); ok {
+				return m.Dev(), filepath.Join(m.Root, strings.TrimPrefix(path, at))
+			}
+			if at == "/" {
+				return "", ""
+			}
+		}
+	})
 }
 
 // members are the tiers as the guard of the membership sees them.

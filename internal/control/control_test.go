@@ -180,6 +180,34 @@ func TestStaleSocketIsReplacedAndALaterOneKept(t *testing.T) {
 	}
 }
 
+func TestListenSweepsWhatKilledDaemonsLeft(t *testing.T) {
+	path, _ := serve(t, &stub{})
+	dir := filepath.Dir(path)
+	for _, name := range []string{"0-99.sock", tempPrefix + "7", "other"} {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dir + "/" + name, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetUnlinkOnClose(false)
+		l.Close()
+	}
+	if err := os.WriteFile(dir+"/1-1.sock", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(Path(dir, 0, 46))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	left, _ := filepath.Glob(dir + "/*")
+	for i := range left {
+		left[i] = filepath.Base(left[i])
+	}
+	if got := strings.Join(left, " "); got != "0-45.sock 0-46.sock 1-1.sock other" {
+		t.Errorf("left: %s", got)
+	}
+}
+
 func TestMakeDirRefusesWhatIsNotOurs(t *testing.T) {
 	base := shortDir(t)
 	if err := os.Symlink(base, base+"/link"); err != nil {

@@ -28,7 +28,7 @@ func Dir(uid int) string {
 
 // Path names the socket in dir of the mount with the given device number.
 func Path(dir string, major, minor uint32) string {
-	return filepath.Join(dir, fmt.Sprintf("%d-%d.sock", major, minor))
+	return filepath.Join(dir, fmt.Sprintf("%d-%d%s", major, minor, socketSuffix))
 }
 
 // MakeDir makes dir, for its owner alone, or holds an existing one to that.
@@ -67,8 +67,14 @@ type Listener struct {
 // renamed into place: a socket that a dead daemon left is replaced, and there
 // is none that nobody listens on.
 func Listen(path string) (*Listener, error) {
-	temp := filepath.Join(filepath.Dir(path), "."+strconv.Itoa(os.Getpid()))
-	_ = os.Remove(temp)
+	dir := filepath.Dir(path)
+	unlock, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	sweep(dir)
+	temp := filepath.Join(dir, tempPrefix+strconv.Itoa(os.Getpid()))
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temp, Net: "unix"})
 	if err != nil {
 		return nil, err
@@ -97,6 +103,9 @@ func publish(temp, path string) (ino uint64, err error) {
 // Close closes the socket and removes it, unless a later daemon has put its
 // own there: device numbers are given again.
 func (l *Listener) Close() error {
+	if unlock, err := lock(filepath.Dir(l.path)); err == nil {
+		defer unlock()
+	}
 	var st unix.Stat_t
 	if unix.Lstat(l.path, &st) == nil && st.Ino == l.ino {
 		_ = os.Remove(l.path)

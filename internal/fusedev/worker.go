@@ -3,9 +3,13 @@ package fusedev
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"reflect"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jacobsa/fuse"
 	"golang.org/x/sys/unix"
@@ -253,7 +257,31 @@ func (w *worker) call(op any) (err error) {
 			err = unix.EIO
 		}
 	}()
+	if w.s.cfg.Log.Enabled(context.Background(), slog.LevelDebug) {
+		defer func(begin time.Time) { w.trace(op, err, time.Since(begin)) }(time.Now())
+	}
 	return w.s.handler.Serve(&w.req, op)
+}
+
+// trace logs an op, for the option debug.
+func (w *worker) trace(op any, err error, took time.Duration) {
+	r := &w.req
+	w.s.cfg.Log.Debug(opName(r.Opcode), "node", r.Node, "args", describe(op), "uid", r.UID, "pid", r.PID, "err", err, "took", took)
+}
+
+// describe shows the names and numbers of an op, and none of its data.
+func describe(op any) string {
+	v := reflect.Indirect(reflect.ValueOf(op))
+	var b strings.Builder
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Kind() {
+		case reflect.String:
+			fmt.Fprintf(&b, "%s=%q ", v.Type().Field(i).Name, f.String())
+		case reflect.Int, reflect.Int64, reflect.Uint32, reflect.Uint64, reflect.Bool:
+			fmt.Fprintf(&b, "%s=%v ", v.Type().Field(i).Name, f)
+		}
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // toErrno makes err what the kernel understands.

@@ -28,7 +28,7 @@ func TestPath(t *testing.T) {
 	table.Moved(table.root, "d", table.root, "moved", d.key)
 	wantPath(t, table, f, "moved/e/f\xff\n", true)
 
-	table.Removed(d, "e", e.key, true, nil)
+	table.Removed(d, "e", e.key, true)
 	wantPath(t, table, e, "", false)
 	wantPath(t, table, f, "", false)
 	wantInvariants(t, table)
@@ -69,7 +69,7 @@ func TestHardLinkHasEveryNameUntilItGoes(t *testing.T) {
 		}
 		names[path] = true
 		parent, name, _ := table.Dentry(in)
-		table.Removed(parent, name, k, len(names) == 3, nil)
+		table.Removed(parent, name, k, len(names) == 3)
 		wantInvariants(t, table)
 	}
 	if len(names) != 3 || !names["a"] || !names["b"] || !names["d/a"] {
@@ -92,7 +92,7 @@ func TestExchangeOfDirectoriesKeepsBothNames(t *testing.T) {
 func TestMoveOfWhatNobodyHoldsIsNothing(t *testing.T) {
 	table := newTable(1, false)
 	table.Moved(table.root, "a", table.root, "b", table.testKey(0, 99))
-	if in := table.Removed(table.root, "a", table.testKey(0, 99), true, nil); in != nil {
+	if in := table.Removed(table.root, "a", table.testKey(0, 99), true); in != nil {
 		t.Errorf("removed inode %d", in.ID)
 	}
 	wantInvariants(t, table)
@@ -133,30 +133,25 @@ func TestDescriptorOfARemovedFileLivesWithItsInode(t *testing.T) {
 	table := newTable(1, false)
 	k := table.testKey(0, 10)
 	in := file(table, "a", k)
-	file(table, "b", k)
-
-	f := pathFile(t)
-	table.Removed(table.root, "a", k, false, f)
-	if isOpen(f.FD) || table.Gone(in) != nil {
-		t.Error("a file that has another name keeps a descriptor")
+	file(table, "a", k)
+	f, second, late := pathFile(t), pathFile(t), pathFile(t)
+	table.Hold(in, f)
+	table.Hold(in, second)
+	if !isOpen(f.FD) || table.Gone(in) != f || isOpen(second.FD) {
+		t.Error("not the first descriptor alone is kept")
 	}
-	f = pathFile(t)
-	table.Removed(table.root, "b", k, true, f)
-	if !isOpen(f.FD) || table.Gone(in) != f {
-		t.Error("the descriptor of a file without a name is not kept")
-	}
+	table.Removed(table.root, "a", k, true)
 	table.Forget(in, 1)
-	if !isOpen(f.FD) {
+	if !isOpen(f.FD) || table.Gone(in) != f {
 		t.Error("it was closed while the kernel holds the inode")
 	}
 	table.Forget(in, 1)
 	if isOpen(f.FD) {
 		t.Error("it outlives its inode")
 	}
-	f = pathFile(t)
-	table.Removed(table.root, "c", table.testKey(0, 11), true, f)
-	if isOpen(f.FD) {
-		t.Error("the descriptor of an inode that nobody holds is kept")
+	table.Hold(in, late)
+	if isOpen(late.FD) {
+		t.Error("an inode that is gone keeps a descriptor")
 	}
 	wantInvariants(t, table)
 }

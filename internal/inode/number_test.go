@@ -88,7 +88,7 @@ func TestNumberGivenAgainAndAgainIsShownOnce(t *testing.T) {
 					t.Errorf("narrow=%v: a listing shows %#x, stat %#x", narrow, shown, in.Ino)
 				}
 				held = append(held, in)
-				table.Removed(table.root, "tmp", k, true, nil)
+				table.Removed(table.root, "tmp", k, true)
 			}
 			for _, in := range held {
 				table.Forget(in, 1)
@@ -166,7 +166,7 @@ func TestNarrowNumberGoesRoundWithoutZero(t *testing.T) {
 		if in.Ino != want {
 			t.Errorf("file %d shows %#x, want %#x", i, in.Ino, want)
 		}
-		table.Removed(table.root, "a", k, true, nil)
+		table.Removed(table.root, "a", k, true)
 	}
 	wantInvariants(t, table)
 }

@@ -378,7 +378,7 @@ func (m *model) removed() {
 	at := m.anyOf(n.names)
 	last := isDir(n) || len(n.names) == 1 && m.r.IntN(3) > 0
 	m.note("removed %d/%s, inode %d, last=%v", at.parent, at.name, n.in.ID, last)
-	if in := m.table.Removed(m.held[at.parent].in, at.name, n.key, last, nil); in != n.in {
+	if in := m.table.Removed(m.held[at.parent].in, at.name, n.key, last); in != n.in {
 		m.Fatalf("removed gave %v, want inode %d", in, n.in.ID)
 	}
 	m.dropName(n, at)

@@ -30,7 +30,7 @@ var sample = map[string]string{
 	"fallback": "/a", "create": "primary", "minfree": "7%", "statfs": "primary", "inodes": "32",
 	"entry_timeout": "7", "attr_timeout": "7", "negative_timeout": "7", "tier_timeout": "7",
 	"threads": "7", "passthrough": "off", "log": "/x", "max_read": "7", "user": "joe",
-	"uhelper": "x", "helper": "x", "comment": "x",
+	"uhelper": "x", "helper": "x", "comment": "x", "user_id": "0", "group_id": "0", "rootmode": "40000", "blksize": "4096",
 	"context": "x", "fscontext": "x", "defcontext": "x", "rootcontext": "x",
 }
 

@@ -128,7 +128,7 @@ func (t *Tier) takeBack() error {
 
 func (t *Tier) openAnew() (int, error) {
 	if t.covered {
-		return sys.Open(t.RootFD(), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+		return sys.Open(t.RootFD(), ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	}
-	return sys.Open(unix.AT_FDCWD, t.Root, unix.O_PATH|unix.O_DIRECTORY, 0)
+	return sys.Open(unix.AT_FDCWD, t.Root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 }

@@ -60,6 +60,9 @@ func OpenSet(roots []string, cfg Config) (*Set, error) {
 // it into the set.
 func (s *Set) Open(root string) (*Tier, error) {
 	rank := len(s.Tiers())
+	if err := answers(root, s.cfg.Timeout); err != nil {
+		return nil, fmt.Errorf("%s %w", rankName(rank), err)
+	}
 	t, err := openRoot(root, rank, s.cfg)
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", rankName(rank), err)
@@ -87,7 +90,25 @@ func rankName(rank int) string {
 	return "fallback"
 }
 
-// openRoot opens one tier's root.
+// answers waits for the directory at root to say anything at all. A hanging
+// call cannot be given up, so it is left behind; the process ends soon.
+func answers(root string, timeout time.Duration) error {
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		var st unix.Statfs_t
+		unix.Statfs(root, &st)
+	}()
+	select {
+	case <-said:
+		return nil
+	case <-time.After(timeout):
+		return &MissingError{fmt.Sprintf("%q: has not answered for %v; check its disk or server", root, timeout)}
+	}
+}
+
+// openRoot opens one tier's root, for reading, so that a user who may not is
+// told so before there is a mount.
 func openRoot(root string, rank int, cfg Config) (*Tier, error) {
 	path, err := filepath.EvalSymlinks(root)
 	if err == nil {
@@ -96,7 +117,7 @@ func openRoot(root string, rank int, cfg Config) (*Tier, error) {
 	if err != nil {
 		return nil, explain(root, err)
 	}
-	fd, err := sys.Open(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY, 0)
+	fd, err := sys.Open(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, explain(root, err)
 	}
@@ -142,7 +163,7 @@ func checkDistinct(tiers []*Tier) error {
 			case a == b:
 			case sameDir(a.RootFD(), b.RootFD()):
 				return fmt.Errorf("%q and %q are the same directory; each tier needs one of its own", a.Root, b.Root)
-			case within(b.Root, a.Root) || climbsTo(b.RootFD(), a.RootFD()):
+			case within(b.Root, a.Root):
 				return fmt.Errorf("tier %q lies inside tier %q; a tier cannot hold another", b.Root, a.Root)
 			}
 		}
@@ -177,32 +198,6 @@ func sameDir(a, b int) bool {
 	return unix.Fstat(a, &sa) == nil && unix.Fstat(b, &sb) == nil && sa.Dev == sb.Dev && sa.Ino == sb.Ino
 }
 
-// climbsTo reports whether one of fd's parents is the directory top: what
-// names do not show when a bind mount leads into a tier.
-func climbsTo(fd, top int) bool {
-	cur, err := sys.Open(fd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
-	for range 4096 {
-		if err != nil {
-			return false
-		}
-		up, upErr := sys.Open(cur, "..", unix.O_PATH|unix.O_DIRECTORY, 0)
-		last := upErr == nil && sameDir(cur, up)
-		unix.Close(cur)
-		cur, err = up, upErr
-		if err == nil && sameDir(cur, top) {
-			unix.Close(cur)
-			return true
-		}
-		if last {
-			break
-		}
-	}
-	if err == nil {
-		unix.Close(cur)
-	}
-	return false
-}
-
 // Warnings tells of what an administrator should know about the tiers:
 // filesystems mounted inside one. mounts are the mount points of this namespace.
 func (s *Set) Warnings(mounts []string) []string {
@@ -215,6 +210,22 @@ func (s *Set) Warnings(mounts []string) []string {
 		}
 	}
 	return w
+}
+
+// Overlap is the pair of tiers that share a part of a filesystem by way of a
+// bind mount, which their paths do not show. place tells where a path is: its
+// filesystem, and the path from that filesystem's own root.
+func (s *Set) Overlap(place func(path string) (dev, inner string)) error {
+	for _, a := range s.Tiers() {
+		for _, b := range s.Tiers() {
+			aDev, aPath := place(a.Root)
+			bDev, bPath := place(b.Root)
+			if a != b && aDev == bDev && aDev != "" && within(bPath, aPath) {
+				return fmt.Errorf("tier %q lies inside tier %q by a bind mount; a tier cannot hold another", b.Root, a.Root)
+			}
+		}
+	}
+	return nil
 }
 
 // Primary is the tier of rank 0.

@@ -44,7 +44,7 @@ type Tier struct {
 	}
 }
 
-// open makes the tier of the directory that fd, an O_PATH descriptor, refers to.
+// open makes the tier of the directory that fd refers to.
 func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 	t := &Tier{Root: root, Rank: rank, log: cfg.Log}
 	t.timeout.Store(int64(cfg.Timeout))

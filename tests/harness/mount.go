@@ -153,7 +153,9 @@ func (m *Mount) Mounted() bool { return m.pid != 0 }
 // mountinfo, no process. A half mount is worse than none.
 func (m *Mount) None() {
 	m.T.Helper()
-	NotMounted(m.T, m.Dir)
+	if at := MountsAt(m.Dir); len(at) != 0 {
+		m.T.Fatalf("mounted at %s: %+v", m.Dir, at)
+	}
 	if !within(5*time.Second, func() bool { return len(processesOf(m.Dir)) == 0 }) {
 		m.T.Fatalf("nothing is mounted, yet a process is left: %+v", processesOf(m.Dir))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ func enter(scratch string) error {
 	if err := os.Chmod(base, 0o755); err != nil {
 		return err
 	}
-	for _, step := range []func() error{mountProc, mountDev, mountRun, coverEtc, coverSbin, install, listenLog} {
+	for _, step := range []func() error{mountProc, dropForeign, mountDev, mountRun, coverEtc, coverSbin, install, listenLog} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -41,6 +42,20 @@ func enter(scratch string) error {
 func mountProc() error {
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("/proc: %w", err)
+	}
+	return nil
+}
+
+// dropForeign takes the host's own tierfs mounts out of the namespace: a copy
+// of one would keep its daemon alive after the host has unmounted it.
+func dropForeign() error {
+	for _, line := range slices.Backward(Mountinfo()) {
+		if line.FSType != "fuse.tierfs" {
+			continue
+		}
+		if err := unix.Unmount(line.Dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("%s: %w", line.Dir, err)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,134 @@
+package contract
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/tierfs/tierfs/tests/harness"
+	"golang.org/x/sys/unix"
+)
+
+func TestTiersThatCannotBeAreRefused(t *testing.T) {
+	m := harness.New(t, 1)
+	p, f := m.Primary, m.Fallbacks[0]
+	file, fifo := p+"/file", p+"/fifo"
+	harness.Write(t, file, "")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	harness.Mkdir(t, p+"/sub")
+	harness.Mkdir(t, f+"/sub")
+	harness.Symlink(t, p, f+"/to-primary")
+	harness.Symlink(t, "loop", f+"/loop")
+	fallback := func(dir string) []string { return helper(p, m.Dir, "-o", "fallback="+dir) }
+	for _, c := range []struct {
+		args  []string
+		parts []string
+	}{
+		{helper(p+"-missing", m.Dir), []string{"primary", p + "-missing", "no such directory"}},
+		{fallback(p + "-missing"), []string{"fallback", p + "-missing", "no such directory"}},
+		{helper(file, m.Dir), []string{"primary", file, "not a directory"}},
+		{fallback(file), []string{"fallback", file, "not a directory"}},
+		{fallback(fifo), []string{fifo, "not a directory"}},
+		{fallback("/dev/null"), []string{"/dev/null", "not a directory"}},
+		{fallback(p), []string{p, "same directory"}},
+		{fallback(f + "/to-primary"), []string{"same directory"}},
+		{fallback(f + ":" + f), []string{f, "same directory"}},
+		{fallback(p + "/sub"), []string{p, p + "/sub", "inside"}},
+		{helper(p+"/sub", m.Dir, "-o", "fallback="+p), []string{p + "/sub", "inside"}},
+		{fallback(f + ":" + f + "/sub"), []string{f + "/sub", "inside"}},
+		{fallback(f + "/loop"), []string{"loop"}},
+	} {
+		refused(m, c.args, failed, c.parts...)
+	}
+	harness.WantList(t, f, "loop", "sub", "to-primary") // no mark is left by a refused mount
+}
+
+// The names do not show it, the directories do.
+func TestTierInsideAnotherByABindMountIsRefused(t *testing.T) {
+	m := harness.New(t, 1)
+	harness.Mkdir(t, m.Primary+"/sub")
+	harness.Must(t, "mount", "--bind", m.Primary+"/sub", m.Fallbacks[0])
+	t.Cleanup(func() { harness.Must(t, "umount", m.Fallbacks[0]) })
+	refused(m, m.Args(), failed, "inside")
+}
+
+func TestMountPointsThatCannotBeAreRefused(t *testing.T) {
+	m := harness.New(t, 1)
+	p, f := m.Primary, m.Fallbacks[0]
+	file := filepath.Dir(m.Dir) + "/file"
+	harness.Write(t, file, "")
+	harness.Mkdir(t, p+"/sub/deep")
+	harness.Mkdir(t, f+"/sub")
+	for _, c := range []struct {
+		dir  string
+		part string
+	}{
+		{m.Dir + "-missing", "mount point"},
+		{file, "not a directory"},
+		{p + "/sub", "inside tier"},
+		{p + "/sub/deep", "inside tier"},
+		{f + "/sub", "inside tier"},
+	} {
+		at := *m
+		at.Dir = c.dir
+		refused(&at, helper(p, c.dir, "-o", m.Options()), failed, c.part)
+	}
+}
+
+func TestMountOverThePrimaryShowsIt(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Dir = m.Primary
+	harness.Write(t, m.Primary+"/high", "h")
+	harness.Write(t, m.Fallbacks[0]+"/low", "l")
+	for range 2 { // the second time by the lists
+		m.Up()
+		harness.WantRead(t, m.Path("high"), "h")
+		harness.WantRead(t, m.Path("low"), "l")
+		harness.Write(t, m.Path("new"), "n")
+		harness.Must(t, "ls", "-lR", m.Dir)
+		m.Down()
+		harness.WantList(t, m.Primary, ".tierfs", "high", "new")
+		harness.Remove(t, m.Primary+"/new")
+	}
+	harness.Fstab(t, m.FstabLine())
+	up(m, "mount", "-a")
+	harness.Must(t, "mount", "-a")
+	if n := len(harness.MountsAt(m.Dir)); n != 1 {
+		t.Errorf("%d mounts after a second mount -a", n)
+	}
+}
+
+func TestMountOverAFallbackShowsIt(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Dir = m.Fallbacks[0]
+	harness.Write(t, m.Primary+"/high", "h")
+	harness.Write(t, m.Fallbacks[0]+"/low", "l")
+	m.Up()
+	harness.WantList(t, m.Dir, "high", "low")
+	m.Down()
+}
+
+// The tiers are opened before the mount covers them.
+func TestMountAboveItsTiersWorks(t *testing.T) {
+	m := harness.New(t, 1)
+	harness.Write(t, m.Primary+"/high", "h")
+	harness.Write(t, m.Fallbacks[0]+"/low", "l")
+	m.Dir = filepath.Dir(m.Primary)
+	m.Up()
+	harness.WantList(t, m.Dir, "high", "low")
+	harness.Write(t, m.Path("new"), "n")
+	m.Down()
+	harness.WantRead(t, m.Primary+"/new", "n")
+}
+
+func TestTierThatIsADeadMountIsRefused(t *testing.T) {
+	dead := harness.New(t, 0)
+	dead.Up()
+	unix.Kill(dead.Pid(), unix.SIGKILL)
+	dead.Gone(128 + int(unix.SIGKILL))
+	m := harness.New(t, 1)
+	refused(m, helper(m.Primary, m.Dir, "-o", "fallback="+dead.Dir), failed, "fallback", dead.Dir)
+	refused(m, helper(dead.Dir, m.Dir), failed, "primary", dead.Dir)
+	harness.Must(t, "umount", dead.Dir)
+}

@@ -1,0 +1,278 @@
+package contract
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tierfs/tierfs/tests/harness"
+	"golang.org/x/sys/unix"
+)
+
+// status asks the daemon over its control socket.
+func status(m *harness.Mount) (options string, tiers []string, pid int) {
+	m.T.Helper()
+	path := "/run/tierfs/" + strings.Replace(harness.MountsAt(m.Dir)[0].Dev, ":", "-", 1) + ".sock"
+	client := http.Client{Transport: &http.Transport{
+		Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", path) },
+		DisableKeepAlives: true,
+	}}
+	resp, err := client.Get("http://tierfs/v1/status")
+	if err != nil {
+		m.T.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var s struct {
+		PID     int
+		Options string
+		Tiers   []struct{ Path string }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		m.T.Fatal(err)
+	}
+	for _, tier := range s.Tiers {
+		tiers = append(tiers, tier.Path)
+	}
+	return s.Options, tiers, s.PID
+}
+
+// one fails the test unless the mount is still the one mount of the same daemon.
+func one(m *harness.Mount, pid int) {
+	m.T.Helper()
+	if at := harness.MountsAt(m.Dir); len(at) != 1 {
+		m.T.Fatalf("want one mount, got %+v", at)
+	}
+	if _, _, now := status(m); now != pid {
+		m.T.Errorf("daemon %d answers, it was %d", now, pid)
+	}
+}
+
+func TestRemountReadOnlyAndBack(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Up()
+	pid := m.Pid()
+	for _, target := range [][]string{{m.Dir}, {"-t", "fuse.tierfs", m.Primary, m.Dir}} {
+		harness.Must(t, append([]string{"mount", "-o", "remount,ro"}, target...)...)
+		one(m, pid)
+		if !slices.Contains(flags(m), "ro") {
+			t.Error("not read-only in mountinfo")
+		}
+		harness.WantErrno(t, "write", os.WriteFile(m.Path("f"), nil, 0o644), unix.EROFS)
+		harness.Must(t, append([]string{"mount", "-o", "remount,rw"}, target...)...)
+		one(m, pid)
+		if slices.Contains(flags(m), "ro") {
+			t.Error("still read-only in mountinfo")
+		}
+		harness.Write(t, m.Path("f"), "x")
+	}
+}
+
+func TestRemountKeepsTheOtherFlags(t *testing.T) {
+	m := harness.New(t, 0)
+	m.Up("noexec", "noatime")
+	harness.Must(t, "mount", "-o", "remount,ro", m.Dir)
+	for _, word := range []string{"ro", "noexec", "noatime", "nosuid", "nodev"} {
+		if !slices.Contains(flags(m), word) {
+			t.Errorf("%s is gone: %q", word, flags(m))
+		}
+	}
+	if _, _, code := harness.AsUser(t, harness.UserA, harness.UserA, nil, "ls", m.Dir); code != 0 {
+		t.Error("remount has taken allow_other away")
+	}
+}
+
+func TestRemountWithOpenWriterIsRefusedAndChangesNothing(t *testing.T) {
+	m := harness.New(t, 0)
+	m.Up()
+	f, err := os.Create(m.Path("f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := harness.Run(t, "mount", "-o", "remount,ro,attr_timeout=9", m.Dir)
+	if code != failed {
+		t.Errorf("exit code %d, want %d", code, failed)
+	}
+	harness.OneLine(t, stderr, "mount.tierfs: ", "busy")
+	if slices.Contains(flags(m), "ro") {
+		t.Error("read-only in mountinfo")
+	}
+	if _, err := f.WriteString("on"); err != nil {
+		t.Error(err)
+	}
+	f.Close()
+}
+
+func TestRemountTakesTheChangeableOptions(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Up("minfree=5%")
+	pid := m.Pid()
+	for _, c := range []struct{ opts, want string }{
+		{"attr_timeout=7", "attr_timeout=7"},
+		{"entry_timeout=8,negative_timeout=9", "negative_timeout=9"},
+		{"create=primary", "create=primary"},
+		{"minfree=2G", "minfree=2G"},
+		{"statfs=primary", "statfs=primary"},
+	} {
+		harness.Must(t, "mount", "-o", "remount,"+c.opts, m.Dir)
+		one(m, pid)
+		if opts, _, _ := status(m); !slices.Contains(strings.Split(opts, ","), c.want) {
+			t.Errorf("after remount,%s: %q", c.opts, opts)
+		}
+	}
+	opts, _, _ := status(m) // what was not spoken of stays
+	for _, word := range []string{"attr_timeout=7", "entry_timeout=8", "create=primary", "minfree=2G"} {
+		harness.Contains(t, opts, word)
+	}
+}
+
+func TestRemountCreatePrimaryIsInForce(t *testing.T) {
+	m := harness.New(t, 1)
+	harness.Mkdir(t, m.Fallbacks[0]+"/d")
+	m.Up()
+	harness.Write(t, m.Path("d/before"), "")
+	harness.Must(t, "mount", "-o", "remount,create=primary", m.Dir)
+	harness.Write(t, m.Path("d/after"), "")
+	harness.WantList(t, m.Fallbacks[0]+"/d", "before")
+	harness.WantList(t, m.Primary+"/d", "after")
+}
+
+func TestRemountAddsAFallbackAtTheEnd(t *testing.T) {
+	m := harness.New(t, 2)
+	harness.Write(t, m.Fallbacks[0]+"/both", "first")
+	harness.Write(t, m.Fallbacks[1]+"/both", "second")
+	harness.Write(t, m.Fallbacks[1]+"/new", "n")
+	first, second := m.Fallbacks[0], m.Fallbacks[1]
+	up(m, "mount", "-t", "fuse.tierfs", m.Primary, m.Dir, "-o", "fallback="+first)
+	pid := m.Pid()
+	harness.WantList(t, m.Dir, "both")
+	harness.Must(t, "mount", "-o", "remount,fallback="+first+":"+second, m.Dir)
+	one(m, pid)
+	harness.Eventually(t, "the new fallback's file is seen", func() bool { return harness.Exists(t, m.Path("new")) })
+	harness.WantRead(t, m.Path("both"), "first")
+	if _, tiers, _ := status(m); !slices.Equal(tiers, m.Tiers) {
+		t.Errorf("tiers %q, want %q", tiers, m.Tiers)
+	}
+	m.Adopt() // the new tier's lock is held too
+}
+
+func TestRemountRefusesWhatCannotChange(t *testing.T) {
+	m := harness.New(t, 2)
+	extra := harness.TempDir(t)
+	m.Up()
+	pid := m.Pid()
+	before, tiers, _ := status(m)
+	a, b := m.Fallbacks[0], m.Fallbacks[1]
+	for _, opts := range []string{
+		"fallback=" + b + ":" + a,
+		"fallback=" + a,
+		"fallback=" + extra + ":" + a + ":" + b,
+		"inodes=32",
+		"passthrough=off",
+		"noacl",
+		"noallow_other",
+		"attr_timeout=77,inodes=32",
+	} {
+		_, stderr, code := harness.Run(t, "mount", "-o", "remount,"+opts, m.Dir)
+		if code == ok {
+			t.Errorf("remount,%s: exit code 0", opts)
+		}
+		harness.OneLine(t, stderr, "mount.tierfs: ", "unmount")
+		one(m, pid)
+	}
+	after, tiersAfter, _ := status(m)
+	if after != before || !slices.Equal(tiers, tiersAfter) {
+		t.Errorf("a refused remount changed %q to %q", before, after)
+	}
+	_, stderr, code := harness.Run(t, "mount", "-o", "remount,nosuch", m.Dir)
+	if code != usage {
+		t.Errorf("remount,nosuch: exit code %d, want %d", code, usage)
+	}
+	harness.OneLine(t, stderr, "nosuch")
+	one(m, pid)
+}
+
+func TestRemountByFstabLineIsANoOp(t *testing.T) {
+	m := harness.New(t, 1)
+	harness.Fstab(t, m.FstabLine("attr_timeout=3", "nofail"))
+	up(m, "mount", m.Dir)
+	pid := m.Pid()
+	before, _, _ := status(m)
+	harness.Must(t, "mount", "-o", "remount", m.Dir)
+	harness.Must(t, "mount", "-o", "remount,attr_timeout=3", m.Dir)
+	one(m, pid)
+	if after, _, _ := status(m); after != before {
+		t.Errorf("options %q, were %q", after, before)
+	}
+	harness.Must(t, "mount", "-o", "remount,ro", m.Dir)
+	one(m, pid)
+	if !slices.Contains(flags(m), "ro") {
+		t.Error("not read-only in mountinfo")
+	}
+}
+
+func TestRemountWithFakeChangesNothing(t *testing.T) {
+	m := harness.New(t, 0)
+	m.Up()
+	before, _, _ := status(m)
+	harness.Run(t, "mount", "-f", "-o", "remount,ro,attr_timeout=44", m.Dir)
+	if after, _, _ := status(m); after != before || slices.Contains(flags(m), "ro") {
+		t.Errorf("options %q, were %q; flags %q", after, before, flags(m))
+	}
+}
+
+func TestRemountOfWhatIsNotMountedIsRefused(t *testing.T) {
+	m := harness.New(t, 0)
+	refused(m, helper(m.Primary, m.Dir, "-o", "remount,ro"), failed, "mounted there")
+	m.Up()
+	unix.Kill(m.Pid(), unix.SIGKILL)
+	m.Gone(128 + int(unix.SIGKILL))
+	_, stderr, code := harness.Run(t, helper(m.Primary, m.Dir, "-o", "remount,ro")...)
+	if code != failed {
+		t.Errorf("a dead mount: exit code %d, want %d", code, failed)
+	}
+	harness.OneLine(t, stderr, "mount.tierfs: ")
+	harness.Must(t, "umount", m.Dir)
+}
+
+func TestControlSocketIsRootsAlone(t *testing.T) {
+	m := harness.New(t, 0)
+	m.Up()
+	path := "/run/tierfs/" + strings.Replace(harness.MountsAt(m.Dir)[0].Dev, ":", "-", 1) + ".sock"
+	if st := harness.Stat(t, "/run/tierfs"); st.Mode&0o777 != 0o700 || st.Uid != 0 {
+		t.Errorf("/run/tierfs: mode %o of user %d", st.Mode&0o777, st.Uid)
+	}
+	if st := harness.Stat(t, path); st.Mode&0o777 != 0o600 {
+		t.Errorf("socket: mode %o", st.Mode&0o777)
+	}
+	harness.Chmod(t, "/run/tierfs", 0o755) // what if an administrator opens both
+	harness.Chmod(t, path, 0o666)
+	_, stderr, code := tryRemount.AsUser(t, harness.UserA, harness.UserA, nil, path)
+	if code != 0 {
+		t.Errorf("an ordinary user: %s", stderr)
+	}
+	harness.Chmod(t, "/run/tierfs", 0o700)
+	m.Down()
+	if harness.Exists(t, path) {
+		t.Errorf("%s is left", path)
+	}
+}
+
+// tryRemount fails unless the daemon answers "forbidden".
+var tryRemount = harness.Func("tryRemount", func(args []string) error {
+	client := http.Client{Transport: &http.Transport{
+		Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", args[0]) },
+	}}
+	resp, err := client.Post("http://tierfs/v1/remount", "application/json", strings.NewReader(`{"options":"ro","set":["ro"]}`))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusForbidden {
+		return errors.New("answer " + resp.Status)
+	}
+	return nil
+})
