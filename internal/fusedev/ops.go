@@ -111,6 +111,13 @@ type WriteOp struct {
 	Cached       bool
 }
 
+// ForgetOp takes lookups back (FORGET and BATCH_FORGET). The kernel fills the
+// whole buffer with a batch, more than a message through the pair can hold.
+type ForgetOp struct{ Entries []Forget }
+
+// Forget takes N lookups of a node back.
+type Forget struct{ Node, N uint64 }
+
 // fuseSetxattrACLKillSGID is FUSE_SETXATTR_ACL_KILL_SGID (Linux 5.14).
 const fuseSetxattrACLKillSGID = 1 << 0
 
@@ -125,8 +132,8 @@ const fuseFsyncDatasync = 1 << 0
 
 // decode turns a request that jacobsa/fuse cannot express into one of the ops
 // above. It returns nil for all others.
-func decode(h *Header, b []byte) (any, error) {
-	c := &cursor{b: b}
+func decode(h *Header, b []byte, use uint64) (any, error) {
+	c := &cursor{b: b, use: use}
 	op := decodeOp(h, c)
 	if c.short {
 		return nil, unix.EIO
@@ -158,11 +165,25 @@ func decodeOp(h *Header, c *cursor) any {
 	case opCopyFileRange, opCopyFileRange64:
 		return &CopyFileRangeOp{Node: h.Node, Handle: c.u64(), Offset: int64(c.u64()), NodeOut: c.u64(), HandleOut: c.u64(),
 			OffsetOut: int64(c.u64()), Len: c.u64(), Flags: uint32(c.u64()), Wide: h.Opcode == opCopyFileRange64}
+	case opForget:
+		return &ForgetOp{[]Forget{{h.Node, c.u64()}}}
+	case opBatchForget:
+		return decodeBatch(c)
 	case opStatx:
 		c.skip(16) // getattr_flags, reserved, fh
 		return &StatxOp{Node: h.Node, Flags: c.u32(), Mask: c.u32()}
 	}
 	return decodeData(h, c)
+}
+
+func decodeBatch(c *cursor) *ForgetOp {
+	n := c.u32()
+	c.skip(4)
+	op := &ForgetOp{}
+	for ; n > 0 && !c.short; n-- {
+		op.Entries = append(op.Entries, Forget{c.u64(), c.u64()})
+	}
+	return op
 }
 
 // decodeData decodes what carries bodies, and the syncs.
@@ -178,8 +199,11 @@ func decodeData(h *Header, c *cursor) any {
 	case opFsync, opFsyncdir:
 		return &SyncOp{Node: h.Node, Handle: c.u64(), DataOnly: c.u32()&fuseFsyncDatasync != 0, Dir: h.Opcode == opFsyncdir}
 	case opSetxattr:
-		size, flags, more := c.u32(), c.u32(), c.u32()
-		c.skip(4)
+		size, flags, more := c.u32(), c.u32(), uint32(0)
+		if c.use&initSetxattrExt != 0 {
+			more = c.u32()
+			c.skip(4)
+		}
 		return &SetxattrOp{Node: h.Node, Flags: flags, KillSGID: more&fuseSetxattrACLKillSGID != 0, Name: c.str(), Value: c.bytes(int(size))}
 	case opRead:
 		return &ReadOp{Node: h.Node, Handle: c.u64(), Offset: int64(c.u64()), Size: int(c.u32())}
@@ -197,6 +221,7 @@ func decodeData(h *Header, c *cursor) any {
 // cursor takes fixed parts off a request; short says that it ran out.
 type cursor struct {
 	b     []byte
+	use   uint64 // the connection's features (init*)
 	short bool
 }
 

@@ -110,6 +110,13 @@ func (r *Request) Data(body []byte) bool {
 	return r.taken(err)
 }
 
+// Fail answers with the error err.
+func (r *Request) Fail(err error) bool { return r.errno(toErrno(err)) }
+
+// On tells that the op works on the tier with that rank alone from here on:
+// another tier's absence is no reason to give it up.
+func (r *Request) On(rank int) { r.w.rank.Store(int32(rank)) }
+
 // errno answers with an error, or with plain success for 0.
 func (r *Request) errno(e unix.Errno) bool {
 	if !r.w.claim(r.Unique) {

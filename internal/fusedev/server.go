@@ -40,7 +40,8 @@ type Config struct {
 	CacheSymlinks bool
 	// Stuck reports whether an op of that age is waiting for a tier that does
 	// not answer: then the client gets EIO, and the op's late answer is dropped.
-	Stuck func(age time.Duration) bool
+	// rank is the tier that the op works on, -1 if that is not known.
+	Stuck func(age time.Duration, rank int) bool
 }
 
 // DefaultThreads is enough that a hung tier has its stuck ops while the
@@ -53,6 +54,9 @@ const (
 	maxReaders = 4
 	keepParked = 8
 )
+
+// maxWorkers bounds the workers with those that are stuck.
+const maxWorkers = 2048
 
 // Server is one FUSE connection.
 //
@@ -97,7 +101,8 @@ func Serve(dev int, h Handler, cfg Config) (*Server, error) {
 	s.want.Store(1)
 	s.readers.Store(1)
 	s.started = 1
-	if err := newWorker(s, true); err != nil {
+	s.live.Add(1)
+	if err := newWorker(s); err != nil {
 		return nil, err
 	}
 	go s.watch()
@@ -169,16 +174,29 @@ func (s *Server) recruit() {
 			w.wake <- true
 			continue
 		}
-		if s.started >= s.max {
+		if s.started >= s.max || len(s.workers) >= maxWorkers {
 			return
 		}
 		s.started++
 		s.readers.Add(1)
+		s.live.Add(1) // here, where ended is known to be false: Wait waits for none after
 		go func() {
-			if err := newWorker(s, true); err != nil {
+			if err := newWorker(s); err != nil {
 				s.lost(err)
 			}
 		}()
+	}
+}
+
+// writeOff gives the place of a worker that is stuck to another: as many
+// clients as there are workers may wait for a disk that hangs, and the others
+// must be served. When its op ends, the worker does.
+func (s *Server) writeOff(w *worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.writtenOff.CompareAndSwap(false, true) {
+		s.started--
+		s.recruit()
 	}
 }
 
@@ -189,6 +207,7 @@ func (s *Server) lost(err error) {
 	defer s.mu.Unlock()
 	s.started--
 	s.readers.Add(-1)
+	s.live.Done()
 }
 
 // park is where a worker without duty waits. It returns true when the worker
@@ -228,10 +247,20 @@ func (s *Server) enlist(w *worker) {
 	s.workers[w] = struct{}{}
 }
 
+// strike takes a worker off the list.
+func (s *Server) strike(w *worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.workers, w)
+}
+
+// discharge ends a worker.
 func (s *Server) discharge(w *worker) {
 	s.mu.Lock()
 	delete(s.workers, w)
-	s.started--
+	if !w.writtenOff.Load() {
+		s.started--
+	}
 	if w.duty.CompareAndSwap(true, false) {
 		s.readers.Add(-1)
 	}

@@ -20,6 +20,7 @@ const (
 	calmAfter   = 100 * time.Millisecond // without a slow op, one reader less is wanted
 	sleepAfter  = 20 * time.Millisecond  // without any op, the watchdog sleeps
 	killedAfter = 10 * time.Millisecond  // an op of a killed client is given up
+	stuckAfter  = time.Second            // its worker does not count any more
 )
 
 // watchdog looks at the ops under way. While it dozes, an op that begins must
@@ -44,7 +45,7 @@ func (d *watchdog) open() (err error) {
 }
 
 func (d *watchdog) rouse() {
-	if d.dozing.CompareAndSwap(true, false) {
+	if d.dozing.Load() && d.dozing.CompareAndSwap(true, false) {
 		unix.Write(d.event, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}
 }
@@ -79,7 +80,7 @@ func (s *Server) watch() {
 		if s.over() {
 			return
 		}
-		s.dog.doze(young || now-busy < sleepAfter, old || s.want.Load() > 1)
+		s.dog.doze(young || now-busy < sleepAfter, old || s.want.Load() > 1, s.begun)
 	}
 }
 
@@ -91,7 +92,7 @@ func (s *Server) over() bool {
 }
 
 // doze waits for the next look.
-func (d *watchdog) doze(young, old bool) {
+func (d *watchdog) doze(young, old bool, anew func() bool) {
 	wait := unix.Timespec{}
 	switch {
 	case young:
@@ -103,6 +104,10 @@ func (d *watchdog) doze(young, old bool) {
 	}
 	if !young {
 		d.dozing.Store(true)
+		if anew() { // an op that began since the look did not see that
+			d.dozing.Store(false)
+			return
+		}
 	}
 	fds := []unix.PollFd{{Fd: int32(d.event), Events: unix.POLLIN}}
 	if n, _ := unix.Ppoll(fds, &wait, nil); n > 0 {
@@ -110,6 +115,18 @@ func (d *watchdog) doze(young, old bool) {
 		unix.Read(d.event, b[:])
 	}
 	d.dozing.Store(false)
+}
+
+// begun reports whether an op is under way that the last look did not see.
+func (s *Server) begun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.workers {
+		if w.state.Load() != 0 && !w.handled.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 // look goes over the ops under way and does what each has come to need.
@@ -123,6 +140,9 @@ func (s *Server) look(now time.Duration) (young, old bool) {
 	}
 	s.mu.Unlock()
 	for _, w := range busy {
+		// The state first: if another op begins in between, it is too young for
+		// what the first has come to.
+		unique := w.state.Load()
 		age := now - time.Duration(w.start.Load())
 		if age < slowAfter {
 			young = true
@@ -132,15 +152,17 @@ func (s *Server) look(now time.Duration) (young, old bool) {
 		if w.handled.CompareAndSwap(false, true) {
 			s.pass(w)
 		}
-		s.rescue(w, age)
+		s.rescue(w, unique, age)
 	}
 	return young, old
 }
 
 // rescue answers for an op that is stuck: with its spare answer, with EINTR
 // when its client is being killed, with EIO when a tier is away.
-func (s *Server) rescue(w *worker, age time.Duration) {
-	unique := w.state.Load()
+func (s *Server) rescue(w *worker, unique uint64, age time.Duration) {
+	if age >= stuckAfter {
+		s.writeOff(w)
+	}
 	if unique == 0 || unique&1 != 0 {
 		return
 	}
@@ -150,7 +172,7 @@ func (s *Server) rescue(w *worker, age time.Duration) {
 		s.answer(w, unique, *spare, verdictSpare)
 	case w.interrupted.Load() && age >= killedAfter && killed(w.pid.Load()):
 		s.answer(w, unique, errorAnswer(unix.EINTR, unique), verdictError)
-	case s.cfg.Stuck(age):
+	case s.cfg.Stuck(age, int(w.rank.Load())):
 		s.answer(w, unique, errorAnswer(unix.EIO, unique), verdictError)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jacobsa/fuse"
+	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,6 +38,7 @@ type worker struct {
 	buf   []byte
 	drain []byte
 	self  bool // the worker claimed the request, not the watchdog
+	spent bool // to end after this request: its pair or its thread is in an unknown state
 
 	// duty says that this worker is a reader: it reads the next request when
 	// this one is served. The watchdog takes it away from a slow op.
@@ -52,6 +54,8 @@ type worker struct {
 	spare       atomic.Pointer[[]byte]
 	verdict     atomic.Int32 // what the watchdog's claim led to
 	handled     atomic.Bool  // the watchdog has passed on this op's reading
+	rank        atomic.Int32 // of the tier that the op works on alone, or -1
+	writtenOff  atomic.Bool  // answered for by the watchdog: another has its place
 }
 
 // Verdicts.
@@ -61,8 +65,9 @@ const (
 	verdictError // an error was sent, or nobody waited
 )
 
-// newWorker starts a worker. It parks, or reads when duty is set.
-func newWorker(s *Server, duty bool) error {
+// newWorker starts a worker, which the caller has counted in s.live and
+// s.started; it reads at once. After an error the caller counts it out again.
+func newWorker(s *Server) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socketpair: %w", err)
@@ -72,17 +77,16 @@ func newWorker(s *Server, duty bool) error {
 	}
 	w := &worker{s: s, peer: pair[1], wake: make(chan bool, 1), buf: make([]byte, bufferSize), drain: make([]byte, pairMessage)}
 	w.req.w = w
-	w.duty.Store(duty)
+	w.duty.Store(true)
 	if _, err := unix.Write(w.peer, syntheticInit()); err != nil {
 		unix.Close(pair[0])
 		unix.Close(pair[1])
 		return fmt.Errorf("socketpair: %w", err)
 	}
-	s.live.Add(1)
 	s.enlist(w)
 	_, err = fuse.Mount(fmt.Sprintf("/dev/fd/%d", pair[0]), w, &fuse.MountConfig{OpContext: context.Background(), MaxWrite: pairMessage})
 	if err != nil {
-		s.discharge(w)
+		s.strike(w)
 		unix.Close(w.peer)
 		return fmt.Errorf("jacobsa/fuse: %w", err)
 	}
@@ -105,6 +109,9 @@ func (w *worker) ServeOps(c *fuse.Connection) {
 			return
 		}
 		w.serve(w.buf[:n])
+		if w.spent || w.writtenOff.Load() {
+			return
+		}
 		w.s.relieve(w)
 	}
 }
@@ -123,7 +130,7 @@ func (w *worker) serve(msg []byte) {
 	if slowOp[r.Opcode%opCount] {
 		w.s.pass(w)
 	}
-	op, err := decode(&r.Header, msg[inHeaderSize:])
+	op, err := decode(&r.Header, msg[inHeaderSize:], w.s.use)
 	switch {
 	case err != nil:
 		r.errno(unix.EIO)
@@ -151,6 +158,7 @@ func (w *worker) begin() {
 	w.spare.Store(nil)
 	w.verdict.Store(verdictNone)
 	w.pid.Store(w.req.PID)
+	w.rank.Store(-1)
 	w.start.Store(w.s.clock())
 	state := w.req.Unique
 	if noReply(w.req.Opcode) {
@@ -158,6 +166,7 @@ func (w *worker) begin() {
 		state++
 	}
 	w.state.Store(state)
+	w.s.dog.rouse() // if it fell asleep since the clock was read
 }
 
 // finish closes it. A claim by the watchdog is waited out: it is about to
@@ -228,9 +237,6 @@ func (w *worker) serveJacobsa(msg []byte) {
 		w.broken("jacobsa/fuse could not reply", err)
 		return
 	}
-	if noReply(r.Opcode) {
-		return
-	}
 	n, err := unix.Read(w.peer, w.drain)
 	if err != nil {
 		w.broken("reading from jacobsa/fuse", err)
@@ -242,8 +248,10 @@ func (w *worker) serveJacobsa(msg []byte) {
 	}
 }
 
-// broken answers EIO for a request that the pair lost.
+// broken answers EIO for a request that the pair lost. What it may still hold
+// must not be taken for another's, so the worker ends.
 func (w *worker) broken(what string, err error) {
+	w.spent = true
 	w.s.cfg.Log.Error(what, "op", opName(w.req.Opcode), "err", err)
 	w.req.errno(unix.EIO)
 }
@@ -253,6 +261,7 @@ func (w *worker) broken(what string, err error) {
 func (w *worker) call(op any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
+			w.spent = w.spent || p == sys.ErrLostThread
 			w.s.cfg.Log.Error("panic in an op", "op", opName(w.req.Opcode), "node", w.req.Node, "panic", p, "stack", string(debug.Stack()))
 			err = unix.EIO
 		}

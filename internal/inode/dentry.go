@@ -17,6 +17,8 @@ func (t *Table) addDentry(in, parent *Inode, name string) {
 	switch {
 	case in.parent == parent && in.name == name:
 		return
+	case in.dir != nil && above(in, parent):
+		return // directories were moved into each other out of band: the kernel says ELOOP
 	case in.parent == nil:
 	case in.dir != nil:
 		if in.parent.dir.sub[in.name] == in {
@@ -60,6 +62,32 @@ func (t *Table) dropDentry(in, parent *Inode, name string) {
 	}
 }
 
+// Ancestors are the directories dirs and all above them but the root, which
+// never moves, each once.
+func (t *Table) Ancestors(dirs []*Inode) []*Inode {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []*Inode
+	for _, in := range dirs {
+		for ; in != nil && in != t.root && !slices.Contains(all, in); in = in.parent {
+			all = append(all, in)
+		}
+	}
+	return all
+}
+
+// above reports whether in is dir or one of the directories above it.
+//
+// LOCKS_REQUIRED(t.mu)
+func above(in, dir *Inode) bool {
+	for ; dir != nil; dir = dir.parent {
+		if dir == in {
+			return true
+		}
+	}
+	return false
+}
+
 // Dentry is one name of the inode; ok is false when none is known.
 func (t *Table) Dentry(in *Inode) (parent *Inode, name string, ok bool) {
 	t.mu.Lock()
@@ -81,14 +109,16 @@ func (t *Table) Find(k Key) *Inode {
 	return t.byKey[k]
 }
 
-// Hold gives in a descriptor of its file, which is about to lose its last
-// name. A client that has looked the name up but not opened the file, or has
-// it open with O_PATH, still reaches it through that, until the kernel forgets
-// the inode.
-func (t *Table) Hold(in *Inode, file *tier.File) {
+// Leave is told that the file or directory in is about to lose its last name.
+// From then on its backing number may belong to a new file at once (ext4 does
+// that), so it leads to in no more. file, if not nil, is a descriptor of it: a
+// client that has looked the name up but not opened the file, or has it open
+// with O_PATH, still reaches it through that until the kernel forgets in.
+func (t *Table) Leave(in *Inode, file *tier.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if in.gone == nil && !in.dead {
+	t.bury(in)
+	if in.gone == nil {
 		in.gone, file = file, nil
 	}
 	if file != nil {
@@ -96,24 +126,32 @@ func (t *Table) Hold(in *Inode, file *tier.File) {
 	}
 }
 
-// Removed is told that name in parent, which led to the backing inode k, is
-// gone. last says that the backing inode has no other name: its number may be
-// given to a new file at once (ext4 does).
-func (t *Table) Removed(parent *Inode, name string, k Key, last bool) *Inode {
+// Stay takes Leave back: the name could not be removed. The descriptor is for
+// the caller to close.
+func (t *Table) Stay(in *Inode) (file *tier.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in := t.byKey[k]
-	if in == nil {
-		return nil
+	file, in.gone = in.gone, nil
+	if !in.dead || t.byKey[in.key] != nil {
+		return file
 	}
-	t.dropDentry(in, parent, name)
-	if last {
-		t.bury(in)
+	t.release(in)
+	in.dead = false
+	t.byKey[in.key] = in
+	if t.narrow || in.Ino != natural(in.key) {
+		t.kept[in.Ino]++
 	}
-	return in
+	return file
 }
 
-// Gone is the descriptor from Hold, nil without one.
+// Removed is told that name in parent does not lead to in any more.
+func (t *Table) Removed(in, parent *Inode, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dropDentry(in, parent, name)
+}
+
+// Gone is the descriptor from Leave, nil without one.
 func (t *Table) Gone(in *Inode) *tier.File {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -135,7 +173,7 @@ func (t *Table) Moved(parent *Inode, name string, newParent *Inode, newName stri
 // Path is the inode's path in the mount without a leading slash, "" for the
 // root; ok is false when it has no name.
 //
-// LOCKS_REQUIRED(FS.tree) for reading, or the path may be out of date.
+// It may be out of date at once unless the directories above are pinned.
 func (t *Table) Path(in *Inode) (path string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

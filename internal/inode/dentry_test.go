@@ -28,7 +28,7 @@ func TestPath(t *testing.T) {
 	table.Moved(table.root, "d", table.root, "moved", d.key)
 	wantPath(t, table, f, "moved/e/f\xff\n", true)
 
-	table.Removed(d, "e", e.key, true)
+	remove(table, d, "e", e.key, true)
 	wantPath(t, table, e, "", false)
 	wantPath(t, table, f, "", false)
 	wantInvariants(t, table)
@@ -69,7 +69,7 @@ func TestHardLinkHasEveryNameUntilItGoes(t *testing.T) {
 		}
 		names[path] = true
 		parent, name, _ := table.Dentry(in)
-		table.Removed(parent, name, k, len(names) == 3)
+		remove(table, parent, name, k, len(names) == 3)
 		wantInvariants(t, table)
 	}
 	if len(names) != 3 || !names["a"] || !names["b"] || !names["d/a"] {
@@ -92,7 +92,7 @@ func TestExchangeOfDirectoriesKeepsBothNames(t *testing.T) {
 func TestMoveOfWhatNobodyHoldsIsNothing(t *testing.T) {
 	table := newTable(1, false)
 	table.Moved(table.root, "a", table.root, "b", table.testKey(0, 99))
-	if in := table.Removed(table.root, "a", table.testKey(0, 99), true); in != nil {
+	if in := remove(table, table.root, "a", table.testKey(0, 99), true); in != nil {
 		t.Errorf("removed inode %d", in.ID)
 	}
 	wantInvariants(t, table)
@@ -122,6 +122,25 @@ func pathFile(t *testing.T) *tier.File {
 	return &tier.File{FD: fd}
 }
 
+// remove tells the table that a name is gone, as a removal does.
+func remove(t *Table, parent *Inode, name string, k Key, last bool) *Inode {
+	in := t.Find(k)
+	if in == nil {
+		return nil
+	}
+	if last {
+		t.Leave(in, nil)
+	}
+	t.Removed(in, parent, name)
+	return in
+}
+
+// forget takes lookups back and reports whether the inode is gone.
+func forget(t *Table, in *Inode, n uint64) bool {
+	gone, _ := t.Forget(in, n)
+	return gone
+}
+
 func isOpen(fd int) bool {
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	return err == nil
@@ -134,24 +153,40 @@ func TestDescriptorOfARemovedFileLivesWithItsInode(t *testing.T) {
 	k := table.testKey(0, 10)
 	in := file(table, "a", k)
 	file(table, "a", k)
-	f, second, late := pathFile(t), pathFile(t), pathFile(t)
-	table.Hold(in, f)
-	table.Hold(in, second)
+	f, second := pathFile(t), pathFile(t)
+	table.Leave(in, f)
+	table.Leave(in, second)
 	if !isOpen(f.FD) || table.Gone(in) != f || isOpen(second.FD) {
 		t.Error("not the first descriptor alone is kept")
 	}
-	table.Removed(table.root, "a", k, true)
-	table.Forget(in, 1)
-	if !isOpen(f.FD) || table.Gone(in) != f {
-		t.Error("it was closed while the kernel holds the inode")
+	if table.Find(k) != nil {
+		t.Error("the backing number still leads to it")
 	}
-	table.Forget(in, 1)
-	if isOpen(f.FD) {
+	table.Removed(in, table.root, "a")
+	if gone, held := table.Forget(in, 1); gone || held != nil || table.Gone(in) != f {
+		t.Error("it was given up while the kernel holds the inode")
+	}
+	gone, held := table.Forget(in, 1)
+	if !gone || held != f {
 		t.Error("it outlives its inode")
 	}
-	table.Hold(in, late)
-	if isOpen(late.FD) {
-		t.Error("an inode that is gone keeps a descriptor")
+	held.Close()
+	wantInvariants(t, table)
+}
+
+// A removal that the tier refuses leaves the inode as it was.
+func TestFileThatStaysIsFoundAgain(t *testing.T) {
+	table := newTable(1, false)
+	k := table.testKey(0, 10)
+	in, f := file(table, "a", k), pathFile(t)
+	number := in.Ino
+	table.Leave(in, f)
+	if held := table.Stay(in); held != f {
+		t.Errorf("got %v to close, want the descriptor", held)
+	}
+	f.Close()
+	if table.Find(k) != in || table.Gone(in) != nil || file(table, "a", k) != in || in.Ino != number {
+		t.Error("it is another inode")
 	}
 	wantInvariants(t, table)
 }

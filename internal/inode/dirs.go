@@ -43,7 +43,7 @@ func (c *DirCache) Get(in *Inode, rank int) (*tier.Dir, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &in.dir.copies[rank]
-	if s.ref != nil {
+	if s.ref != nil && !s.ref.dir.Stale() {
 		c.lru.MoveToFront(s.ref.at)
 		return s.ref.dir.Get(), nil
 	}
@@ -55,10 +55,13 @@ func (c *DirCache) Get(in *Inode, rank int) (*tier.Dir, error) {
 
 // Add caches d, which it takes a reference of.
 func (c *DirCache) Add(in *Inode, rank int, d *tier.Dir) {
-	var drop *tier.Dir
+	var drop, stale *tier.Dir
 	c.mu.Lock()
 	s := &in.dir.copies[rank]
 	s.absent = 0
+	if s.ref != nil && s.ref.dir.Stale() {
+		stale = c.remove(s.ref)
+	}
 	if s.ref == nil {
 		e := &cached{in: in, rank: rank, dir: d.Get()}
 		e.at = c.lru.PushFront(e)
@@ -68,8 +71,10 @@ func (c *DirCache) Add(in *Inode, rank int, d *tier.Dir) {
 		}
 	}
 	c.mu.Unlock()
-	if drop != nil {
-		drop.Put()
+	for _, d := range []*tier.Dir{drop, stale} {
+		if d != nil {
+			d.Put()
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ type Inode struct {
 	parent  *Inode
 	name    string
 	more    []dentry   // further names of a hard-linked file
-	gone    *tier.File // with O_PATH, see Hold; closed when the kernel forgets the inode
+	gone    *tier.File // with O_PATH, see Leave; closed when the kernel forgets the inode
 	dir     *dirState
 
 	// Mu is held for reading by ops on the attributes, for writing by what

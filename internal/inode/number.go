@@ -68,8 +68,12 @@ func (t *Table) number(k Key) uint64 {
 	if t.narrow {
 		return t.number32(k, n)
 	}
-	if t.kept[n] > 0 {
-		return reserved | mix(k)>>2
+	if t.kept[n] == 0 {
+		return n
+	}
+	n = reserved | mix(k)>>2
+	for t.kept[n] > 0 {
+		n = reserved | n + 1
 	}
 	return n
 }

@@ -88,10 +88,10 @@ func TestNumberGivenAgainAndAgainIsShownOnce(t *testing.T) {
 					t.Errorf("narrow=%v: a listing shows %#x, stat %#x", narrow, shown, in.Ino)
 				}
 				held = append(held, in)
-				table.Removed(table.root, "tmp", k, true)
+				remove(table, table.root, "tmp", k, true)
 			}
 			for _, in := range held {
-				table.Forget(in, 1)
+				forget(table, in, 1)
 				wantInvariants(t, table)
 			}
 			if in := file(table, "tmp", k); !narrow && in.Ino != natural(k) {
@@ -166,7 +166,7 @@ func TestNarrowNumberGoesRoundWithoutZero(t *testing.T) {
 		if in.Ino != want {
 			t.Errorf("file %d shows %#x, want %#x", i, in.Ino, want)
 		}
-		table.Removed(table.root, "a", k, true)
+		remove(table, table.root, "a", k, true)
 	}
 	wantInvariants(t, table)
 }

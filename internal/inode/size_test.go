@@ -66,7 +66,7 @@ func TestForgottenInodesLeaveNothing(t *testing.T) {
 		ins = append(ins, file(table, fmt.Sprint(i), table.testKey(0, uint64(10+i))))
 	}
 	for _, in := range ins {
-		table.Forget(in, 1)
+		forget(table, in, 1)
 	}
 	if len(table.byID) != 1 || len(table.byKey) != 1 || len(table.kept) != 1 || len(table.root.dir.sub) != 0 {
 		t.Errorf("left: %d by ID, %d by key, %d kept numbers, %d subdirectories", len(table.byID), len(table.byKey), len(table.kept), len(table.root.dir.sub))

@@ -4,14 +4,15 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
 
 // Table maps the kernel's node IDs to inodes.
 //
-// LOCK ORDER: FS.tree, then Inode.Mu, then Table.mu, then DirCache.mu. An Inode
-// is held across disk I/O, and the Table must stay free for every other op, so
-// nothing waits while it holds Table.mu.
+// LOCK ORDER: Inode.Mu, then the pins and marks of directories, then Table.mu,
+// then DirCache.mu. An Inode is held across disk I/O, and the Table must stay
+// free for every other op, so nothing waits while it holds Table.mu.
 //
 // Invariants, for every inode of byID:
 //  1. lookups > 0, or it is the root;
@@ -221,13 +222,14 @@ func (t *Table) setCopies(in *Inode, copies []Copy, complete bool) (changed []in
 	return changed
 }
 
-// Forget takes n lookups back. An inode without any is gone.
-func (t *Table) Forget(in *Inode, n uint64) (gone bool) {
+// Forget takes n lookups back. An inode without any is gone, and the file that
+// it held (Leave) is for the caller to close.
+func (t *Table) Forget(in *Inode, n uint64) (gone bool, file *tier.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	in.lookups -= min(n, in.lookups)
 	if in.lookups > 0 || in == t.root {
-		return false
+		return false, nil
 	}
 	delete(t.byID, in.ID)
 	t.release(in)
@@ -235,14 +237,10 @@ func (t *Table) Forget(in *Inode, n uint64) (gone bool) {
 		delete(t.byKey, in.key)
 	}
 	in.dead = true
-	if in.gone != nil {
-		in.gone.Close()
-		in.gone = nil
-	}
 	if in.dir != nil && in.parent != nil && in.parent.dir.sub[in.name] == in {
 		delete(in.parent.dir.sub, in.name)
 	}
-	return true
+	return true, in.gone
 }
 
 // Shown is the number that a listing gives to a backing inode.

@@ -344,7 +344,7 @@ func (m *model) forget() {
 		}
 	}
 	m.note("forget %d, %d of %d", n.in.ID, count, n.lookups)
-	gone := m.table.Forget(n.in, count)
+	gone := forget(m.table, n.in, count)
 	n.lookups -= min(count, n.lookups)
 	if gone != (n.lookups == 0) {
 		m.Fatalf("inode %d with %d lookups left: gone is %v", n.in.ID, n.lookups, gone)
@@ -378,13 +378,27 @@ func (m *model) removed() {
 	at := m.anyOf(n.names)
 	last := isDir(n) || len(n.names) == 1 && m.r.IntN(3) > 0
 	m.note("removed %d/%s, inode %d, last=%v", at.parent, at.name, n.in.ID, last)
-	if in := m.table.Removed(m.held[at.parent].in, at.name, n.key, last); in != n.in {
+	if in := remove(m.table, m.held[at.parent].in, at.name, n.key, last); in != n.in {
 		m.Fatalf("removed gave %v, want inode %d", in, n.in.ID)
 	}
 	m.dropName(n, at)
 	if last {
 		m.bury(n)
 	}
+}
+
+// stays is a removal that the tier refuses.
+func (m *model) stays() {
+	n := m.pick(func(n *node) bool { return !n.dead && n.in.ID != RootID })
+	if n == nil {
+		return
+	}
+	m.note("leave and stay, inode %d", n.in.ID)
+	m.table.Leave(n.in, nil)
+	if m.table.Find(n.key) != nil {
+		m.Fatalf("inode %d is found while it leaves", n.in.ID)
+	}
+	m.table.Stay(n.in)
 }
 
 func (m *model) moved() {
@@ -517,6 +531,8 @@ func (m *model) step() {
 		m.moved()
 	case k < 18:
 		m.stale()
+	case k < 19:
+		m.stays()
 	default:
 		m.addCopy()
 	}
@@ -541,7 +557,7 @@ func TestForgottenIDIsNeverUsedAgain(t *testing.T) {
 	k := table.testKey(0, 10)
 	first := file(table, "a", k)
 	id := first.ID
-	if !table.Forget(first, 1) || table.Get(id) != nil {
+	if !forget(table, first, 1) || table.Get(id) != nil {
 		t.Fatal("a forgotten inode is still there")
 	}
 	again := file(table, "a", k)
@@ -553,7 +569,7 @@ func TestForgottenIDIsNeverUsedAgain(t *testing.T) {
 
 func TestRootIsNeverForgotten(t *testing.T) {
 	table := newTable(2, false)
-	if table.Forget(table.Root(), 99) || table.Get(RootID) != table.Root() {
+	if forget(table, table.Root(), 99) || table.Get(RootID) != table.Root() {
 		t.Error("the root is gone")
 	}
 }
@@ -573,7 +589,7 @@ func TestDirectoryWhoseNameAnotherTookHasNone(t *testing.T) {
 		t.Errorf("the new one is %q, %v", path, ok)
 	}
 	wantInvariants(t, table)
-	table.Forget(old, 1)
+	forget(table, old, 1)
 	wantInvariants(t, table)
 }
 
@@ -606,7 +622,7 @@ func TestCopyOfABuriedDirectoryLeavesItsNumbersNewOwnerAlone(t *testing.T) {
 		t.Errorf("the file was inode %d and is %d now", f.ID, again.ID)
 	}
 	wantInvariants(t, table)
-	table.Forget(d, 1)
+	forget(table, d, 1)
 	wantInvariants(t, table)
 	if in := dir(table, table.root, "x", table.testKey(0, 30)); in == d {
 		t.Error("a lookup gave an inode that is gone")

@@ -82,6 +82,7 @@ func TestOptionsSetTheirField(t *testing.T) {
 		{"ro", func(o *Options) { o.Flags = def | unix.MS_RDONLY }},
 		{"ro,rw", func(*Options) {}},
 		{"suid,dev", func(o *Options) { o.Flags = 0 }},
+		{"allow_suid,allow-dev", func(o *Options) { o.Flags = 0 }},
 		{"suid,dev,nosuid,nodev", func(*Options) {}},
 		{"noexec", func(o *Options) { o.Flags = def | unix.MS_NOEXEC }},
 		{"noexec,exec", func(*Options) {}},

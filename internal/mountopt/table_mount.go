@@ -13,6 +13,13 @@ func mountOptions() []option {
 			Help: "mount read-only"}, unix.MS_RDONLY, 0),
 		flag(Entry{Name: "suid",
 			Help: "honour set-user-ID and set-group-ID bits, for mounts by root"}, 0, unix.MS_NOSUID),
+		// mount(8) does not pass on the words suid and dev, which undo what it
+		// takes for the default anyway (seen with util-linux 2.38). Hence
+		// second names.
+		unsaid(flag(Entry{Name: "allow_suid", Setting: "suid",
+			Help: "same as suid, which mount(8) and fstab do not pass on"}, 0, unix.MS_NOSUID)),
+		unsaid(flag(Entry{Name: "allow_dev", Setting: "dev",
+			Help: "same as dev, which mount(8) and fstab do not pass on"}, 0, unix.MS_NODEV)),
 		flag(Entry{Name: "nosuid", Default: "on", Setting: "suid",
 			Help: "ignore set-user-ID and set-group-ID bits"}, unix.MS_NOSUID, 0),
 		flag(Entry{Name: "dev",

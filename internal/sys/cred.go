@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"errors"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -11,22 +12,27 @@ import (
 // client's root must not fill them through the daemon.
 const Nobody = 65534
 
+// ErrLostThread is what AsUser panics with.
+var ErrLostThread = errors.New("cannot set a thread's fsuid and fsgid back")
+
 // AsUser runs fn with the thread's fsuid and fsgid set to uid and gid.
 //
 // The daemon runs with SECBIT_NO_SETUID_FIXUP (capabilities(7)), so its
 // capabilities stay as they are: the kernel has checked the client's
 // permissions already, and fn is about who owns what it makes. Setting an
 // fsuid reports the previous one, never an error (setfsuid(2)), so the
-// restoring call is checked by a third; a thread that cannot be restored is
-// left locked, and Go ends it with its goroutine.
+// restoring call is checked by a third. A thread that cannot be restored is
+// left locked, and AsUser panics with ErrLostThread: the goroutine must end,
+// and Go ends the thread with it.
 func AsUser(uid, gid int, fn func() error) error {
 	runtime.LockOSThread()
 	oldGID, _ := unix.SetfsgidRetGid(gid)
 	oldUID, _ := unix.SetfsuidRetUid(uid)
 	defer func() {
-		if restore(oldUID, oldGID) {
-			runtime.UnlockOSThread()
+		if !restore(oldUID, oldGID) {
+			panic(ErrLostThread)
 		}
+		runtime.UnlockOSThread()
 	}()
 	return fn()
 }

@@ -55,7 +55,7 @@ func (t *Tier) monitor(stop <-chan struct{}) {
 			}
 		case short >= timeout:
 			t.lose(errors.New("it has not answered for " + timeout.String()))
-		case any >= timeout && time.Since(probed) >= probeEvery:
+		case any >= timeout/2 && time.Since(probed) >= probeEvery:
 			probed = time.Now()
 			t.probe()
 		}
@@ -85,7 +85,7 @@ func (t *Tier) probe() {
 			d := t.RootDir()
 			defer d.Put()
 			var fs unix.Statfs_t
-			t.do(func() error { return unix.Fstatfs(d.fd, &fs) })
+			d.do(func() error { return unix.Fstatfs(d.fd, &fs) })
 			return
 		}
 		if err := t.takeBack(); err != nil {

@@ -55,7 +55,7 @@ func hang(t *testing.T, tr *Tier, long bool) (release func()) {
 	stop, in, out := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(out)
-		tr.run(long, func() error {
+		tr.run(tr.gen.Load(), long, func() error {
 			close(in)
 			<-stop
 			return nil

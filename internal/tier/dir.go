@@ -11,12 +11,13 @@ import (
 // names. It is counted: who gets one puts it back, and the last closes it.
 type Dir struct {
 	Tier *Tier
+	gen  uint32 // of the tier when it was opened
 	fd   int
 	refs atomic.Int32
 }
 
-func newDir(t *Tier, fd int) *Dir {
-	d := &Dir{Tier: t, fd: fd}
+func newDir(t *Tier, gen uint32, fd int) *Dir {
+	d := &Dir{Tier: t, gen: gen, fd: fd}
 	d.refs.Store(1)
 	return d
 }
@@ -26,6 +27,26 @@ func (d *Dir) Get() *Dir {
 	d.refs.Add(1)
 	return d
 }
+
+// tryGet is Get unless the last reference has been given back meanwhile.
+func (d *Dir) tryGet() bool {
+	for {
+		n := d.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if d.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Stale reports that the tier has come back as another mount of its disk since
+// the directory was opened.
+func (d *Dir) Stale() bool { return d.gen != d.Tier.gen.Load() }
+
+func (d *Dir) do(call func() error) error     { return d.Tier.run(d.gen, false, call) }
+func (d *Dir) doLong(call func() error) error { return d.Tier.run(d.gen, true, call) }
 
 // Put gives a reference back.
 func (d *Dir) Put() {
@@ -39,19 +60,19 @@ func (d *Dir) FD() int { return d.fd }
 
 // Stat is fstatat(2) of name, not following symlinks.
 func (d *Dir) Stat(name string, st *unix.Stat_t) error {
-	return d.Tier.do(func() error { return unix.Fstatat(d.fd, name, st, unix.AT_SYMLINK_NOFOLLOW) })
+	return d.do(func() error { return unix.Fstatat(d.fd, name, st, unix.AT_SYMLINK_NOFOLLOW) })
 }
 
 // StatSelf is fstat(2) of the directory.
 func (d *Dir) StatSelf(st *unix.Stat_t) error {
-	return d.Tier.do(func() error { return unix.Fstat(d.fd, st) })
+	return d.do(func() error { return unix.Fstat(d.fd, st) })
 }
 
 // OpenDir opens the directory name. The descriptor is readable where the
 // daemon may read (fsync and fgetxattr want that), else O_PATH.
 func (d *Dir) OpenDir(name string) (*Dir, error) {
 	fd := -1
-	err := d.Tier.do(func() (err error) {
+	err := d.do(func() (err error) {
 		fd, err = sys.Open(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 		if err == unix.EACCES {
 			fd, err = sys.Open(d.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
@@ -60,7 +81,7 @@ func (d *Dir) OpenDir(name string) (*Dir, error) {
 	})
 	switch err {
 	case nil:
-		return newDir(d.Tier, fd), nil
+		return newDir(d.Tier, d.gen, fd), nil
 	case unix.ELOOP: // a symlink took its place
 		return nil, unix.ENOTDIR
 	}
@@ -73,14 +94,18 @@ func (d *Dir) List() (*File, error) { return d.Open(".", unix.O_RDONLY|unix.O_DI
 // Open is openat(2), never following a symlink.
 func (d *Dir) Open(name string, flags int, mode uint32) (*File, error) {
 	fd := -1
-	err := d.Tier.do(func() (err error) {
+	do := d.do
+	if flags&(unix.O_CREAT|unix.O_TRUNC) != 0 {
+		do = d.doLong
+	}
+	err := do(func() (err error) {
 		fd, err = sys.Open(d.fd, name, flags|unix.O_NOFOLLOW, mode)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &File{Tier: d.Tier, FD: fd}, nil
+	return &File{Tier: d.Tier, gen: d.gen, FD: fd}, nil
 }
 
 // OpenPath opens name with O_PATH, a symlink itself included.
@@ -88,28 +113,28 @@ func (d *Dir) OpenPath(name string) (*File, error) { return d.Open(name, unix.O_
 
 // Self is the directory as a File, for the calls that both have. It does not
 // take a reference.
-func (d *Dir) Self() *File { return &File{Tier: d.Tier, FD: d.fd} }
+func (d *Dir) Self() *File { return &File{Tier: d.Tier, gen: d.gen, FD: d.fd} }
 
 // Mkdir is mkdirat(2).
 func (d *Dir) Mkdir(name string, mode uint32) error {
-	return d.Tier.do(func() error { return unix.Mkdirat(d.fd, name, mode) })
+	return d.doLong(func() error { return unix.Mkdirat(d.fd, name, mode) })
 }
 
 // Mknod is mknodat(2).
 func (d *Dir) Mknod(name string, mode uint32, rdev uint32) error {
-	return d.Tier.do(func() error { return unix.Mknodat(d.fd, name, mode, int(rdev)) })
+	return d.doLong(func() error { return unix.Mknodat(d.fd, name, mode, int(rdev)) })
 }
 
 // Symlink is symlinkat(2).
 func (d *Dir) Symlink(target, name string) error {
-	return d.Tier.do(func() error { return unix.Symlinkat(target, d.fd, name) })
+	return d.doLong(func() error { return unix.Symlinkat(target, d.fd, name) })
 }
 
 // Readlink is readlinkat(2), whole.
-func (d *Dir) Readlink(name string) (string, error) { return readlink(d.Tier, d.fd, name) }
+func (d *Dir) Readlink(name string) (string, error) { return readlink(d.do, d.fd, name) }
 
-func readlink(t *Tier, dirfd int, name string) (target string, err error) {
-	err = t.do(func() error {
+func readlink(do func(func() error) error, dirfd int, name string) (target string, err error) {
+	err = do(func() error {
 		for size := 256; ; size *= 4 {
 			b := make([]byte, size)
 			n, err := unix.Readlinkat(dirfd, name, b)
@@ -127,35 +152,47 @@ func readlink(t *Tier, dirfd int, name string) (target string, err error) {
 
 // Link is linkat(2) from name in d to newName in to, which is of the same tier.
 func (d *Dir) Link(name string, to *Dir, newName string) error {
-	return d.Tier.do(func() error { return unix.Linkat(d.fd, name, to.fd, newName, 0) })
+	return d.doLong(func() error { return unix.Linkat(d.fd, name, to.fd, newName, 0) })
 }
 
 // LinkFile gives the open file f the name name (linkat(2), AT_EMPTY_PATH by
 // way of /proc). It brings an unnamed file into the tree.
 func (d *Dir) LinkFile(f *File, name string) error {
-	return d.Tier.do(func() error {
+	return d.doLong(func() error {
 		return unix.Linkat(unix.AT_FDCWD, sys.FDPath(f.FD), d.fd, name, unix.AT_SYMLINK_FOLLOW)
 	})
 }
 
 // Unlink is unlinkat(2) of a non-directory.
 func (d *Dir) Unlink(name string) error {
-	return d.Tier.do(func() error { return unix.Unlinkat(d.fd, name, 0) })
+	return d.doLong(func() error { return unix.Unlinkat(d.fd, name, 0) })
 }
 
 // Rmdir is unlinkat(2) of a directory.
 func (d *Dir) Rmdir(name string) error {
-	return d.Tier.do(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) })
+	return d.doLong(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) })
 }
 
-// Rename is renameat2(2) to newName in to, which is of the same tier.
+// Rename is renameat2(2) to newName in to, which is of the same tier. Where the
+// filesystem does not know RENAME_NOREPLACE (NFS, other FUSE filesystems), the
+// new name is looked up before; nothing but a change out of band comes between.
 func (d *Dir) Rename(name string, to *Dir, newName string, flags uint) error {
-	return d.Tier.do(func() error {
-		if flags == 0 {
-			return unix.Renameat(d.fd, name, to.fd, newName)
-		}
-		return unix.Renameat2(d.fd, name, to.fd, newName, flags)
-	})
+	if flags == 0 {
+		return d.doLong(func() error { return unix.Renameat(d.fd, name, to.fd, newName) })
+	}
+	err := d.doLong(func() error { return unix.Renameat2(d.fd, name, to.fd, newName, flags) })
+	if flags != unix.RENAME_NOREPLACE || err != unix.EINVAL && err != unix.ENOSYS && err != unix.EOPNOTSUPP {
+		return err
+	}
+	var st unix.Stat_t
+	switch err := to.Stat(newName, &st); err {
+	case nil:
+		return unix.EEXIST
+	case unix.ENOENT:
+		return d.Rename(name, to, newName, 0)
+	default:
+		return err
+	}
 }
 
 // HasDefaultACL reports whether new files take their permissions from an ACL
@@ -163,7 +200,7 @@ func (d *Dir) Rename(name string, to *Dir, newName string, flags uint) error {
 func (d *Dir) HasDefaultACL() bool {
 	const name = "system.posix_acl_default"
 	size := 0
-	d.Tier.do(func() (err error) {
+	d.do(func() (err error) {
 		size, err = unix.Fgetxattr(d.fd, name, nil)
 		if err == unix.EBADF { // O_PATH
 			size, err = unix.Getxattr(sys.FDPath(d.fd), name, nil)

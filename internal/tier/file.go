@@ -8,48 +8,52 @@ import (
 // File is an open descriptor on a tier, possibly O_PATH.
 type File struct {
 	Tier *Tier
+	gen  uint32 // of the tier when it was opened
 	FD   int
 }
+
+func (f *File) do(call func() error) error     { return f.Tier.run(f.gen, false, call) }
+func (f *File) doLong(call func() error) error { return f.Tier.run(f.gen, true, call) }
 
 // Close is close(2). Its error is that of FLUSH, not this.
 func (f *File) Close() { unix.Close(f.FD) }
 
 // Stat is fstat(2).
 func (f *File) Stat(st *unix.Stat_t) error {
-	return f.Tier.do(func() error { return unix.Fstat(f.FD, st) })
+	return f.do(func() error { return unix.Fstat(f.FD, st) })
 }
 
 // Readlink is the target of a symlink opened with O_PATH (readlinkat(2), since
 // Linux 2.6.39).
-func (f *File) Readlink() (string, error) { return readlink(f.Tier, f.FD, "") }
+func (f *File) Readlink() (string, error) { return readlink(f.do, f.FD, "") }
 
 // Statx is statx(2) of the descriptor.
 func (f *File) Statx(flags int, mask int, sx *unix.Statx_t) error {
-	return f.Tier.do(func() error { return unix.Statx(f.FD, "", flags|unix.AT_EMPTY_PATH, mask, sx) })
+	return f.do(func() error { return unix.Statx(f.FD, "", flags|unix.AT_EMPTY_PATH, mask, sx) })
 }
 
 // Reopen opens the same inode with other flags.
 func (f *File) Reopen(flags int) (*File, error) {
 	fd := -1
-	err := f.Tier.do(func() (err error) {
+	err := f.doLong(func() (err error) {
 		fd, err = sys.Reopen(f.FD, flags)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &File{Tier: f.Tier, FD: fd}, nil
+	return &File{Tier: f.Tier, gen: f.gen, FD: fd}, nil
 }
 
 // ReadDir lists the open directory from its position on, without "." and "..".
 func (f *File) ReadDir(fn func(sys.Dirent) error) error {
 	buf := make([]byte, 64<<10)
-	return f.Tier.doLong(func() error { return sys.ReadDir(f.FD, buf, fn) })
+	return f.doLong(func() error { return sys.ReadDir(f.FD, buf, fn) })
 }
 
 // Sync is fsync(2), or fdatasync(2).
 func (f *File) Sync(dataOnly bool) error {
-	return f.Tier.doLong(func() error {
+	return f.doLong(func() error {
 		if dataOnly {
 			return unix.Fdatasync(f.FD)
 		}
@@ -60,7 +64,7 @@ func (f *File) Sync(dataOnly bool) error {
 // Flush is what close(2) of one more descriptor says: errors of earlier
 // writes on NFS and SSHFS.
 func (f *File) Flush() error {
-	return f.Tier.doLong(func() error {
+	return f.doLong(func() error {
 		fd, err := unix.FcntlInt(uintptr(f.FD), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return err
@@ -71,17 +75,17 @@ func (f *File) Flush() error {
 
 // Chmod is chmod(2) of the inode.
 func (f *File) Chmod(mode uint32) error {
-	return f.Tier.do(func() error { return unix.Chmod(sys.FDPath(f.FD), mode) })
+	return f.doLong(func() error { return unix.Chmod(sys.FDPath(f.FD), mode) })
 }
 
 // Chown is chown(2) of the inode, of a symlink itself; -1 leaves an ID.
 func (f *File) Chown(uid, gid int) error {
-	return f.Tier.do(func() error { return unix.Fchownat(f.FD, "", uid, gid, unix.AT_EMPTY_PATH) })
+	return f.doLong(func() error { return unix.Fchownat(f.FD, "", uid, gid, unix.AT_EMPTY_PATH) })
 }
 
 // Utimens is utimensat(2) of the inode, of a symlink itself.
 func (f *File) Utimens(times *[2]unix.Timespec) error {
-	return f.Tier.do(func() error {
+	return f.doLong(func() error {
 		err := unix.UtimesNanoAt(f.FD, "", times[:], unix.AT_EMPTY_PATH)
 		if err == unix.EINVAL || err == unix.ENOENT { // AT_EMPTY_PATH is newer (Linux 5.8)
 			err = unix.UtimesNanoAt(unix.AT_FDCWD, sys.FDPath(f.FD), times[:], 0)
@@ -92,12 +96,26 @@ func (f *File) Utimens(times *[2]unix.Timespec) error {
 
 // Truncate is truncate(2) of the inode.
 func (f *File) Truncate(size int64) error {
-	return f.Tier.do(func() error { return unix.Truncate(sys.FDPath(f.FD), size) })
+	return f.doLong(func() error { return unix.Truncate(sys.FDPath(f.FD), size) })
+}
+
+// Ftruncate is ftruncate(2) of a descriptor open for writing.
+func (f *File) Ftruncate(size int64) error {
+	return f.doLong(func() error { return unix.Ftruncate(f.FD, size) })
+}
+
+// Dup is another descriptor of the same open file.
+func (f *File) Dup() (*File, error) {
+	fd, err := unix.FcntlInt(uintptr(f.FD), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &File{Tier: f.Tier, gen: f.gen, FD: fd}, nil
 }
 
 // Getxattr is getxattr(2): into dst, or the size with an empty dst.
 func (f *File) Getxattr(name string, dst []byte) (n int, err error) {
-	err = f.Tier.do(func() (err error) {
+	err = f.do(func() (err error) {
 		n, err = unix.Getxattr(sys.FDPath(f.FD), name, dst)
 		return err
 	})
@@ -106,7 +124,7 @@ func (f *File) Getxattr(name string, dst []byte) (n int, err error) {
 
 // Listxattr is listxattr(2).
 func (f *File) Listxattr(dst []byte) (n int, err error) {
-	err = f.Tier.do(func() (err error) {
+	err = f.do(func() (err error) {
 		n, err = unix.Listxattr(sys.FDPath(f.FD), dst)
 		return err
 	})
@@ -115,17 +133,17 @@ func (f *File) Listxattr(dst []byte) (n int, err error) {
 
 // Setxattr is setxattr(2).
 func (f *File) Setxattr(name string, value []byte, flags int) error {
-	return f.Tier.do(func() error { return unix.Setxattr(sys.FDPath(f.FD), name, value, flags) })
+	return f.doLong(func() error { return unix.Setxattr(sys.FDPath(f.FD), name, value, flags) })
 }
 
 // Removexattr is removexattr(2).
 func (f *File) Removexattr(name string) error {
-	return f.Tier.do(func() error { return unix.Removexattr(sys.FDPath(f.FD), name) })
+	return f.doLong(func() error { return unix.Removexattr(sys.FDPath(f.FD), name) })
 }
 
 // Pread is pread(2), again until dst is full or the file ends.
 func (f *File) Pread(dst []byte, off int64) (n int, err error) {
-	err = f.Tier.doLong(func() error {
+	err = f.doLong(func() error {
 		for n < len(dst) {
 			m, err := unix.Pread(f.FD, dst[n:], off+int64(n))
 			if err == unix.EINTR {
@@ -149,7 +167,7 @@ func (f *File) Pread(dst []byte, off int64) (n int, err error) {
 
 // Pwrite is pwrite(2) until src is written or an error stops it.
 func (f *File) Pwrite(src []byte, off int64) (n int, err error) {
-	err = f.Tier.doLong(func() error {
+	err = f.doLong(func() error {
 		for n < len(src) {
 			m, err := unix.Pwrite(f.FD, src[n:], off+int64(n))
 			if err == unix.EINTR {
@@ -170,7 +188,7 @@ func (f *File) Pwrite(src []byte, off int64) (n int, err error) {
 
 // Seek is lseek(2).
 func (f *File) Seek(off int64, whence int) (pos int64, err error) {
-	err = f.Tier.do(func() (err error) {
+	err = f.do(func() (err error) {
 		pos, err = unix.Seek(f.FD, off, whence)
 		return err
 	})
@@ -179,12 +197,12 @@ func (f *File) Seek(off int64, whence int) (pos int64, err error) {
 
 // Fallocate is fallocate(2).
 func (f *File) Fallocate(mode uint32, off, length int64) error {
-	return f.Tier.doLong(func() error { return unix.Fallocate(f.FD, mode, off, length) })
+	return f.doLong(func() error { return unix.Fallocate(f.FD, mode, off, length) })
 }
 
 // CopyRange is copy_file_range(2) within one tier.
 func (f *File) CopyRange(off int64, to *File, toOff int64, length int, flags uint32) (n int, err error) {
-	err = f.Tier.doLong(func() (err error) {
+	err = f.doLong(func() (err error) {
 		n, err = unix.CopyFileRange(f.FD, &off, to.FD, &toOff, length, int(flags))
 		return err
 	})
@@ -193,7 +211,7 @@ func (f *File) CopyRange(off int64, to *File, toOff int64, length int, flags uin
 
 // GetFlags and SetFlags are FS_IOC_GETFLAGS and FS_IOC_SETFLAGS.
 func (f *File) GetFlags() (v uint32, err error) {
-	err = f.Tier.do(func() (err error) {
+	err = f.do(func() (err error) {
 		v, err = sys.GetFlags(f.FD)
 		return err
 	})
@@ -202,7 +220,7 @@ func (f *File) GetFlags() (v uint32, err error) {
 
 // FsGetXattr is FS_IOC_FSGETXATTR.
 func (f *File) FsGetXattr() (v [sys.FsXattrSize]byte, err error) {
-	err = f.Tier.do(func() (err error) {
+	err = f.do(func() (err error) {
 		v, err = sys.FsGetXattr(f.FD)
 		return err
 	})
@@ -211,5 +229,5 @@ func (f *File) FsGetXattr() (v [sys.FsXattrSize]byte, err error) {
 
 // SetFlags is FS_IOC_SETFLAGS (ioctl_iflags(2)).
 func (f *File) SetFlags(v uint32) error {
-	return f.Tier.do(func() error { return sys.SetFlags(f.FD, v) })
+	return f.doLong(func() error { return sys.SetFlags(f.FD, v) })
 }

@@ -55,15 +55,15 @@ func (f *flow) oldest() (short, any time.Duration) {
 	return short, any
 }
 
-// do runs one short call on the tier, a single system call. An away tier
-// answers EIO at once.
-func (t *Tier) do(call func() error) error { return t.run(false, call) }
+// do runs one short call on the tier as it is now.
+func (t *Tier) do(call func() error) error { return t.run(t.gen.Load(), false, call) }
 
-// doLong runs a call that may take long while the tier is well.
-func (t *Tier) doLong(call func() error) error { return t.run(true, call) }
-
-func (t *Tier) run(long bool, call func() error) error {
-	if t.away.Load() {
+// run runs one call on the tier of generation gen. An away tier answers EIO at
+// once, and so does what was opened before it came back as another mount of its
+// disk. A short call is one that only reads names and attributes; one that
+// changes something may take long on a tier that is well.
+func (t *Tier) run(gen uint32, long bool, call func() error) error {
+	if t.away.Load() || gen != t.gen.Load() {
 		return unix.EIO
 	}
 	slot, err := t.flow.Load().enter(long)
@@ -77,7 +77,9 @@ func (t *Tier) run(long bool, call func() error) error {
 		return nil
 	case unix.ENOTCONN, unix.ESHUTDOWN, unix.EHOSTDOWN:
 		// The tier is a FUSE or network filesystem whose server is gone.
-		t.lose(err)
+		if gen == t.gen.Load() {
+			t.lose(err)
+		}
 		return unix.EIO
 	}
 	return err

@@ -100,7 +100,7 @@ func TestRunGivesWhatTheCallSays(t *testing.T) {
 	odd := errors.New("odd")
 	for _, want := range []error{nil, unix.ENOENT, unix.EIO, odd} {
 		for _, long := range []bool{false, true} {
-			if err := tr.run(long, func() error { return want }); err != want {
+			if err := tr.run(tr.gen.Load(), long, func() error { return want }); err != want {
 				t.Errorf("got %v, want %v", err, want)
 			}
 		}
@@ -140,7 +140,7 @@ func TestCallThatPanicsIsOver(t *testing.T) {
 	for _, long := range []bool{false, true} {
 		func() {
 			defer func() { recover() }()
-			tr.run(long, func() error { panic("in a call") })
+			tr.run(tr.gen.Load(), long, func() error { panic("in a call") })
 		}()
 	}
 	time.Sleep(time.Millisecond)

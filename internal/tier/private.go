@@ -9,9 +9,11 @@ import (
 // caller to Put: the staging area and the journal. It belongs to the daemon
 // and has the mode 0700 like .tierfs itself.
 func (t *Tier) Private(name string) (*Dir, error) {
+	root := t.RootDir()
+	defer root.Put()
 	fd := -1
-	err := t.do(func() error {
-		mark, err := OpenMarkDir(t.RootFD(), true)
+	err := root.do(func() error {
+		mark, err := OpenMarkDir(root.fd, true)
 		if err != nil {
 			return err
 		}
@@ -25,5 +27,5 @@ func (t *Tier) Private(name string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newDir(t, fd), nil
+	return newDir(t, root.gen, fd), nil
 }

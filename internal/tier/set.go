@@ -249,9 +249,17 @@ func (s *Set) SetTimeout(d time.Duration) {
 }
 
 // Stuck reports whether an op of that age waits for an away tier: it has run
-// for longer than any tier may take, while one does not answer.
-func (s *Set) Stuck(age time.Duration) bool {
-	return age >= time.Duration(s.Tiers()[0].timeout.Load()) && s.Away()
+// for longer than any tier may take, and the tier it works on does not answer,
+// or some tier, if rank is -1.
+func (s *Set) Stuck(age time.Duration, rank int) bool {
+	all := s.Tiers()
+	if age < time.Duration(all[0].timeout.Load()) {
+		return false
+	}
+	if rank >= 0 && rank < len(all) {
+		return all[rank].Away()
+	}
+	return s.Away()
 }
 
 // Distinct calls fn for one tier of each filesystem, in rank order.

@@ -29,6 +29,7 @@ type Tier struct {
 	verify  func(fd int) error
 
 	root     atomic.Pointer[Dir]
+	gen      atomic.Uint32 // counts the mounts of its disk that have served
 	flow     atomic.Pointer[flow]
 	away     atomic.Bool
 	suspect  atomic.Bool
@@ -65,7 +66,7 @@ func (t *Tier) setRoot(fd int) error {
 	t.dev.Store(st.Dev)
 	t.Network = sys.Network(&fs)
 	t.readOnly.Store(fs.Flags&unix.ST_RDONLY != 0)
-	if old := t.root.Swap(newDir(t, fd)); old != nil {
+	if old := t.root.Swap(newDir(t, t.gen.Add(1), fd)); old != nil {
 		old.Put()
 	}
 	return nil
@@ -75,7 +76,13 @@ func (t *Tier) setRoot(fd int) error {
 func (t *Tier) Close() { t.root.Load().Put() }
 
 // RootDir is the tier's root, for the caller to Put.
-func (t *Tier) RootDir() *Dir { return t.root.Load().Get() }
+func (t *Tier) RootDir() *Dir {
+	for {
+		if d := t.root.Load(); d.tryGet() {
+			return d
+		}
+	}
+}
 
 // RootFD is the root's descriptor, which stays the tier's.
 func (t *Tier) RootFD() int { return t.root.Load().fd }
@@ -100,7 +107,7 @@ const spaceAge = 200 * time.Millisecond
 func (t *Tier) Statfs(st *unix.Statfs_t) error {
 	d := t.RootDir()
 	defer d.Put()
-	return t.do(func() error { return unix.Fstatfs(d.fd, st) })
+	return d.do(func() error { return unix.Fstatfs(d.fd, st) })
 }
 
 // Space is Statfs, of a network filesystem at most spaceAge old.

@@ -207,19 +207,12 @@ func (fs *FS) setattr(r *fusedev.Request, op *fuseops.SetInodeAttributesOp) erro
 	}
 	var st unix.Stat_t
 	if in.IsDir() {
-		err = fs.eachCopy(in, "the attributes", func(f *tier.File) error { return fs.change(r, f, op) })
+		err = fs.eachCopy(in, "the attributes", func(f *tier.File) error { return fs.change(r, nil, f, op) })
 		if err == nil {
 			err = fs.statDir(nil, in, &st)
 		}
 	} else {
-		in.Mu.RLock()
-		defer in.Mu.RUnlock()
-		err = fs.withFile(in, &st, func(f *tier.File) error {
-			if err := fs.change(r, f, op); err != nil {
-				return err
-			}
-			return f.Stat(&st)
-		})
+		err = fs.setFileAttr(r, in, op, &st)
 	}
 	if err != nil {
 		return err
@@ -228,9 +221,21 @@ func (fs *FS) setattr(r *fusedev.Request, op *fuseops.SetInodeAttributesOp) erro
 	return nil
 }
 
-// change applies a SETATTR to one backing inode. The owner goes first, because
+func (fs *FS) setFileAttr(r *fusedev.Request, in *inode.Inode, op *fuseops.SetInodeAttributesOp, st *unix.Stat_t) error {
+	in.Mu.RLock()
+	defer in.Mu.RUnlock()
+	return fs.withFile(in, st, func(f *tier.File) error {
+		if err := fs.change(r, in.Open, f, op); err != nil {
+			return err
+		}
+		return f.Stat(st)
+	})
+}
+
+// change applies a SETATTR to one backing inode; open is what its handles
+// share, if there are any. The owner goes first, because
 // chown(2) clears set-id bits that a mode given with it may set.
-func (fs *FS) change(r *fusedev.Request, f *tier.File, op *fuseops.SetInodeAttributesOp) error {
+func (fs *FS) change(r *fusedev.Request, open *inode.Opened, f *tier.File, op *fuseops.SetInodeAttributesOp) error {
 	if op.Uid != nil || op.Gid != nil {
 		if err := fs.chown(r, f, idOrKeep(op.Uid), idOrKeep(op.Gid)); err != nil {
 			return err
@@ -242,7 +247,7 @@ func (fs *FS) change(r *fusedev.Request, f *tier.File, op *fuseops.SetInodeAttri
 		}
 	}
 	if op.Size != nil {
-		if err := fs.truncate(f, int64(*op.Size)); err != nil {
+		if err := fs.truncate(open, f, int64(*op.Size), op.Handle != nil); err != nil {
 			return err
 		}
 	}
@@ -300,13 +305,20 @@ func (fs *FS) chmod(r *fusedev.Request, f *tier.File, mode uint32) error {
 	return fs.as(uid, st.Gid, func() error { return f.Chmod(mode) })
 }
 
-// truncate sets the size as somebody without a right to reserved blocks.
-func (fs *FS) truncate(f *tier.File, size int64) error {
+// truncate sets the size as somebody without a right to reserved blocks. With a
+// handle it is ftruncate(2), which a mode that was made read-only since does
+// not prevent.
+func (fs *FS) truncate(open *inode.Opened, f *tier.File, size int64, byHandle bool) error {
 	var st unix.Stat_t
 	if err := f.Stat(&st); err != nil {
 		return err
 	}
-	return fs.asWriter(f.Tier, &st, func() error { return f.Truncate(size) })
+	return fs.asWriter(f.Tier, &st, func() error {
+		if byHandle && open != nil && open.Writes {
+			return open.File.Ftruncate(size)
+		}
+		return f.Truncate(size)
+	})
 }
 
 func (fs *FS) statx(r *fusedev.Request, op *fusedev.StatxOp) error {

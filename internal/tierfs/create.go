@@ -96,6 +96,13 @@ func (fs *FS) firstHandle(in *inode.Inode, file *tier.File, st *unix.Stat_t, fla
 		file.Close()
 	}
 	h, err := fs.newHandle(in, flags&^unix.O_TRUNC, nil)
+	if err == unix.EACCES {
+		// A new file that its owner may not open a second time (mode 0444). The
+		// creating descriptor serves; the kernel itself puts appends at the end.
+		if own, e := file.Dup(); e == nil {
+			h, err = fs.newHandle(in, flags, own)
+		}
+	}
 	if err != nil {
 		fs.closeIfIdle(in)
 	}

@@ -14,10 +14,11 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
 
 // read serves READ, for files that are not in passthrough.
 func (fs *FS) read(r *fusedev.Request, op *fusedev.ReadOp) error {
-	h, err := fs.files.get(op.Handle)
+	h, done, err := fs.use(r, op.Handle)
 	if err != nil {
 		return err
 	}
+	defer done()
 	b := buffers.Get().(*[]byte)
 	defer buffers.Put(b)
 	n, err := h.data().Pread((*b)[:min(op.Size, len(*b))], op.Offset)
@@ -32,10 +33,11 @@ func (fs *FS) read(r *fusedev.Request, op *fusedev.ReadOp) error {
 // mapping are written back through whatever handle the kernel finds; with
 // O_APPEND on it they would land at the end.
 func (fs *FS) write(r *fusedev.Request, op *fusedev.WriteOp) error {
-	h, err := fs.files.get(op.Handle)
+	h, done, err := fs.use(r, op.Handle)
 	if err != nil {
 		return err
 	}
+	defer done()
 	f := h.data()
 	if op.Cached || h.own == nil {
 		if f, err = h.writable(); err != nil {
@@ -67,12 +69,13 @@ func (fs *FS) allocating(f *tier.File, fn func() error) error {
 
 // sync serves FSYNC and FSYNCDIR. A directory is synced on every tier that has
 // it.
-func (fs *FS) sync(op *fusedev.SyncOp) error {
+func (fs *FS) sync(r *fusedev.Request, op *fusedev.SyncOp) error {
 	if !op.Dir {
-		h, err := fs.files.get(op.Handle)
+		h, done, err := fs.use(r, op.Handle)
 		if err != nil {
 			return err
 		}
+		defer done()
 		return h.data().Sync(op.DataOnly)
 	}
 	in, err := fs.getDir(op.Node)
@@ -96,19 +99,21 @@ func (fs *FS) sync(op *fusedev.SyncOp) error {
 }
 
 // flush serves FLUSH, which only files on network filesystems ask for.
-func (fs *FS) flush(op *fuseops.FlushFileOp) error {
-	h, err := fs.files.get(uint64(op.Handle))
+func (fs *FS) flush(r *fusedev.Request, op *fuseops.FlushFileOp) error {
+	h, done, err := fs.use(r, uint64(op.Handle))
 	if err != nil {
 		return err
 	}
+	defer done()
 	return h.data().Flush()
 }
 
-func (fs *FS) fallocate(op *fuseops.FallocateOp) error {
-	h, err := fs.files.get(uint64(op.Handle))
+func (fs *FS) fallocate(r *fusedev.Request, op *fuseops.FallocateOp) error {
+	h, done, err := fs.use(r, uint64(op.Handle))
 	if err != nil {
 		return err
 	}
+	defer done()
 	f, err := h.writable()
 	if err != nil {
 		return err
@@ -118,10 +123,11 @@ func (fs *FS) fallocate(op *fuseops.FallocateOp) error {
 
 // lseek serves SEEK_HOLE and SEEK_DATA.
 func (fs *FS) lseek(r *fusedev.Request, op *fusedev.LseekOp) error {
-	h, err := fs.files.get(op.Handle)
+	h, done, err := fs.use(r, op.Handle)
 	if err != nil {
 		return err
 	}
+	defer done()
 	pos, err := h.data().Seek(op.Offset, op.Whence)
 	if err != nil {
 		return err
@@ -133,14 +139,16 @@ func (fs *FS) lseek(r *fusedev.Request, op *fusedev.LseekOp) error {
 // copyRange serves copy_file_range(2) between files of one tier. For others
 // EXDEV makes the kernel copy through its page cache.
 func (fs *FS) copyRange(r *fusedev.Request, op *fusedev.CopyFileRangeOp) error {
-	from, err := fs.files.get(op.Handle)
+	from, done, err := fs.use(r, op.Handle)
 	if err != nil {
 		return err
 	}
-	to, err := fs.files.get(op.HandleOut)
+	defer done()
+	to, done, err := fs.use(r, op.HandleOut)
 	if err != nil {
 		return err
 	}
+	defer done()
 	src := from.data()
 	dst, err := to.writable()
 	if err != nil {

@@ -8,7 +8,6 @@ package tierfs
 import (
 	"log/slog"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,10 +40,9 @@ type Config struct {
 
 // FS serves the union of a set of tiers.
 //
-// LOCK ORDER: tree → Inode.Mu → Table.mu → DirCache.mu. tree is outermost
-// because computing a path goes through every directory above; it is held for
-// writing only by the rename and removal of directories, whose tiers have just
-// answered, and never while an away tier is waited for.
+// LOCK ORDER: Inode.Mu → moves → Table.mu → DirCache.mu; journal.active before
+// all. No lock that others need is held while a tier is waited for, but
+// Inode.Mu, by ops on that very file.
 type FS struct {
 	log                   *slog.Logger
 	set                   *tier.Set
@@ -60,8 +58,7 @@ type FS struct {
 	files   handles[*fileHandle]
 	lists   handles[*dirHandle]
 	journal journal
-
-	tree sync.RWMutex
+	moves   *moves
 }
 
 // New makes the filesystem of the opened tiers.
@@ -81,6 +78,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	fs.rawLinks = cfg.RawLinks || !fs.union
 	fs.options.Store(&cfg.Options)
 	fs.journal.fs = fs
+	fs.moves = newMoves(fs.table)
 	return fs, nil
 }
 

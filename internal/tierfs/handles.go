@@ -7,7 +7,8 @@ import (
 )
 
 // handles maps the numbers that the kernel holds for open(2)s to what they
-// mean. The kernel sends no op on a handle after its release.
+// mean. The kernel sends no op on a handle after its release, but an op that
+// the watchdog has answered for may still be running then.
 type handles[T any] struct {
 	mu   sync.RWMutex
 	m    map[uint64]T // GUARDED_BY(mu)
@@ -25,12 +26,17 @@ func (h *handles[T]) add(v T) uint64 {
 	return h.next
 }
 
-func (h *handles[T]) get(id uint64) (T, error) {
+// get looks a handle up. hold, if not nil, is called on it before it can be
+// removed.
+func (h *handles[T]) get(id uint64, hold func(T)) (T, error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	v, ok := h.m[id]
 	if !ok {
 		return v, unix.EBADF
+	}
+	if hold != nil {
+		hold(v)
 	}
 	return v, nil
 }

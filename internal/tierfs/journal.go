@@ -62,37 +62,50 @@ func (fs *FS) moveOf(c *copyAt) move {
 	return move{Member: (*fs.journal.members.Load())[c.rank], Ino: c.st.Ino}
 }
 
-// write makes an intent durable on the tier. done removes it.
-func (j *journal) write(t *tier.Tier, in *intent) (done func(), err error) {
+// record is an intent that stands in a journal.
+type record struct {
+	j    *journal
+	dir  *tier.Dir
+	name string
+}
+
+// write makes an intent durable on the tier.
+func (j *journal) write(t *tier.Tier, in *intent) (*record, error) {
 	in.FromRaw, in.ToRaw = []byte(in.From), []byte(in.To)
 	b, err := json.Marshal(in)
 	if err != nil {
 		return nil, unix.EIO
 	}
 	j.active.RLock()
-	d, err := t.Private("journal")
+	r := &record{j: j, name: fmt.Sprintf("%x-%d", time.Now().UnixNano(), j.serial.Add(1))}
+	if r.dir, err = t.Private("journal"); err != nil {
+		j.active.RUnlock()
+		return nil, err
+	}
+	if err := writeDurably(r.dir, r.name, b); err != nil {
+		r.dir.Unlink(r.name)
+		r.leave()
+		return nil, err
+	}
+	return r, nil
+}
+
+// leave lets the record stand for the next mount.
+func (r *record) leave() {
+	r.dir.Put()
+	r.j.active.RUnlock()
+}
+
+// finish removes the record, durably: a power cut must not bring it back.
+func (r *record) finish() {
+	err := r.dir.Unlink(r.name)
+	if err == nil {
+		err = r.dir.Sync()
+	}
 	if err != nil {
-		j.active.RUnlock()
-		return nil, err
+		r.j.fs.log.Warn("cannot remove a finished intent", "tier", r.dir.Tier.Root, "err", err)
 	}
-	name := fmt.Sprintf("%x-%d", time.Now().UnixNano(), j.serial.Add(1))
-	if err := writeDurably(d, name, b); err != nil {
-		d.Unlink(name)
-		d.Put()
-		j.active.RUnlock()
-		return nil, err
-	}
-	return func() {
-		defer j.active.RUnlock()
-		defer d.Put()
-		err := d.Unlink(name)
-		if err == nil {
-			err = d.Sync() // or a power cut would bring it back
-		}
-		if err != nil {
-			j.fs.log.Warn("cannot remove a finished intent", "tier", t.Root, "err", err)
-		}
-	}, nil
+	r.leave()
 }
 
 // writeDurably writes the file name in d and syncs both.
@@ -120,8 +133,6 @@ func (fs *FS) Replay() {
 	}
 	fs.journal.active.Lock()
 	defer fs.journal.active.Unlock()
-	fs.tree.Lock()
-	defer fs.tree.Unlock()
 	for _, t := range fs.tiers() {
 		if t.ReadOnly() {
 			continue
@@ -129,7 +140,36 @@ func (fs *FS) Replay() {
 		if err := fs.journal.replayTier(t); err != nil {
 			fs.log.Warn("cannot read the journal", "tier", t.Root, "err", err)
 		}
+		fs.sweepStaging(t)
 	}
+	fs.dirs.DropTier(-1) // what was opened before may have another name now
+}
+
+// sweepStaging removes directories that were prepared and never put in place.
+func (fs *FS) sweepStaging(t *tier.Tier) {
+	d, err := fs.staging(t)
+	if err != nil {
+		return
+	}
+	defer d.Put()
+	names, err := names(d)
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		d.Rmdir(name)
+	}
+}
+
+// names lists a directory.
+func names(d *tier.Dir) (all []string, err error) {
+	f, err := d.List()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	err = f.ReadDir(func(e sys.Dirent) error { all = append(all, e.Name); return nil })
+	return all, err
 }
 
 func (j *journal) replayTier(t *tier.Tier) error {
@@ -138,13 +178,8 @@ func (j *journal) replayTier(t *tier.Tier) error {
 		return err
 	}
 	defer d.Put()
-	f, err := d.List()
+	names, err := names(d)
 	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var names []string
-	if err := f.ReadDir(func(e sys.Dirent) error { names = append(names, e.Name); return nil }); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -232,7 +267,7 @@ func (j *journal) replayRename(in *intent) error {
 		if err != nil {
 			return err
 		}
-		if err := renameIfStill(t, in.From, in.To, in.Moves[i].Ino); err != nil {
+		if err := j.renameIfStill(t, in.From, in.To, in.Moves[i].Ino); err != nil {
 			return fmt.Errorf("tier %s: %w", t.Root, err)
 		}
 	}
@@ -299,10 +334,9 @@ func walk(t *tier.Tier, p string) (*tier.Dir, string, error) {
 	return d, name, nil
 }
 
-// renameIfStill renames from to to if from is still the inode. A parent of to
-// that is missing was never made: then this tier's step did not begin, and
-// there is nothing for it to replace.
-func renameIfStill(t *tier.Tier, from, to string, ino uint64) error {
+// renameIfStill renames from to to if from is still the inode, and makes that
+// durable. A parent of to that is missing is made.
+func (j *journal) renameIfStill(t *tier.Tier, from, to string, ino uint64) error {
 	sd, name, err := walk(t, from)
 	if absent(err) {
 		return nil
@@ -318,11 +352,52 @@ func renameIfStill(t *tier.Tier, from, to string, ino uint64) error {
 		return err
 	}
 	dd, newName, err := walk(t, to)
+	if absent(err) {
+		if err := j.makeWay(t, path.Dir(to)); err != nil {
+			return err
+		}
+		dd, newName, err = walk(t, to)
+	}
 	if err != nil {
 		return err
 	}
 	defer dd.Put()
-	return sd.Rename(name, dd, newName, 0)
+	if err := sd.Rename(name, dd, newName, 0); err != nil {
+		return err
+	}
+	return errors.Join(dd.Sync(), sd.Sync())
+}
+
+// makeWay makes the directory dir and those above it on a tier, like the ones
+// on the highest tier that has them.
+func (j *journal) makeWay(t *tier.Tier, dir string) error {
+	if dir == "." {
+		return nil
+	}
+	if err := j.makeWay(t, path.Dir(dir)); err != nil {
+		return err
+	}
+	up, name, err := walk(t, dir)
+	if err != nil {
+		return err
+	}
+	defer up.Put()
+	for _, other := range j.fs.tiers() {
+		p, name, err := walk(other, dir)
+		if err != nil {
+			continue
+		}
+		model, err := p.OpenDir(name)
+		p.Put()
+		if err == nil {
+			defer model.Put()
+			return j.fs.makeLike(up, name, model)
+		}
+	}
+	if err := up.Mkdir(name, 0700); err != unix.EEXIST {
+		return err
+	}
+	return nil
 }
 
 // removeIfStill removes p if it is still the inode. A directory that is not

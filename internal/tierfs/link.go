@@ -65,6 +65,8 @@ func (fs *FS) readlink(op *fuseops.ReadSymlinkOp) error {
 
 // target is what the link in shows.
 func (fs *FS) target(in *inode.Inode) (string, error) {
+	in.Mu.RLock()
+	defer in.Mu.RUnlock()
 	if gone := fs.table.Gone(in); gone != nil {
 		target, err := gone.Readlink()
 		return fs.shownTarget(in, target), err
@@ -92,9 +94,7 @@ func (fs *FS) shownTarget(in *inode.Inode, target string) string {
 		if !ok || rest != "" && rest[0] != '/' {
 			continue
 		}
-		fs.tree.RLock()
 		path, ok := fs.table.Path(in)
-		fs.tree.RUnlock()
 		if !ok {
 			return target
 		}

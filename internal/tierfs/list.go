@@ -172,7 +172,7 @@ func (m *merger) row(d *tier.Dir, rank int, dev uint64, e sys.Dirent) {
 }
 
 func (fs *FS) readDir(r *fusedev.Request, op *fuseops.ReadDirOp) error {
-	h, err := fs.lists.get(uint64(op.Handle))
+	h, err := fs.lists.get(uint64(op.Handle), nil)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (fs *FS) readDir(r *fusedev.Request, op *fuseops.ReadDirOp) error {
 
 // readDirPlus lists rows with what a lookup of each would say.
 func (fs *FS) readDirPlus(r *fusedev.Request, op *fuseops.ReadDirPlusOp) error {
-	h, err := fs.lists.get(uint64(op.Handle))
+	h, err := fs.lists.get(uint64(op.Handle), nil)
 	if err != nil {
 		return err
 	}

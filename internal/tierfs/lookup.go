@@ -17,20 +17,32 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 	}
 	var f found
 	var spare *inode.Inode
-	err = fs.resolve(p, op.Name, &f, func() { spare = fs.spareEntry(r, p, op.Name, &f) })
+	for {
+		ended := fs.moves.ended.Load()
+		err = fs.resolve(p, op.Name, &f, func() {
+			if spare == nil {
+				spare = fs.spareEntry(r, p, op.Name, &f)
+			}
+		})
+		// A directory that was renamed meanwhile must not get its old name back.
+		if err != nil || !f.isDir() || ended == fs.moves.ended.Load() {
+			break
+		}
+	}
 	if err == nil {
 		in := fs.admit(p, op.Name, &f)
 		fs.answer(r, in, spare, func() bool { return r.Entry(fs.entry(in, &f.st)) })
 		return nil
 	}
+	if ttl := fs.options.Load().NegativeTTL; err == unix.ENOENT && ttl > 0 {
+		r.Entry(&fusedev.Entry{EntryTTL: ttl})
+	} else {
+		r.Fail(err)
+	}
 	if spare != nil && !r.SpareSent() {
 		fs.forget(spare.ID, 1)
 	}
-	if ttl := fs.options.Load().NegativeTTL; err == unix.ENOENT && ttl > 0 {
-		r.Entry(&fusedev.Entry{EntryTTL: ttl})
-		return nil
-	}
-	return err
+	return nil
 }
 
 // spareEntry leaves what is known of a directory with the watchdog, while its
@@ -140,7 +152,9 @@ func (fs *FS) forget(id, n uint64) {
 	if in == nil {
 		return
 	}
-	if fs.table.Forget(in, n) && in.IsDir() {
+	gone, file := fs.table.Forget(in, n)
+	if gone && in.IsDir() {
 		fs.dirs.DropAll(in)
 	}
+	closeHeld(in, file)
 }

@@ -1,6 +1,8 @@
 package tierfs
 
 import (
+	"sync/atomic"
+
 	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
@@ -12,7 +14,29 @@ import (
 type fileHandle struct {
 	in     *inode.Inode
 	opened *inode.Opened
-	own    *tier.File // with the client's flags; nil in passthrough
+	own    *tier.File   // with the client's flags; nil in passthrough
+	users  atomic.Int32 // ops under way, and one until the release
+}
+
+// use finds a handle for an op, which calls done when it needs it no more. Its
+// descriptors stay open until then, released or not: a number that is closed
+// under a call that hangs becomes another file's.
+func (fs *FS) use(r *fusedev.Request, id uint64) (h *fileHandle, done func(), err error) {
+	h, err = fs.files.get(id, func(h *fileHandle) { h.users.Add(1) })
+	if err != nil {
+		return nil, nil, err
+	}
+	r.On(h.opened.File.Tier.Rank)
+	return h, func() { fs.disuse(h) }, nil
+}
+
+// disuse ends one use of a handle; the last closes it.
+func (fs *FS) disuse(h *fileHandle) {
+	if h.users.Add(-1) == 0 {
+		h.in.Mu.Lock()
+		defer h.in.Mu.Unlock()
+		fs.closeHandle(h)
+	}
 }
 
 // data is the descriptor for reading, and for writing with the client's flags.
@@ -188,6 +212,7 @@ func clientFlags(flags int) int {
 // LOCKS_REQUIRED(in.Mu)
 func (fs *FS) newHandle(in *inode.Inode, flags int, own *tier.File) (*fileHandle, error) {
 	h := &fileHandle{in: in, opened: in.Open}
+	h.users.Store(1)
 	if in.Open.Backing == 0 {
 		if own == nil {
 			f, err := in.Open.File.Reopen(clientFlags(flags))
@@ -220,13 +245,9 @@ func (fs *FS) opened(h *fileHandle) fusedev.Open {
 }
 
 func (fs *FS) release(id uint64) {
-	h, ok := fs.files.remove(id)
-	if !ok {
-		return
+	if h, ok := fs.files.remove(id); ok {
+		fs.disuse(h)
 	}
-	h.in.Mu.Lock()
-	defer h.in.Mu.Unlock()
-	fs.closeHandle(h)
 }
 
 // closeHandle gives up a handle, and with the last one the open file.

@@ -2,7 +2,9 @@ package tierfs
 
 import (
 	"fmt"
+	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
@@ -15,17 +17,16 @@ func (fs *FS) makeParents(p *inode.Inode, rank int) (*tier.Dir, error) {
 	if d, err := fs.cachedDir(p, rank); d != nil || err != nil && !absent(err) {
 		return d, err
 	}
-	fs.tree.RLock()
-	defer fs.tree.RUnlock()
-	return fs.makeLocked(p, rank)
+	defer fs.moves.pin(p)()
+	return fs.makePinned(p, rank)
 }
 
-// makeLocked is makeParents for callers that hold the tree, so that no
-// directory above is renamed while it is made again under its name.
+// makePinned is makeParents for callers that have pinned the way, so that no
+// directory is renamed while it is made again under its old name.
 //
-// LOCKS_REQUIRED(fs.tree)
-func (fs *FS) makeLocked(p *inode.Inode, rank int) (*tier.Dir, error) {
-	d, err := fs.dirLocked(p, rank)
+// The way to it is pinned.
+func (fs *FS) makePinned(p *inode.Inode, rank int) (*tier.Dir, error) {
+	d, err := fs.walkDir(p, rank)
 	if err == nil || !absent(err) {
 		return d, err
 	}
@@ -33,12 +34,12 @@ func (fs *FS) makeLocked(p *inode.Inode, rank int) (*tier.Dir, error) {
 	if !ok {
 		return nil, unix.ENOENT
 	}
-	up, err := fs.makeLocked(parent, rank)
+	up, err := fs.makePinned(parent, rank)
 	if err != nil {
 		return nil, err
 	}
 	defer up.Put()
-	model, err := fs.topDirLocked(p)
+	model, err := fs.topDirPinned(p)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +61,12 @@ func (fs *FS) makeLocked(p *inode.Inode, rank int) (*tier.Dir, error) {
 	return d, nil
 }
 
-// topDirLocked is topDir for callers that hold the tree.
+// topDirPinned is topDir for callers that have pinned the way.
 //
-// LOCKS_REQUIRED(fs.tree)
-func (fs *FS) topDirLocked(in *inode.Inode) (*tier.Dir, error) {
+// The way to it is pinned.
+func (fs *FS) topDirPinned(in *inode.Inode) (*tier.Dir, error) {
 	for _, c := range fs.table.Copies(in) {
-		d, err := fs.dirLocked(in, c.Rank)
+		d, err := fs.walkDir(in, c.Rank)
 		if !absent(err) {
 			return d, err
 		}
@@ -73,8 +74,13 @@ func (fs *FS) topDirLocked(in *inode.Inode) (*tier.Dir, error) {
 	return nil, unix.ESTALE
 }
 
-// stagingSerial numbers the directories that this process prepares.
+// stagingSerial numbers what this process prepares.
 var stagingSerial atomic.Uint64
+
+// stagingName is a name that no other daemon, before or beside this one, uses.
+func stagingName() string {
+	return fmt.Sprintf("dir-%x-%x-%d", os.Getpid(), time.Now().UnixNano(), stagingSerial.Add(1))
+}
 
 // makeLike makes the directory name in up as a copy of model without its
 // entries: owner, mode, ACLs, extended attributes and times. It is prepared in
@@ -91,8 +97,8 @@ func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
 		return err
 	}
 	defer staging.Put()
-	temp := fmt.Sprintf("dir-%d", stagingSerial.Add(1))
-	if err := staging.Mkdir(temp, 0700); err != nil && err != unix.EEXIST {
+	temp := stagingName()
+	if err := staging.Mkdir(temp, 0700); err != nil {
 		return err
 	}
 	err = fs.dress(staging, temp, model)

@@ -7,55 +7,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// place runs fn on the directory p of the tier that a new name goes to. A tier
-// without room is passed over for the next, where parents are made.
+// place runs fn on the directory p of the tier that a new name goes to: the
+// highest that has it (create=parent) or the primary. A tier short of free
+// space, or that says so, is passed over for the next, where parents are made.
+// If all are, those that are short are tried.
 func (fs *FS) place(p *inode.Inode, fn func(d *tier.Dir) error) error {
-	ranks, err := fs.candidates(p)
-	if err != nil {
-		return err
-	}
-	for _, rank := range ranks {
-		var d *tier.Dir
-		if d, err = fs.makeParents(p, rank); err == nil {
-			err = fn(d)
-			d.Put()
-		}
-		if !full(err) {
-			return err
-		}
-	}
-	return err
-}
-
-// candidates are the tiers for a new name in p, best first: the highest that
-// has the directory (create=parent) or the primary, then those below. Tiers
-// short of free space come last, in case all are.
-func (fs *FS) candidates(p *inode.Inode) ([]int, error) {
 	o := fs.options.Load()
 	first := 0
 	if !o.CreatePrimary {
 		d, err := fs.highest(p)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		first = d.Tier.Rank
 		d.Put()
 	}
-	if !fs.union {
-		return []int{first}, nil
-	}
-	ranks := make([]int, 0, len(fs.tiers())-first)
-	var short []int
+	var last error
+	var short []*tier.Tier
 	for _, t := range fs.tiers()[first:] {
 		switch {
-		case t.Rank > first && (t.ReadOnly() || t.Away()):
-		case fs.short(t, o):
-			short = append(short, t.Rank)
-		default:
-			ranks = append(ranks, t.Rank)
+		case t.Rank > first && (t.ReadOnly() || t.Suspect()):
+			continue
+		case fs.union && fs.short(t, o):
+			short = append(short, t)
+			continue
+		}
+		if last = fs.placeOn(t, p, fn); !full(last) {
+			return last
 		}
 	}
-	return append(ranks, short...), nil
+	for _, t := range short {
+		if last = fs.placeOn(t, p, fn); !full(last) {
+			return last
+		}
+	}
+	return last
+}
+
+func (fs *FS) placeOn(t *tier.Tier, p *inode.Inode, fn func(d *tier.Dir) error) error {
+	d, err := fs.makeParents(p, t.Rank)
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	return fn(d)
 }
 
 // highest is p's directory on the highest tier that has it, for the caller to

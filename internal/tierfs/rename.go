@@ -118,8 +118,9 @@ func (fs *FS) renameFile(x *renaming) error {
 			return err
 		}
 	}
+	var over *inode.Inode
 	if len(x.dst) > 0 {
-		fs.hold(x.to, x.newName, &x.dst[0])
+		over = fs.leave(x.to, x.newName, &x.dst[0])
 	}
 	higher, same, lower := split(x.dst, home)
 	if len(higher) > 0 {
@@ -128,10 +129,11 @@ func (fs *FS) renameFile(x *renaming) error {
 		err = fs.renameOver(x, sd, dd, lower)
 	}
 	if err != nil {
+		fs.stay(over)
 		return err
 	}
 	if len(x.dst) > 0 {
-		fs.removed(x.to, x.newName, &x.dst[0])
+		fs.removed(over, x.to, x.newName, &x.dst[0])
 	}
 	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]))
 	return nil
@@ -198,34 +200,38 @@ func (fs *FS) renameUnder(x *renaming, sd, dd *tier.Dir, higher, same, lower []c
 }
 
 // renameByIntent is renameUnder where the tier has no hard links: for a moment
-// the file has no visible name, so a record says how to finish.
+// the file has no visible name, so a record says how to finish. What is removed
+// by it later must not be all there is, so the file is durable before.
 func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copyAt) error {
 	others := append(append([]copyAt(nil), higher...), lower...)
+	defer fs.moves.pin(x.to)()
 	path, ok := fs.pathOf(x.to, x.newName)
 	if !ok {
 		return unix.ESTALE
+	}
+	if err := fs.durable(sd, x.name, &x.src[0].st, others); err != nil {
+		return err
 	}
 	in := intent{Kind: intentReplace, To: path, Moves: []move{fs.moveOf(&x.src[0])}}
 	for i := range others {
 		in.Replaced = append(in.Replaced, fs.moveOf(&others[i]))
 	}
-	done, err := fs.journal.write(dd.Tier, &in)
+	record, err := fs.journal.write(dd.Tier, &in)
 	if err != nil {
 		return err
 	}
 	if err := fs.onNetwork(sd.Tier, x.r, func() error { return sd.Rename(x.name, dd, x.newName, 0) }); err != nil {
-		done()
+		record.finish()
 		return err
 	}
 	if err = fs.durable(dd, x.newName, &x.src[0].st, others); err == nil {
 		err = fs.removeCopies(x.r, x.to, x.newName, others)
 	}
-	if err != nil {
-		if e := dd.Rename(x.newName, sd, x.name, 0); e != nil {
-			return err // the record stays: the next mount finishes
-		}
+	if err != nil && dd.Rename(x.newName, sd, x.name, 0) != nil {
+		record.leave()
+		return err
 	}
-	done()
+	record.finish()
 	return err
 }
 
@@ -270,8 +276,7 @@ func (fs *FS) exchange(x *renaming) error {
 		return err
 	}
 	defer dd.Put()
-	fs.tree.Lock()
-	defer fs.tree.Unlock()
+	defer fs.moves.mark([]*inode.Inode{fs.table.Find(fs.key(a)), fs.table.Find(fs.key(b))}, x.from, x.to)()
 	if err := sd.Rename(x.name, dd, x.newName, unix.RENAME_EXCHANGE); err != nil {
 		return err
 	}

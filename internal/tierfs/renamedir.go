@@ -37,17 +37,26 @@ func (fs *FS) renameDir(x *renaming) error {
 	alone := slices.DeleteFunc(slices.Clone(targets), func(d *tier.Dir) bool {
 		return slices.ContainsFunc(steps, func(s step) bool { return s.to.Tier == d.Tier })
 	})
-	done := func() {}
-	if len(steps)+len(alone) > 1 {
-		if done, err = fs.intendDir(x); err != nil {
-			return err
-		}
-	}
 	replaced := openAll(targets, x.newName)
 	defer putAll(replaced)
-	in, err := fs.renameSteps(x, steps, alone, done)
-	fs.keepDirs(in, replaced)
-	return err
+	var over *inode.Inode
+	if len(x.dst) > 0 {
+		over = fs.table.Find(fs.key(&x.dst[0]))
+	}
+	defer fs.moves.mark([]*inode.Inode{fs.table.Find(fs.key(&x.src[0])), over}, x.from, x.to)()
+	if over != nil {
+		fs.table.Leave(over, nil)
+	}
+	if err := fs.renameOnAll(x, steps, alone); err != nil {
+		fs.stay(over)
+		return err
+	}
+	if over != nil {
+		fs.table.Removed(over, x.to, x.newName)
+		fs.keepDirs(over, replaced)
+	}
+	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]))
+	return nil
 }
 
 // openAll opens the directory name in each of parents, as far as it can.
@@ -79,12 +88,18 @@ func (fs *FS) stepsOf(x *renaming) ([]step, error) {
 	return steps, nil
 }
 
-// intendDir writes the record from which a mount finishes the rename.
-func (fs *FS) intendDir(x *renaming) (done func(), err error) {
+// intendDir writes the record from which a mount finishes the rename. The new
+// parents are durable before it, the renames before it is taken away.
+func (fs *FS) intendDir(x *renaming, steps []step) (*record, error) {
 	from, ok1 := fs.pathOf(x.from, x.name)
 	to, ok2 := fs.pathOf(x.to, x.newName)
 	if !ok1 || !ok2 {
 		return nil, unix.ESTALE
+	}
+	for _, s := range steps {
+		if err := s.to.Sync(); err != nil {
+			return nil, err
+		}
 	}
 	in := intent{Kind: intentRename, From: from, To: to}
 	for i := range x.src {
@@ -96,44 +111,76 @@ func (fs *FS) intendDir(x *renaming) (done func(), err error) {
 	return fs.journal.write(fs.tiers()[x.src[0].rank], &in)
 }
 
-// renameSteps does the renames under the tree lock. alone are the parents of
-// empty targets on tiers without the source. It returns the inode of the
-// directory that was renamed over, if there was one.
-func (fs *FS) renameSteps(x *renaming, steps []step, alone []*tier.Dir, done func()) (over *inode.Inode, err error) {
-	fs.tree.Lock()
-	defer fs.tree.Unlock()
+// renameOnAll renames on every tier; alone are the parents of empty targets on
+// tiers without the source. One tier alone needs no record: its rename(2) is
+// whole.
+func (fs *FS) renameOnAll(x *renaming, steps []step, alone []*tier.Dir) error {
+	if len(steps)+len(alone) == 1 {
+		return fs.renameStep(x, steps[0])
+	}
+	record, err := fs.intendDir(x, steps)
+	if err != nil {
+		return err
+	}
 	for i := len(steps) - 1; i >= 0; i-- {
-		s := steps[i]
-		err := fs.onNetwork(s.from.Tier, x.r, func() error { return s.from.Rename(x.name, s.to, x.newName, 0) })
-		if err == nil {
-			continue
-		}
-		for _, u := range steps[i+1:] {
-			if e := u.to.Rename(x.newName, u.from, x.name, unix.RENAME_NOREPLACE); e != nil {
-				fs.log.Error("cannot undo the rename of a directory; the next mount finishes it", "tier", u.to.Tier.Root, "name", x.name, "err", e)
-				return nil, err
+		if err := fs.renameStep(x, steps[i]); err != nil {
+			if undo(x, steps[i+1:]) {
+				record.finish()
+			} else {
+				fs.log.Error("cannot undo the rename of a directory; the next mount finishes it", "name", x.name, "err", err)
+				record.leave()
 			}
+			return err
 		}
-		done()
-		return nil, err
 	}
 	for _, d := range alone {
 		if err := d.Rmdir(x.newName); err != nil && !absent(err) {
 			fs.log.Warn("an empty directory that was renamed over stays on a tier", "tier", d.Tier.Root, "name", x.newName, "err", err)
 		}
 	}
-	done()
-	if len(x.dst) > 0 {
-		over = fs.removed(x.to, x.newName, &x.dst[0])
+	if err := syncSteps(steps, alone); err != nil {
+		fs.log.Warn("cannot make the rename of a directory durable; its record stays for the next mount", "name", x.newName, "err", err)
+		record.leave()
+		return nil
 	}
-	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]))
-	return over, nil
+	record.finish()
+	return nil
 }
 
-// pathOf is the path of name in the directory p.
+func (fs *FS) renameStep(x *renaming, s step) error {
+	return fs.onNetwork(s.from.Tier, x.r, func() error { return s.from.Rename(x.name, s.to, x.newName, 0) })
+}
+
+// undo takes the steps back and reports whether it could.
+func undo(x *renaming, steps []step) bool {
+	for _, s := range steps {
+		if s.to.Rename(x.newName, s.from, x.name, unix.RENAME_NOREPLACE) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// syncSteps makes the renames durable on every tier.
+func syncSteps(steps []step, alone []*tier.Dir) error {
+	for _, s := range steps {
+		if err := s.to.Sync(); err != nil {
+			return err
+		}
+		if err := s.from.Sync(); err != nil {
+			return err
+		}
+	}
+	for _, d := range alone {
+		if err := d.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pathOf is the path of name in the directory p, whose way is pinned.
 func (fs *FS) pathOf(p *inode.Inode, name string) (string, bool) {
-	fs.tree.RLock()
-	defer fs.tree.RUnlock()
 	dir, ok := fs.table.Path(p)
 	if dir != "" {
 		dir += "/"

@@ -16,6 +16,8 @@ type found struct {
 	buf     [4]inode.Copy
 }
 
+func (f *found) isDir() bool { return f.st.Mode&unix.S_IFMT == unix.S_IFDIR }
+
 // resolve asks the tiers for name in p in rank order; the first that has it
 // wins. ENOENT only when every tier said so: any other answer of a tier that
 // had to be asked is the answer, because "no such file" from a dead fallback
@@ -111,9 +113,8 @@ func (fs *FS) dir(in *inode.Inode, rank int) (*tier.Dir, error) {
 	if d, err := fs.cachedDir(in, rank); d != nil || err != nil {
 		return d, err
 	}
-	fs.tree.RLock()
-	defer fs.tree.RUnlock()
-	return fs.dirLocked(in, rank)
+	defer fs.moves.pin(in)()
+	return fs.walkDir(in, rank)
 }
 
 func (fs *FS) cachedDir(in *inode.Inode, rank int) (*tier.Dir, error) {
@@ -127,11 +128,9 @@ func (fs *FS) cachedDir(in *inode.Inode, rank int) (*tier.Dir, error) {
 	return fs.dirs.Get(in, rank)
 }
 
-// dirLocked is dir for callers that hold the tree: it walks down from the
+// walkDir is dir for callers that have pinned the way: it walks down from the
 // nearest directory whose descriptor is cached, one name at a time.
-//
-// LOCKS_REQUIRED(fs.tree)
-func (fs *FS) dirLocked(in *inode.Inode, rank int) (*tier.Dir, error) {
+func (fs *FS) walkDir(in *inode.Inode, rank int) (*tier.Dir, error) {
 	if d, err := fs.cachedDir(in, rank); d != nil || err != nil {
 		return d, err
 	}
@@ -139,7 +138,7 @@ func (fs *FS) dirLocked(in *inode.Inode, rank int) (*tier.Dir, error) {
 	if !ok {
 		return nil, unix.ENOENT
 	}
-	up, err := fs.dirLocked(parent, rank)
+	up, err := fs.walkDir(parent, rank)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +161,7 @@ func (fs *FS) dirLocked(in *inode.Inode, rank int) (*tier.Dir, error) {
 
 // recognise checks that d, just opened under in's name, is a copy of it.
 //
-// LOCKS_REQUIRED(fs.tree)
+// The way to it is pinned.
 func (fs *FS) recognise(in, parent *inode.Inode, name string, d *tier.Dir) error {
 	var st unix.Stat_t
 	if err := d.StatSelf(&st); err != nil {
@@ -184,10 +183,10 @@ func (fs *FS) recognise(in, parent *inode.Inode, name string, d *tier.Dir) error
 // blocked reports whether a non-directory between two tiers ends the merging
 // of a directory before it reaches the lower one.
 //
-// LOCKS_REQUIRED(fs.tree)
+// The way to it is pinned.
 func (fs *FS) blocked(parent *inode.Inode, name string, from, to int) bool {
 	for rank := from; rank < to; rank++ {
-		d, err := fs.dirLocked(parent, rank)
+		d, err := fs.walkDir(parent, rank)
 		if err != nil {
 			continue
 		}

@@ -15,12 +15,9 @@ func (fs *FS) Serve(r *fusedev.Request, op any) error {
 		return fs.getattr(r, op)
 	case *fuseops.SetInodeAttributesOp:
 		return fs.setattr(r, op)
-	case *fuseops.ForgetInodeOp:
-		fs.forget(uint64(op.Inode), op.N)
-		return nil
-	case *fuseops.BatchForgetOp:
-		for _, e := range op.Entries {
-			fs.forget(uint64(e.Inode), e.N)
+	case *fusedev.ForgetOp:
+		for _, f := range op.Entries {
+			fs.forget(f.Node, f.N)
 		}
 		return nil
 	case *fusedev.StatxOp:
@@ -46,11 +43,11 @@ func (fs *FS) serveFile(r *fusedev.Request, op any) error {
 	case *fusedev.WriteOp:
 		return fs.write(r, op)
 	case *fusedev.SyncOp:
-		return fs.sync(op)
+		return fs.sync(r, op)
 	case *fuseops.FlushFileOp:
-		return fs.flush(op)
+		return fs.flush(r, op)
 	case *fuseops.FallocateOp:
-		return fs.fallocate(op)
+		return fs.fallocate(r, op)
 	case *fusedev.LseekOp:
 		return fs.lseek(r, op)
 	case *fusedev.CopyFileRangeOp:

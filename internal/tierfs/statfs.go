@@ -31,7 +31,9 @@ func (fs *FS) statfsSum(op *fuseops.StatFSOp) (err error) {
 			if st, err = t.LastSpace(), nil; st.Frsize == 0 {
 				return
 			}
-		} else if e := t.Statfs(&st); e != nil {
+		} else if now, e := t.Space(); e == nil {
+			st = now
+		} else {
 			if !t.Away() {
 				err = e
 			}

@@ -83,42 +83,79 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 	if err := fs.frozen(all); err != nil {
 		return err
 	}
-	fs.hold(p, name, &all[0])
+	in := fs.leave(p, name, &all[0])
 	if err := fs.removeCopies(r, p, name, all); err != nil {
+		fs.stay(in)
 		return err
 	}
-	fs.removed(p, name, &all[0])
+	fs.removed(in, p, name, &all[0])
 	return nil
 }
 
-// hold keeps a descriptor of the visible copy c of a name that is about to be
-// removed. On the backing filesystem a client that has looked the name up may
-// still open it; through the mount it could not, once no name leads to the
-// file. It is done before the removal, so that there is no time between. Not on
-// NFS, which would rename the file aside for as long as it is held.
-func (fs *FS) hold(p *inode.Inode, name string, c *copyAt) {
+// leave prepares the inode of the visible copy c of a name for the removal of
+// that name. If it is the last, the inode leaves its backing number, and keeps
+// a descriptor: on the backing filesystem a client that has looked the name up
+// may still open the file, and through the mount it could not. It is done
+// before the removal, so that there is no time between. NFS would rename the
+// file aside for as long as it is held. The result is nil if the inode stays.
+func (fs *FS) leave(p *inode.Inode, name string, c *copyAt) *inode.Inode {
 	in := fs.table.Find(fs.key(c))
-	if in == nil || c.isDir() || c.st.Nlink > 1 || fs.tiers()[c.rank].Network {
-		return
+	if in == nil || !c.isDir() && c.st.Nlink > 1 {
+		return nil
+	}
+	if c.isDir() || fs.tiers()[c.rank].Network {
+		fs.table.Leave(in, nil)
+		return in
 	}
 	d, err := fs.dir(p, c.rank)
 	if err != nil {
-		return
+		return nil
 	}
 	defer d.Put()
 	f, err := d.OpenPath(name)
 	if err != nil {
-		return
+		return nil
 	}
 	var st unix.Stat_t
 	if f.Stat(&st) != nil || st.Ino != c.st.Ino || st.Dev != c.st.Dev {
 		f.Close()
-		return
+		return nil
 	}
-	fs.table.Hold(in, f)
+	fs.table.Leave(in, f)
+	return in
 }
 
-// removeCopies unlinks the given copies of a name, lowest first.
+// stay takes leave back.
+func (fs *FS) stay(in *inode.Inode) {
+	if in != nil {
+		closeHeld(in, fs.table.Stay(in))
+	}
+}
+
+// closeHeld closes the descriptor that in held, once no op uses it: one that was
+// answered for may still.
+func closeHeld(in *inode.Inode, file *tier.File) {
+	if file != nil {
+		in.Mu.Lock()
+		defer in.Mu.Unlock()
+		file.Close()
+	}
+}
+
+// removed tells the table that the visible copy c of a name is gone. in is what
+// leave returned.
+func (fs *FS) removed(in, p *inode.Inode, name string, c *copyAt) {
+	if in == nil {
+		in = fs.table.Find(fs.key(c))
+	}
+	if in != nil {
+		fs.table.Removed(in, p, name)
+	}
+}
+
+// removeCopies unlinks the given copies of a name, lowest first. Before a
+// higher one on another filesystem goes, the removal of the lower is made
+// durable: a power cut must not bring the old one back to light.
 func (fs *FS) removeCopies(r *fusedev.Request, p *inode.Inode, name string, all []copyAt) error {
 	for i := len(all) - 1; i >= 0; i-- {
 		d, err := fs.dir(p, all[i].rank)
@@ -126,6 +163,9 @@ func (fs *FS) removeCopies(r *fusedev.Request, p *inode.Inode, name string, all 
 			return err
 		}
 		err = fs.onNetwork(d.Tier, r, func() error { return d.Unlink(name) })
+		if err == nil && i > 0 && all[i-1].st.Dev != all[i].st.Dev {
+			err = d.Sync()
+		}
 		d.Put()
 		if err != nil && !absent(err) {
 			return err
@@ -168,19 +208,18 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 			return err
 		}
 	}
-	fs.tree.Lock()
-	defer fs.tree.Unlock()
+	in := fs.table.Find(fs.key(&all[0]))
+	defer fs.moves.mark([]*inode.Inode{in}, p)()
+	fs.leave(p, name, &all[0])
 	dirs, err := fs.rmdirAll(r, parents, name)
 	defer putAll(dirs)
-	if err == nil {
-		fs.keepDirs(fs.removed(p, name, &all[0]), dirs)
+	if err != nil {
+		fs.stay(in)
+		return err
 	}
-	return err
-}
-
-// removed tells the table that the visible copy c of a name is gone.
-func (fs *FS) removed(p *inode.Inode, name string, c *copyAt) *inode.Inode {
-	return fs.table.Removed(p, name, fs.key(c), c.isDir() || c.st.Nlink <= 1)
+	fs.removed(in, p, name, &all[0])
+	fs.keepDirs(in, dirs)
+	return nil
 }
 
 // keepDirs keeps the descriptors of a directory that was removed: a client may

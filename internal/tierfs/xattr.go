@@ -71,9 +71,7 @@ func (fs *FS) synthetic(in *inode.Inode, op *fuseops.GetXattrOp) error {
 	}
 	value := fs.tiers()[rank].Root
 	if op.Name == xattrPath {
-		fs.tree.RLock()
 		path, ok := fs.table.Path(in)
-		fs.tree.RUnlock()
 		switch {
 		case !ok:
 			return unix.ENODATA
@@ -133,7 +131,10 @@ func (fs *FS) setxattr(r *fusedev.Request, op *fusedev.SetxattrOp) error {
 	}
 	return fs.changeXattr(op.Node, func(f *tier.File) error {
 		set := func() error { return f.Setxattr(op.Name, op.Value, int(op.Flags)) }
-		if op.Name != "system.posix_acl_access" || op.KillSGID {
+		switch {
+		case strings.HasPrefix(op.Name, "system.") && !strings.HasPrefix(op.Name, "system.posix_acl_"):
+			return fs.as(r.UID, r.GID, set) // the filesystem's own, who may is its affair
+		case op.Name != "system.posix_acl_access" || op.KillSGID:
 			return fs.onNetwork(f.Tier, r, set)
 		}
 		// Setting an ACL changes the mode, and must keep a set-group-ID bit as

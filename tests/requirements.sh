@@ -1,0 +1,68 @@
+#!/bin/sh
+# requirements.sh installs what the tests and the lint use, where it is missing.
+#
+# Each line of the list names a command that proves a tool is there, and the
+# Debian package that brings it. When everything is in place nothing is
+# installed and the network is not touched. Without root or apt-get the missing
+# packages are named, and the tests that need them skip themselves and say so.
+#
+# usage: tests/requirements.sh [demo]     demo: only what `make demo` uses
+set -eu
+
+# The C compiler serves the race detector alone: the product is built without.
+# Of the C library's headers, stdlib.h stands for all.
+wanted() {
+	cat <<-END
+		demo  fusermount3              fuse3
+		demo  unshare                  util-linux
+		demo  mount                    mount
+		demo  du                       coreutils
+		test  getfacl                  acl
+		test  getfattr                 attr
+		test  chattr                   e2fsprogs
+		test  mkfs.ext4                e2fsprogs
+		test  mkfs.xfs                 xfsprogs
+		test  mkfs.btrfs               btrfs-progs
+		test  setquota                 quota
+		test  setcap                   libcap2-bin
+		test  findmnt                  util-linux
+		test  ps                       procps
+		test  git                      git
+		test  shellcheck               shellcheck
+		test  mandoc                   mandoc
+		test  gcc                      gcc
+		test  /usr/include/stdlib.h    libc6-dev
+	END
+}
+
+present() {
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	*) command -v "$1" >/dev/null 2>&1 ;;
+	esac
+}
+
+lacking() {
+	wanted | while read -r kind proof package; do
+		case ${1:-test} in "$kind" | test) present "$proof" || echo "$package" ;; esac
+	done | sort -u | tr '\n' ' '
+}
+
+apt_install() {
+	# shellcheck disable=SC2086 # a list of package names, to be split
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $1 >/dev/null
+}
+
+# mkfs and quota tools live in sbin, which an ordinary user's PATH may lack.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+packages=$(lacking "$@")
+[ -n "$packages" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! present apt-get; then
+	echo "not installed: ${packages}(root with apt-get could)" >&2
+	exit 0
+fi
+echo "installing $packages"
+# A fresh image knows no package until its first update.
+apt_install "$packages" 2>/dev/null || { apt-get update -q >/dev/null && apt_install "$packages"; } ||
+	echo "tests/requirements.sh: could not install $packages" >&2

@@ -1,0 +1,264 @@
+package union
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
+)
+
+// row is one entry of getdents64(2); off leads behind it.
+type row struct {
+	name string
+	ino  uint64
+	off  int64
+	kind byte
+}
+
+// getdents is one getdents64(2), without "." and ".." and with the number of
+// bytes read, 0 at the end.
+func getdents(t *testing.T, fd, size int) ([]row, int) {
+	t.Helper()
+	buf := make([]byte, size)
+	n, err := unix.Getdents(fd, buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []row
+	for b := buf[:n]; len(b) > 0; {
+		reclen := binary.NativeEndian.Uint16(b[16:])
+		name, _, _ := strings.Cut(string(b[19:reclen]), "\x00")
+		if name != "." && name != ".." {
+			rows = append(rows, row{name, binary.NativeEndian.Uint64(b), int64(binary.NativeEndian.Uint64(b[8:])), b[18]})
+		}
+		b = b[reclen:]
+	}
+	return rows, n
+}
+
+// rest reads a directory from its position to its end.
+func rest(t *testing.T, fd int) []row {
+	t.Helper()
+	var all []row
+	for {
+		rows, n := getdents(t, fd, 16384)
+		if n == 0 {
+			return all
+		}
+		all = append(all, rows...)
+	}
+}
+
+func names(rows []row) []string {
+	var list []string
+	for _, r := range rows {
+		list = append(list, r.name)
+	}
+	sort.Strings(list)
+	return list
+}
+
+func (u union) seek(fd int, off int64) {
+	u.t.Helper()
+	if _, err := unix.Seek(fd, off, unix.SEEK_SET); err != nil {
+		u.t.Fatalf("seek to %d: %v", off, err)
+	}
+}
+
+func TestEachNameIsListedOnceWithTheWinnersType(t *testing.T) {
+	u := newUnion(t, 2)
+	u.put(0, "both", "p")
+	u.put(1, "both", "f")
+	u.put(0, "only primary", "p")
+	u.put(2, "only lowest", "f")
+	u.put(0, "file over directory", "p")
+	u.dir("file over directory", 1)
+	u.dir("directory", 0, 1, 2)
+	harness.Symlink(t, "x", u.tier(1, "link"))
+	u.put(2, "link", "hidden")
+	u.Up()
+	got := map[string]byte{}
+	for _, r := range rest(t, u.open(".", unix.O_RDONLY|unix.O_DIRECTORY)) {
+		if _, twice := got[r.name]; twice {
+			t.Errorf("%s is listed twice", r.name)
+		}
+		got[r.name] = r.kind
+	}
+	want := map[string]byte{"both": unix.DT_REG, "only primary": unix.DT_REG, "only lowest": unix.DT_REG,
+		"file over directory": unix.DT_REG, "directory": unix.DT_DIR, "link": unix.DT_LNK}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("listed %v, want %v", got, want)
+	}
+}
+
+// bigUnion has 10,000 names in "d": 4,000 on each tier and 2,000 on both.
+func bigUnion(t *testing.T) (union, []string) {
+	u := newUnion(t, 1)
+	u.dir("d", 0, 1)
+	var all []string
+	for i := range 10000 {
+		name := fmt.Sprintf("name-%05d", i)
+		all = append(all, name)
+		if i < 6000 {
+			u.ok("mknod", unix.Mknod(u.tier(0, "d/"+name), unix.S_IFREG|0o644, 0))
+		}
+		if i >= 4000 {
+			u.ok("mknod", unix.Mknod(u.tier(1, "d/"+name), unix.S_IFREG|0o644, 0))
+		}
+	}
+	u.Up()
+	return u, all
+}
+
+func TestListingOfTenThousandIsCompleteAndSeekable(t *testing.T) {
+	u, all := bigUnion(t)
+	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
+	rows := rest(t, fd)
+	if got := names(rows); !slices.Equal(got, all) {
+		t.Fatalf("%d names listed, want %d, each once", len(got), len(all))
+	}
+	for i := 0; i < len(rows)-1; i += 331 {
+		u.seek(fd, rows[i].off)
+		next, _ := getdents(t, fd, 1024)
+		if len(next) == 0 || next[0] != rows[i+1] {
+			t.Fatalf("behind %s comes %v, want %s", rows[i].name, next, rows[i+1].name)
+		}
+	}
+	u.seek(fd, rows[5000].off)
+	if tail := rest(t, fd); len(tail) != len(rows)-5001 {
+		t.Errorf("%d rows from the middle on, want %d", len(tail), len(rows)-5001)
+	}
+}
+
+// TestRemovalWhileListingRemovesAll is rm -r: names are removed between two
+// reads of the directory, and every one must still be seen.
+func TestRemovalWhileListingRemovesAll(t *testing.T) {
+	u, all := bigUnion(t)
+	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
+	removed := 0
+	for {
+		rows, n := getdents(t, fd, 4096)
+		if n == 0 {
+			break
+		}
+		for _, r := range rows {
+			u.ok("unlink "+r.name, unix.Unlink(u.Path("d/"+r.name)))
+			removed++
+		}
+	}
+	if removed != len(all) {
+		t.Errorf("%d removed, want %d", removed, len(all))
+	}
+	u.wantList("d")
+	u.ok("rmdir", unix.Rmdir(u.Path("d")))
+	u.wantOn("d")
+}
+
+func TestOffsetsStayWhenNamesComeAndGo(t *testing.T) {
+	u := newUnion(t, 1)
+	for i := range 300 {
+		u.put(i%2, fmt.Sprintf("d/%03d", i), "x")
+	}
+	u.Up()
+	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
+	rows := rest(t, fd)
+	for i := range 100 {
+		u.ok("unlink", unix.Unlink(u.Path("d/"+rows[i].name)))
+		u.create(fmt.Sprintf("d/new%03d", i), "")
+	}
+	u.seek(fd, rows[199].off)
+	tail := names(rest(t, fd))
+	for _, r := range rows[200:] {
+		if !slices.Contains(tail, r.name) {
+			t.Errorf("%s is behind the offset and was not listed", r.name)
+		}
+	}
+	for _, r := range rows[100:200] {
+		if slices.Contains(tail, r.name) {
+			t.Errorf("%s is before the offset and was listed again", r.name)
+		}
+	}
+}
+
+func TestRewinddirShowsWhatIsNew(t *testing.T) {
+	u := newUnion(t, 1)
+	u.put(0, "d/a", "x")
+	u.put(1, "d/b", "x")
+	u.Up()
+	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
+	if got := names(rest(t, fd)); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("listed %q", got)
+	}
+	u.create("d/c", "new")
+	u.ok("unlink", unix.Unlink(u.Path("d/b")))
+	u.seek(fd, 0)
+	if got := names(rest(t, fd)); !slices.Equal(got, []string{"a", "c"}) {
+		t.Errorf("listed %q after rewinddir", got)
+	}
+}
+
+func TestListingReadsInSmallPieces(t *testing.T) {
+	u := newUnion(t, 1)
+	var want []string
+	for i := range 50 {
+		name := strings.Repeat(string(rune('a'+i%26)), 200) + fmt.Sprint(i)
+		want = append(want, name)
+		u.put(i%2, "d/"+name, "x")
+	}
+	sort.Strings(want)
+	u.Up()
+	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
+	var all []row
+	for {
+		rows, n := getdents(t, fd, 300)
+		if n == 0 {
+			break
+		}
+		all = append(all, rows...)
+	}
+	if got := names(all); !slices.Equal(got, want) {
+		t.Errorf("%d names, want %d", len(got), len(want))
+	}
+}
+
+func TestTwoReadersOfOneDirectoryDoNotDisturbEachOther(t *testing.T) {
+	u := newUnion(t, 1)
+	for i := range 500 {
+		u.put(i%2, fmt.Sprintf("d/%03d", i), "x")
+	}
+	u.Up()
+	a, b := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY), u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
+	var fromA, fromB []row
+	for range 1000 {
+		rows, n := getdents(t, a, 512)
+		fromA = append(fromA, rows...)
+		more, m := getdents(t, b, 2048)
+		fromB = append(fromB, more...)
+		if n+m == 0 {
+			break
+		}
+	}
+	if len(names(fromA)) != 500 || !slices.Equal(names(fromA), names(fromB)) {
+		t.Errorf("%d and %d rows, want 500 each", len(fromA), len(fromB))
+	}
+}
+
+func TestEmptyAndRemovedDirectoriesList(t *testing.T) {
+	u := newUnion(t, 1)
+	u.dir("d", 0, 1)
+	u.Up()
+	u.wantList("d")
+	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
+	u.ok("rmdir", os.Remove(u.Path("d")))
+	if _, err := unix.Getdents(fd, make([]byte, 1024)); err != unix.ENOENT {
+		t.Errorf("list of a removed directory: %v, want ENOENT", err)
+	}
+	u.wantOn("d")
+}

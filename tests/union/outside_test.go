@@ -1,0 +1,182 @@
+package union
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
+)
+
+// expired waits until the kernel has forgotten names and attributes of a mount
+// with a time-out of 100 ms.
+func expired() { time.Sleep(150 * time.Millisecond) }
+
+var briefly = []string{"entry_timeout=0.1", "attr_timeout=100ms"}
+
+func TestNewFilesBehindTheMountAreSeenAtOnce(t *testing.T) {
+	u := newUnion(t, 1)
+	u.dir("d", 1)
+	u.Up()
+	for rank := range 2 {
+		for _, dir := range []string{"", "d/"} {
+			rel := fmt.Sprint(dir, "new", rank)
+			u.wantNone(rel)
+			u.put(rank, rel, "made outside")
+			if dir == "" {
+				u.want(rel, "made outside")
+			}
+		}
+	}
+}
+
+func TestChangesBehindTheMountAreSeenAfterTheTimeout(t *testing.T) {
+	u := newUnion(t, 1, briefly...)
+	u.put(0, "d/p", "old")
+	u.put(1, "d/f", "old")
+	u.put(1, "d/gone", "old")
+	u.put(1, "d/covered", "of the fallback")
+	u.put(0, "d/uncovered", "of the primary")
+	u.put(1, "d/uncovered", "of the fallback")
+	u.Up()
+	for _, rel := range []string{"d/p", "d/f", "d/gone", "d/covered", "d/uncovered"} {
+		harness.Read(t, u.Path(rel))
+	}
+	harness.Write(t, u.tier(0, "d/p"), "new and longer")
+	harness.Remove(t, u.tier(1, "d/f"))
+	u.put(1, "d/f", "another file")
+	harness.Remove(t, u.tier(1, "d/gone"))
+	u.put(0, "d/covered", "of the primary")
+	harness.Remove(t, u.tier(0, "d/uncovered"))
+	harness.Rename(t, u.tier(0, "d/p"), u.tier(0, "d/moved"))
+	expired()
+	u.want("d/moved", "new and longer")
+	u.wantNone("d/p")
+	u.want("d/f", "another file")
+	u.wantNone("d/gone")
+	u.want("d/covered", "of the primary")
+	u.want("d/uncovered", "of the fallback")
+	u.wantList("d", "covered", "f", "moved", "uncovered")
+}
+
+// TestTypeChangesBehindTheMountAreNotStale: a name that turns from file to
+// link to directory must not give ESTALE to anyone.
+func TestTypeChangesBehindTheMountAreNotStale(t *testing.T) {
+	u := newUnion(t, 1, briefly...)
+	u.put(0, "d/keep", "x")
+	u.Up()
+	for i := range 3 {
+		u.put(1, "d/x", fmt.Sprint("file ", i))
+		u.want("d/x", fmt.Sprint("file ", i))
+		harness.Remove(t, u.tier(1, "d/x"))
+		harness.Symlink(t, "keep", u.tier(1, "d/x"))
+		expired()
+		u.want("d/x", "x")
+		harness.Remove(t, u.tier(1, "d/x"))
+		u.put(1, "d/x/inner", "in a directory")
+		expired()
+		u.want("d/x/inner", "in a directory")
+		u.ok("remove", os.RemoveAll(u.tier(1, "d/x")))
+		expired()
+		u.wantNone("d/x")
+	}
+}
+
+// TestReplacedFileIsNotStaleAtOnce: also within the time-out open(2) must
+// reach one of the two files.
+func TestReplacedFileIsNotStaleAtOnce(t *testing.T) {
+	u := newUnion(t, 1)
+	u.Up()
+	for i := range 20 {
+		u.put(1, "tmp", fmt.Sprint("version ", i))
+		harness.Rename(t, u.tier(1, "tmp"), u.tier(1, "f"))
+		if _, err := os.ReadFile(u.Path("f")); err != nil {
+			t.Fatalf("round %d: %v", i, err)
+		}
+	}
+}
+
+func TestDirectoryMadeBehindTheMountIsMerged(t *testing.T) {
+	u := newUnion(t, 1, briefly...)
+	u.put(0, "d/p", "x")
+	u.Up()
+	u.wantList("d", "p")
+	u.put(1, "d/f", "from the fallback")
+	expired()
+	u.wantList("d", "f", "p")
+	u.want("d/f", "from the fallback")
+	u.ok("remove", os.RemoveAll(u.tier(1, "d")))
+	expired()
+	u.wantList("d", "p")
+	u.wantNone("d/f")
+	u.ok("remove", os.RemoveAll(u.tier(0, "d")))
+	expired()
+	u.wantNone("d")
+	u.put(1, "d/again", "x")
+	u.wantList("d", "again")
+}
+
+// TestDirectoryMovedBehindTheMount: cached descriptors must not lead to where
+// the directory went.
+func TestDirectoryMovedBehindTheMount(t *testing.T) {
+	u := newUnion(t, 1, briefly...)
+	u.put(1, "d/f", "first")
+	u.Up()
+	u.want("d/f", "first")
+	harness.Rename(t, u.tier(1, "d"), u.tier(1, "moved"))
+	u.put(1, "d/f", "second")
+	expired()
+	u.want("d/f", "second")
+	u.create("d/g", "x")
+	u.wantOn("d/g", 1)
+	u.wantOn("moved/g")
+	u.want("moved/f", "first")
+}
+
+// TestDataIsCoherentWithWritersBesideTheMount: passed-through data is the
+// backing file's own page cache.
+func TestDataIsCoherentWithWritersBesideTheMount(t *testing.T) {
+	harness.Require(t, "passthrough")
+	u := newUnion(t, 1)
+	u.put(1, "f", "0123456789")
+	u.Up()
+	fd := u.open("f", unix.O_RDWR)
+	b := make([]byte, 4)
+	for i := range 5 {
+		text := fmt.Sprintf("<%02d>", i)
+		out, err := os.OpenFile(u.tier(1, "f"), os.O_WRONLY, 0)
+		u.ok("open", err)
+		_, err = out.WriteAt([]byte(text), 3)
+		u.ok("write", err)
+		out.Close()
+		_, err = unix.Pread(fd, b, 3)
+		if err != nil || string(b) != text {
+			t.Errorf("read %q, %v, want %q", b, err, text)
+		}
+	}
+}
+
+// TestSymlinkInATierIsNeverFollowed: a directory that is replaced by a link
+// must not lead the daemon, which is root, out of the tier.
+func TestSymlinkInATierIsNeverFollowed(t *testing.T) {
+	u := newUnion(t, 1, "entry_timeout=60", "attr_timeout=60")
+	u.put(1, "d/e/f", "inside")
+	outside := harness.TempDir(t)
+	harness.Mkdir(t, outside+"/e")
+	harness.Write(t, outside+"/e/f", "secret")
+	harness.Write(t, outside+"/e/g", "secret")
+	u.Up()
+	u.want("d/e/f", "inside")
+	harness.Rename(t, u.tier(1, "d"), u.tier(1, "aside"))
+	harness.Symlink(t, outside, u.tier(1, "d"))
+	for _, rel := range []string{"d/e/f", "d/e/g"} {
+		if b, err := os.ReadFile(u.Path(rel)); string(b) == "secret" {
+			t.Errorf("%s reads what is outside of the tier (%v)", rel, err)
+		}
+	}
+	unix.Mknod(u.Path("d/e/made"), unix.S_IFREG|0o644, 0)
+	harness.WantList(t, outside+"/e", "f", "g")
+}
