@@ -254,7 +254,7 @@ func (s *Server) strike(w *worker) {
 	delete(s.workers, w)
 }
 
-// discharge ends a worker.
+// discharge ends a worker. If it was a reader, another takes its place.
 func (s *Server) discharge(w *worker) {
 	s.mu.Lock()
 	delete(s.workers, w)
@@ -264,6 +264,7 @@ func (s *Server) discharge(w *worker) {
 	if w.duty.CompareAndSwap(true, false) {
 		s.readers.Add(-1)
 	}
+	s.recruit()
 	s.mu.Unlock()
 	s.live.Done()
 }

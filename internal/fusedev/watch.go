@@ -144,7 +144,7 @@ func (s *Server) look(now time.Duration) (young, old bool) {
 		// what the first has come to.
 		unique := w.state.Load()
 		age := now - time.Duration(w.start.Load())
-		if age < slowAfter {
+		if age < slowAfter+watchYoung { // as old as the look before it began
 			young = true
 			continue
 		}

@@ -34,6 +34,9 @@ func (t *Table) addDentry(in, parent *Inode, name string) {
 	}
 	in.parent, in.name = parent, name
 	if in.dir != nil {
+		if was := parent.dir.sub[name]; was != nil && was != in {
+			was.parent, was.name = nil, "" // another directory has its name now
+		}
 		if parent.dir.sub == nil {
 			parent.dir.sub = map[string]*Inode{}
 		}

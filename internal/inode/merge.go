@@ -23,7 +23,7 @@ func (t *Table) AddCopy(in *Inode, c Copy) {
 	defer t.mu.Unlock()
 	s := &in.dir.copies[c.Rank]
 	s.key, s.present = c.Key, true
-	if in != t.root && c.Rank < t.Rank(in.key) {
+	if in != t.root && !in.dead && c.Rank <= t.Rank(in.key) {
 		t.rekey(in, c.Key)
 	}
 }

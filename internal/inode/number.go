@@ -40,12 +40,9 @@ func (t *Table) Key(rank int, dev, ino uint64) Key {
 // Rank is the tier that the key belongs to.
 func (t *Table) Rank(k Key) int { return (*t.slots.Load())[k.Slot].rank }
 
-// natural is the number that k shows while nobody else does: the backing
-// number itself in the primary.
+// natural is the number that k shows while nobody else does: in the primary the
+// backing number itself, unless it has high bits, which are the others'.
 func natural(k Key) uint64 {
-	if k.Slot == 0 {
-		return k.Ino
-	}
 	if k.Ino>>slotShift == 0 && k.Slot < slotMax {
 		return uint64(k.Slot)<<slotShift | k.Ino
 	}

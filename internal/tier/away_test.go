@@ -179,6 +179,9 @@ func TestTierReturnsWithAnotherRoot(t *testing.T) {
 	if err := unix.Fstat(old.FD(), &st); err != nil {
 		t.Errorf("the old root was closed while in use: %v", err)
 	}
+	if err := old.StatSelf(&st); err != unix.EIO || !old.Stale() || d.Stale() {
+		t.Errorf("what was opened before: %v, stale %v, what was opened since: %v", err, old.Stale(), d.Stale())
+	}
 }
 
 func TestTierWithoutItsPathStaysAway(t *testing.T) {

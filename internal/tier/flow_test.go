@@ -151,15 +151,20 @@ func TestCallThatPanicsIsOver(t *testing.T) {
 
 func TestStuckNeedsAnAwayTierAndItsTime(t *testing.T) {
 	s := newPlace(t, "a", "b").openSet(time.Second, "a", "b")
-	if s.Stuck(time.Hour) {
-		t.Error("stuck while every tier answers")
+	const unknown = -1
+	for rank := unknown; rank < 2; rank++ {
+		if s.Stuck(time.Hour, rank) {
+			t.Error("stuck while every tier answers")
+		}
 	}
 	s.Tiers()[1].lose(unix.EIO)
-	if s.Stuck(999*time.Millisecond) || !s.Stuck(time.Second) {
-		t.Error("not stuck from the time-out on")
+	for rank, stuck := range map[int]bool{unknown: true, 0: false, 1: true} {
+		if s.Stuck(999*time.Millisecond, rank) || s.Stuck(time.Second, rank) != stuck {
+			t.Errorf("an op on tier %d is stuck: %v", rank, !stuck)
+		}
 	}
 	s.SetTimeout(3 * time.Second)
-	if s.Stuck(time.Second) || !s.Stuck(3*time.Second) {
+	if s.Stuck(time.Second, unknown) || !s.Stuck(3*time.Second, unknown) {
 		t.Error("the new time-out is not in force")
 	}
 }

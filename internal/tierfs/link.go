@@ -1,6 +1,8 @@
 package tierfs
 
 import (
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/jacobsa/fuse/fuseops"
@@ -103,21 +105,25 @@ func (fs *FS) shownTarget(in *inode.Inode, target string) string {
 	return target
 }
 
-// relative is the shortest way from the link at path to target, both seen from
-// the mount's root. What is odd in target stays, such as "..".
-func relative(path, target string) string {
-	dir := strings.Split(path, "/")
+// relative is the shortest way from link to target, both seen from
+// the mount's root. A ".." in target stays: what it leads to depends on the
+// links before it.
+func relative(link, target string) string {
+	dir := strings.Split(link, "/")
 	dir = dir[:len(dir)-1]
-	to := strings.Split(target, "/")
+	rest, last := path.Split(target) // a slash at the end stays: it has to be a directory
+	to := slices.DeleteFunc(strings.Split(rest, "/"), func(part string) bool { return part == "" })
+	if target != "" {
+		to = append(to, last)
+	}
 	for len(dir) > 0 && len(to) > 1 && dir[0] == to[0] && to[0] != ".." {
 		dir, to = dir[1:], to[1:]
 	}
-	up := strings.Repeat("../", len(dir))
-	switch {
-	case target != "":
-		return up + strings.Join(to, "/")
-	case up != "":
-		return strings.TrimSuffix(up, "/")
+	for range dir {
+		to = append([]string{".."}, to...)
+	}
+	if rel := strings.Join(to, "/"); rel != "" {
+		return rel
 	}
 	return "."
 }
