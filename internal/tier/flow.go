@@ -70,8 +70,7 @@ func (t *Tier) run(gen uint32, long bool, call func() error) error {
 	if err != nil {
 		return err
 	}
-	err = call()
-	slot.Store(0)
+	err = holding(slot, call)
 	switch err {
 	case nil:
 		return nil
@@ -83,4 +82,10 @@ func (t *Tier) run(gen uint32, long bool, call func() error) error {
 		return unix.EIO
 	}
 	return err
+}
+
+// holding frees the slot when call is over, by a panic too.
+func holding(slot *atomic.Int64, call func() error) error {
+	defer slot.Store(0)
+	return call()
 }

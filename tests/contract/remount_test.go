@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net"
@@ -14,12 +15,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// dialer connects to a unix socket, whatever address is asked for.
+func dialer(path string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+}
+
 // status asks the daemon over its control socket.
 func status(m *harness.Mount) (options string, tiers []string, pid int) {
 	m.T.Helper()
 	path := "/run/tierfs/" + strings.Replace(harness.MountsAt(m.Dir)[0].Dev, ":", "-", 1) + ".sock"
 	client := http.Client{Transport: &http.Transport{
-		Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", path) },
+		DialContext:       dialer(path),
 		DisableKeepAlives: true,
 	}}
 	resp, err := client.Get("http://tierfs/v1/status")
@@ -265,7 +273,7 @@ func TestControlSocketIsRootsAlone(t *testing.T) {
 // tryRemount fails unless the daemon answers "forbidden".
 var tryRemount = harness.Func("tryRemount", func(args []string) error {
 	client := http.Client{Transport: &http.Transport{
-		Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", args[0]) },
+		DialContext: dialer(args[0]),
 	}}
 	resp, err := client.Post("http://tierfs/v1/remount", "application/json", strings.NewReader(`{"options":"ro","set":["ro"]}`))
 	if err != nil {

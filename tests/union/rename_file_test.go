@@ -29,7 +29,6 @@ func TestRenameFileInEveryCombination(t *testing.T) {
 	type combination struct {
 		dir, from, to string
 		source        int
-		inode         uint64
 	}
 	var all []combination
 	for source := 1; source < 8; source++ {

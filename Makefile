@@ -1,0 +1,86 @@
+# tierfs: make builds bin/mount.tierfs, `make help` lists the rest.
+
+# PREFIX takes the command and the man pages. SBINDIR does not follow it: mount(8)
+# looks for its helpers in /sbin alone, which is /usr/sbin on a merged system.
+PREFIX  ?= /usr/local
+SBINDIR ?= /usr/sbin
+BINDIR  ?= $(PREFIX)/bin
+MANDIR  ?= $(PREFIX)/share/man
+
+GO       ?= go
+FUZZTIME ?= 30s
+
+# Outside a git checkout the newest release that CHANGELOG.md names is the version.
+ifndef VERSION
+VERSION := $(shell git describe --tags --match 'v*' --dirty=+ 2>/dev/null || \
+	sed -n 's/^\#\# \([0-9][^ ]*\).*/v\1/p' CHANGELOG.md | head -n 1)
+endif
+
+# The binary depends on the source, the Go release and VERSION alone: no paths,
+# no C library, and no time, so SOURCE_DATE_EPOCH has nothing left to date. The
+# version is ours to give: Go's own look at git fails in a checkout that belongs
+# to another user, such as one that root tests.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+LDFLAGS := -X main.version=$(VERSION)
+
+MANPAGES := $(wildcard man/*.[1-8])
+
+.DEFAULT_GOAL := build
+.PHONY: build test lint race bench fuzz man install uninstall demo clean help
+
+build: ## build bin/mount.tierfs and its second name bin/tierfs (the default)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mount.tierfs ./mount.tierfs
+	@ln -sf mount.tierfs bin/tierfs
+
+test: export TIERFS_SKIPLOG := $(CURDIR)/bin/not-shown
+test: build ## install what the tests need (as root), lint, run every test
+	@tests/requirements.sh
+	@: >$(TIERFS_SKIPLOG)
+	@tests/lint.sh
+	@TIERFS_BIN=bin/mount.tierfs tests/run.sh
+
+lint: ## gofmt, vet, staticcheck, govulncheck, shellcheck, mandoc
+	@tests/lint.sh
+
+race: ## run every test against a daemon built with the race detector
+	CGO_ENABLED=1 $(GO) build -race -o bin/race/mount.tierfs ./mount.tierfs
+	@TIERFS_BIN=bin/race/mount.tierfs tests/run.sh
+
+bench: build ## measure the mount beside a native directory and its peers
+	@bench/run.sh
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@grep -rno --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' internal | \
+	while IFS=: read -r file _ name; do \
+		echo "$${name#func } in $${file%/*}"; \
+		$(GO) test "./$${file%/*}" -run '^$$' -fuzz "^$${name#func }\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	done
+
+man: ## format the man pages as text into bin/man
+	@mkdir -p bin/man
+	@for page in $(MANPAGES); do mandoc -Tutf8 "$$page" >"bin/$$page.txt" && echo "bin/$$page.txt"; done
+
+install: build ## install under DESTDIR (PREFIX, SBINDIR, MANDIR)
+	install -D -m 0755 bin/mount.tierfs $(DESTDIR)$(SBINDIR)/mount.tierfs
+	ln -sf mount.tierfs $(DESTDIR)$(SBINDIR)/mount.fuse.tierfs
+	install -d $(DESTDIR)$(BINDIR)
+	ln -sfr $(DESTDIR)$(SBINDIR)/mount.tierfs $(DESTDIR)$(BINDIR)/tierfs
+	for page in $(MANPAGES); do \
+		install -D -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; \
+	done
+
+uninstall: ## remove what install put there; mounts that are up stay up
+	rm -f $(DESTDIR)$(SBINDIR)/mount.tierfs $(DESTDIR)$(SBINDIR)/mount.fuse.tierfs $(DESTDIR)$(BINDIR)/tierfs
+	for page in $(MANPAGES); do \
+		rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; \
+	done
+
+demo: build ## show a mount of two directories, with the commands (as root)
+	@tests/requirements.sh demo
+	@tests/demo.sh
+
+clean: ## remove what was built
+	rm -rf bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
