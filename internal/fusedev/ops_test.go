@@ -110,6 +110,7 @@ func TestDecodeBelievesNoLength(t *testing.T) {
 		"no NUL":   {9, pack(u32s{0, 0}, []byte("name"))},
 		"one NUL":  {45, pack(make([]byte, 16), "from", []byte("to"))},
 	} {
+		m.body = append(m.body, make([]byte, 100)...)[:len(m.body)] // a worker's buffer goes on behind it
 		if op, err := decode(&Header{Opcode: m.opcode}, m.body, everyFeature); err != unix.EIO {
 			t.Errorf("%s: %+v, %v", name, op, err)
 		}

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,6 +65,11 @@ func TestFlowThatIsFullRefuses(t *testing.T) {
 
 func TestFlowGivesASlotToOneCallOnly(t *testing.T) {
 	f := newFlow()
+	for range flowSlots - 4 { // few are left, so that calls meet
+		if _, err := f.enter(false); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var mu sync.Mutex
 	taken := map[*atomic.Int64]bool{}
 	mark := func(s *atomic.Int64, now bool) {
@@ -77,21 +83,22 @@ func TestFlowGivesASlotToOneCallOnly(t *testing.T) {
 	var done sync.WaitGroup
 	for range 16 {
 		done.Go(func() {
-			for range 300 {
+			for range 100 {
 				s, err := f.enter(false)
-				if err != nil {
-					t.Error(err)
-					return
+				if err == nil {
+					mark(s, true)
+					runtime.Gosched()
+					mark(s, false)
+					s.Store(0)
 				}
-				mark(s, true)
-				mark(s, false)
-				s.Store(0)
 			}
 		})
 	}
 	done.Wait()
-	if short, any := f.oldest(); short != 0 || any != 0 {
-		t.Errorf("after all: %v and %v", short, any)
+	for range 4 {
+		if _, err := f.enter(false); err != nil {
+			t.Errorf("a slot was not given back: %v", err)
+		}
 	}
 }
 

@@ -50,6 +50,11 @@ func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 	t := &Tier{Root: root, Rank: rank, log: cfg.Log}
 	t.timeout.Store(int64(cfg.Timeout))
 	t.flow.Store(newFlow())
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return nil, err
+	}
+	t.Network = sys.Network(&fs)
 	return t, t.setRoot(fd)
 }
 
@@ -64,7 +69,6 @@ func (t *Tier) setRoot(fd int) error {
 		return err
 	}
 	t.dev.Store(st.Dev)
-	t.Network = sys.Network(&fs)
 	t.readOnly.Store(fs.Flags&unix.ST_RDONLY != 0)
 	if old := t.root.Swap(newDir(t, t.gen.Add(1), fd)); old != nil {
 		old.Put()

@@ -255,6 +255,16 @@ func TestReplayOfAReplacementThatDidNotBeginKeepsTheOld(t *testing.T) {
 	r.wantRecords(0)
 }
 
+// Something else has the new name on that tier, as a file hidden below another.
+func TestReplayOfAReplacementByAnotherFileKeepsTheOld(t *testing.T) {
+	r := newRig(t, 3)
+	fileReplace{[]int{0, 2}}.prepare(r)
+	r.write(1, "b/doc", "hidden")
+	before := r.snapshot()
+	r.open().Replay()
+	r.wantSame(before)
+}
+
 func TestReplayOfAReplacementWithoutItsDirectoryKeepsTheOld(t *testing.T) {
 	r := newRig(t, 3)
 	fileReplace{[]int{0, 2}}.prepare(r)
