@@ -162,7 +162,7 @@ func checkPlaces(set *tier.Set, dir string) error {
 	if err != nil {
 		return err
 	}
-	return set.Overlap(func(path string) (dev, inner string) {
+	return set.Overlap(dir, func(path string) (dev, inner string) {
 		for at := path; ; at = filepath.Dir(at) {
 			if m, ok := daemon.Top(mounts, at); ok {
 				return m.Dev(), filepath.Join(m.Root, strings.TrimPrefix(path, at))

@@ -55,6 +55,9 @@ const (
 	keepParked = 8
 )
 
+// frequent is how many ops in a watchPeriod are slow before more readers wait.
+const frequent = 8
+
 // maxWorkers bounds the workers with those that are stuck.
 const maxWorkers = 2048
 
@@ -81,6 +84,7 @@ type Server struct {
 	ended   bool                 // GUARDED_BY(mu)
 	cause   error                // GUARDED_BY(mu)
 	started int32                // GUARDED_BY(mu): workers alive or being made
+	passes  int                  // GUARDED_BY(mu): in the current watchPeriod
 }
 
 // Serve answers the kernel's INIT on dev, starts the workers and returns. The
@@ -146,7 +150,8 @@ func (s *Server) Stats() map[string]uint64 {
 func (s *Server) count(opcode uint32) { s.ops[opcode%opCount].Add(1) }
 
 // pass takes the reading from w, whose op may be slow, and gives it to another
-// worker. For a while one reader more is wanted.
+// worker. While that is frequent, more readers are wanted at a time; a single
+// one may be an op whose thread had to wait for a CPU.
 func (s *Server) pass(w *worker) {
 	if !w.duty.CompareAndSwap(true, false) {
 		return
@@ -154,11 +159,20 @@ func (s *Server) pass(w *worker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readers.Add(-1)
-	if s.want.Load() < maxReaders {
+	if s.passes++; s.passes > frequent && s.want.Load() < maxReaders {
 		s.want.Add(1)
 	}
-	s.dog.passed.Store(true)
 	s.recruit()
+}
+
+// review ends a period: one reader less is wanted if slow ops were rare in it.
+func (s *Server) review() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.passes <= frequent && s.want.Load() > 1 {
+		s.want.Add(-1)
+	}
+	s.passes = 0
 }
 
 // recruit sees to it that as many workers read as are wanted.

@@ -17,7 +17,7 @@ const (
 	SpareAfter  = 100 * time.Millisecond // a spare answer is sent
 	watchYoung  = 500 * time.Microsecond // between looks while an op may become slow
 	watchOld    = 20 * time.Millisecond  // while only slow ones are under way
-	calmAfter   = 100 * time.Millisecond // without a slow op, one reader less is wanted
+	watchPeriod = 100 * time.Millisecond // in which slow ops are counted
 	sleepAfter  = 20 * time.Millisecond  // without any op, the watchdog sleeps
 	killedAfter = 10 * time.Millisecond  // an op of a killed client is given up
 	stuckAfter  = time.Second            // its worker does not count any more
@@ -31,7 +31,6 @@ type watchdog struct {
 	begun  time.Time
 	now    atomic.Int64 // ns since begun, at the last look
 	dozing atomic.Bool
-	passed atomic.Bool // an op was slow since the last look
 	ended  chan struct{}
 }
 
@@ -63,7 +62,7 @@ func (s *Server) clock() int64 {
 // watch runs until the connection ends and the last op with it.
 func (s *Server) watch() {
 	defer unix.Close(s.dog.event)
-	var busy, calm time.Duration // when an op was last seen, when the last slow one
+	var busy, reviewed time.Duration // when an op was last seen, when the slow ones were counted
 	for {
 		now := time.Since(s.dog.begun)
 		s.dog.now.Store(int64(now))
@@ -71,11 +70,9 @@ func (s *Server) watch() {
 		if young || old {
 			busy = now
 		}
-		if s.dog.passed.Swap(false) {
-			calm = now
-		} else if now-calm > calmAfter && s.want.Load() > 1 {
-			calm = now
-			s.want.Add(-1)
+		if now-reviewed >= watchPeriod {
+			reviewed = now
+			s.review()
 		}
 		if s.over() {
 			return

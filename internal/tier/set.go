@@ -215,7 +215,15 @@ func (s *Set) Warnings(mounts []string) []string {
 // Overlap is the pair of tiers that share a part of a filesystem by way of a
 // bind mount, which their paths do not show. place tells where a path is: its
 // filesystem, and the path from that filesystem's own root.
-func (s *Set) Overlap(place func(path string) (dev, inner string)) error {
+//
+// A mount point at dir inside a tier by that way is refused too.
+func (s *Set) Overlap(dir string, place func(path string) (dev, inner string)) error {
+	at, inner := place(dir)
+	for _, t := range s.Tiers() {
+		if dev, root := place(t.Root); dev == at && dev != "" && within(inner, root) {
+			return fmt.Errorf("mount point %q lies inside tier %q by a bind mount; mount elsewhere", dir, t.Root)
+		}
+	}
 	for _, a := range s.Tiers() {
 		for _, b := range s.Tiers() {
 			aDev, aPath := place(a.Root)

@@ -195,7 +195,10 @@ func TestTierInsideAnotherThroughABindMountIsRefused(t *testing.T) {
 		{"above the primary", [3]string{"8:1 /a/x", "8:1 /a", "8:2 /a"}, "a"},
 		{"in a whole disk", [3]string{"8:1 /", "8:1 /b", "8:2 /"}, "b"},
 	} {
-		err := s.Overlap(func(path string) (dev, inner string) {
+		err := s.Overlap("/mnt", func(path string) (dev, inner string) {
+			if path == "/mnt" {
+				return "0:1", "/"
+			}
 			dev, inner, _ = strings.Cut(c.where[slices.Index([]string{b.path("a"), b.path("b"), b.path("c")}, path)], " ")
 			return dev, inner
 		})
@@ -343,5 +346,18 @@ func TestRootThroughDotsIsResolved(t *testing.T) {
 	defer s.Close()
 	if got := s.Primary().Root; got != b.path("a") { // not b.dir: link/.. is in a
 		t.Errorf("root %q, want %q", got, b.path("a"))
+	}
+}
+
+func TestMountPointInsideATierThroughABindMountIsRefused(t *testing.T) {
+	b := newPlace(t, "a", "b")
+	s := b.openSet(time.Minute, "a", "b")
+	at := map[string]string{b.path("a"): "/x/a", b.path("b"): "/x/b", "/inside": "/x/b/c/d", "/beside": "/x/bc", "/bound": "/x/b"}
+	place := func(path string) (dev, inner string) { return "8:1", at[path] }
+	wantError(t, s.Overlap("/inside", place), b.path("b"), "by a bind mount")
+	for _, dir := range []string{"/beside", "/bound", b.path("a")} {
+		if err := s.Overlap(dir, place); err != nil {
+			t.Errorf("%s: %v", dir, err)
+		}
 	}
 }

@@ -304,6 +304,9 @@ func (j *journal) replayReplace(in *intent) error {
 	} else if err != nil {
 		return err
 	}
+	if err := syncFile(d, name, &st); err != nil {
+		return err
+	}
 	for i := len(in.Replaced) - 1; i >= 0; i-- {
 		t, err := j.member(in.Replaced[i].Member)
 		if err != nil {

@@ -247,6 +247,11 @@ func (fs *FS) durable(d *tier.Dir, name string, st *unix.Stat_t, others []copyAt
 	if !foreign {
 		return nil
 	}
+	return syncFile(d, name, st)
+}
+
+// syncFile makes the content of the file name in d, and the name, durable.
+func syncFile(d *tier.Dir, name string, st *unix.Stat_t) error {
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
 		f, err := d.Open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
