@@ -1,16 +1,26 @@
 package main
 
-import "github.com/tierfs/tierfs/internal/tier"
+import (
+	"fmt"
+
+	"github.com/tierfs/tierfs/internal/tier"
+)
 
 // adopt takes a directory in as a tier where a mount, by itself, would refuse
 // it: in place of a member, or as a new one on the root filesystem. The next
 // mount carries it out.
-func adopt(args []string) error {
+func adopt(args []string) (err error) {
+	dir := ""
 	switch {
 	case len(args) == 3 && args[0] == "--replace":
-		return tier.Replace(args[1], args[2])
+		dir, err = args[1], tier.Replace(args[1], args[2])
 	case len(args) == 1 && args[0] != "" && args[0][0] != '-':
-		return tier.Adopt(args[0])
+		dir, err = args[0], tier.Adopt(args[0])
+	default:
+		return usage("adopt: want DIR, or --replace NEWDIR MEMBERDIR; see tierfs help")
 	}
-	return usage("adopt: want [--replace NEWDIR] DIR; see tierfs help")
+	if err == nil {
+		fmt.Printf("the next mount that names %s takes it in\n", dir)
+	}
+	return err
 }

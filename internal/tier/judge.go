@@ -107,8 +107,8 @@ func (j *judgement) oneSet() error {
 		if len(ours) > 1 && len(theirs) == 1 {
 			return fmt.Errorf("tier %s: its mark is of another set, that of %s; %s", show(t.Path), memberPaths(t.rec.Members), do)
 		}
-		return fmt.Errorf("tiers %s and %s: two sets meet, that of %s and that of %s; mount each set by itself, or remove %s to take its files in here",
-			show(ours[0].Path), show(t.Path), memberPaths(ours[0].rec.Members), memberPaths(t.rec.Members), show(t.Path+"/"+MarkName+"/"+listName))
+		return fmt.Errorf("tiers %s and %s: two sets meet, that of %s and that of %s; see that the disk of each is mounted, and name tiers of one set",
+			show(ours[0].Path), show(t.Path), memberPaths(ours[0].rec.Members), memberPaths(t.rec.Members))
 	}
 	j.readNewest(bySet[most])
 	return nil

@@ -9,8 +9,9 @@ import (
 
 // place runs fn on the directory p of the tier that a new name goes to: the
 // highest that has it (create=parent) or the primary. A tier short of free
-// space, or that says so, is passed over for the next, where parents are made.
-// If all are, those that are short are tried.
+// space, or that says so, is passed over for the next below, and after the
+// lowest for those above; parents are made there. If all are short, they are
+// tried in that order.
 func (fs *FS) place(p *inode.Inode, fn func(d *tier.Dir) error) error {
 	o := fs.options.Load()
 	first := 0
@@ -22,11 +23,13 @@ func (fs *FS) place(p *inode.Inode, fn func(d *tier.Dir) error) error {
 		first = d.Tier.Rank
 		d.Put()
 	}
+	all := fs.tiers()
 	var last error
 	var short []*tier.Tier
-	for _, t := range fs.tiers()[first:] {
+	for i := range all {
+		t := all[(first+i)%len(all)]
 		switch {
-		case t.Rank > first && (t.ReadOnly() || t.Suspect()):
+		case i > 0 && (t.ReadOnly() || t.Suspect()):
 			continue
 		case fs.union && fs.short(t, o):
 			short = append(short, t)

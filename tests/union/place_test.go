@@ -162,3 +162,16 @@ func TestFilesystemInsideATier(t *testing.T) {
 		seen[ino] = path
 	}
 }
+
+// TestFullLowestTierOverflowsUpward: a directory that only the fallback has, on
+// a fallback without room; the primary has plenty.
+func TestFullLowestTierOverflowsUpward(t *testing.T) {
+	u := newUnionOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "64M")})
+	u.put(1, "old/f", "x")
+	u.Up()
+	fill(t, u.Fallbacks[0]+"/ballast")
+	u.create("old/g", "y")
+	u.wantOn("old/g", 0)
+	u.want("old/f", "x")
+	u.wantList("old", "f", "g")
+}
