@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -114,6 +115,9 @@ func (s *service) prepare(argv0 string) {
 	signal.Notify(s.sigs, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	signal.Ignore(unix.SIGPIPE) // standard error may be a pipe, in the foreground
 	unix.Umask(0)               // modes are the client's
+	// A worker that comes back from read(2) needs a P at once; the watchdog and
+	// ops that wait for a disk hold some.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	daemon.RaiseFiles()
 	daemon.NameProcess(argv0)
 }

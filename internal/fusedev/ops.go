@@ -134,10 +134,9 @@ const fuseWriteCache = 1 << 0
 const fuseFsyncDatasync = 1 << 0
 
 // decode turns a request into an op that does not go through jacobsa/fuse: one
-// that it cannot express, or one of the three that are most of what a mount
-// serves, LOOKUP, GETATTR and RELEASE. Those have that library's own types; the
-// way through the pair costs four system calls, a quarter of their time. It
-// returns nil for all others.
+// that it cannot express, or one of the few that are most of what a mount
+// serves. Those have that library's own types; the way through the pair costs
+// four system calls, a quarter of their time. It returns nil for all others.
 func decode(h *Header, b []byte, use uint64) (any, error) {
 	c := &cursor{b: b, use: use}
 	op := decodeOp(h, c)
@@ -153,6 +152,12 @@ func decodeOp(h *Header, c *cursor) any {
 		return &fuseops.LookUpInodeOp{Parent: fuseops.InodeID(h.Node), Name: c.str()}
 	case opGetattr:
 		return &fuseops.GetInodeAttributesOp{Inode: fuseops.InodeID(h.Node)}
+	case opOpen:
+		op := &fuseops.OpenFileOp{Inode: fuseops.InodeID(h.Node)}
+		setFlags(&op.OpenFlags, c.u32())
+		return op
+	case opUnlink:
+		return &fuseops.UnlinkOp{Parent: fuseops.InodeID(h.Node), Name: c.str()}
 	case opRelease:
 		return &fuseops.ReleaseFileHandleOp{Handle: fuseops.HandleID(c.u64())}
 	case opCreate, opTmpfile:
@@ -187,6 +192,9 @@ func decodeOp(h *Header, c *cursor) any {
 	}
 	return decodeData(h, c)
 }
+
+// setFlags sets a field whose type jacobsa/fuse keeps to itself.
+func setFlags[T ~uint32](field *T, v uint32) { *field = T(v) }
 
 func decodeBatch(c *cursor) *ForgetOp {
 	n := c.u32()
