@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,8 +60,9 @@ func MakeDir(dir string) error {
 // Listener is a daemon's socket.
 type Listener struct {
 	*net.UnixListener
-	path string
-	ino  uint64
+	path   string
+	ino    uint64
+	closed sync.Once
 }
 
 // Listen opens the socket path in an existing directory. It is made beside and
@@ -86,7 +88,7 @@ func Listen(path string) (*Listener, error) {
 		_ = os.Remove(temp)
 		return nil, err
 	}
-	return &Listener{l, path, ino}, nil
+	return &Listener{UnixListener: l, path: path, ino: ino}, nil
 }
 
 func publish(temp, path string) (ino uint64, err error) {
@@ -101,8 +103,14 @@ func publish(temp, path string) (ino uint64, err error) {
 }
 
 // Close closes the socket and removes it, unless a later daemon has put its
-// own there: device numbers are given again.
-func (l *Listener) Close() error {
+// own there: device numbers are given again. A second Close does nothing, since
+// inode numbers are given again too, and a later daemon's socket may have ours.
+func (l *Listener) Close() (err error) {
+	l.closed.Do(func() { err = l.close() })
+	return err
+}
+
+func (l *Listener) close() error {
 	if unlock, err := lock(filepath.Dir(l.path)); err == nil {
 		defer unlock()
 	}
