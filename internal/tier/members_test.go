@@ -166,8 +166,8 @@ func (b *place) join(names ...string) *JoinResult {
 	return j
 }
 
-// session mounts and unmounts.
-func (b *place) session(names ...string) *JoinResult {
+// joinUp mounts and unmounts.
+func (b *place) joinUp(names ...string) *JoinResult {
 	b.Helper()
 	g := b.guard(names...)
 	defer g.close()
@@ -187,11 +187,11 @@ func (b *place) session(names ...string) *JoinResult {
 	return j
 }
 
-// quiet is a session of which nothing is to be said and after which every
+// quiet is a mount of which nothing is to be said and after which every
 // tier's list is the same.
 func (b *place) quiet(names ...string) *JoinResult {
 	b.Helper()
-	j := b.session(names...)
+	j := b.joinUp(names...)
 	if len(j.Warnings)+len(j.Notes) > 0 {
 		b.Errorf("join %q said %q %q", names, j.Warnings, j.Notes)
 	}
@@ -313,7 +313,7 @@ func TestOneTierHasNoMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := b.snapshot()
-	j := b.session("a")
+	j := b.joinUp("a")
 	if !reflect.DeepEqual(before, b.snapshot()) {
 		t.Error("a faithful passthrough wrote something")
 	}
@@ -350,7 +350,7 @@ func TestFirstMountWritesLists(t *testing.T) {
 func TestFirstMountWarnsOfRootFilesystemOnce(t *testing.T) {
 	b := newPlace(t, "a", "b")
 	b.onRoot = true
-	wantOne(t, "warning", b.session("a", "b").Warnings, b.path("a"), b.path("b"), "on the root filesystem")
+	wantOne(t, "warning", b.joinUp("a", "b").Warnings, b.path("a"), b.path("b"), "on the root filesystem")
 	b.quiet("a", "b")
 }
 
@@ -380,7 +380,7 @@ func TestCheckWritesNothing(t *testing.T) {
 func TestUnmountedDiskIsRefused(t *testing.T) {
 	for _, gone := range []string{"a", "b", "c"} {
 		b := newPlace(t, "a", "b", "c")
-		b.session("a", "b", "c")
+		b.joinUp("a", "b", "c")
 		b.rename(gone, "disk")
 		makeDirs(t, b.path(gone))
 		rank := strings.Index("abc", gone)
@@ -397,18 +397,18 @@ func TestUnmountedDiskIsRefused(t *testing.T) {
 // The same with the fstab edited at the same time: the place is known by rank.
 func TestUnmountedDiskUnderAnotherPathIsRefused(t *testing.T) {
 	b := newPlace(t, "a", "b", "b2", "c")
-	b.session("a", "b", "c")
+	b.joinUp("a", "b", "c")
 	b.refused([]string{"a", "b2", "c"}, b.path("b2"), "member "+b.path("b")+" (rank 1)", "probably not mounted",
 		"tierfs adopt --replace "+b.path("b2")+" "+b.path("b"))
 
 	// With the member there, only at another place, the tier is just new.
-	wantNote(t, b.session("a", "b2", "c", "b").Notes, b.path("b2")+": new")
+	wantNote(t, b.joinUp("a", "b2", "c", "b").Notes, b.path("b2")+": new")
 	b.quiet("a", "b2", "c", "b")
 }
 
 func TestListTakenAwayIsNotAMember(t *testing.T) {
 	b := newPlace(t, "a", "b")
-	b.session("a", "b")
+	b.joinUp("a", "b")
 	if err := os.Remove(b.path("b/" + MarkName + "/" + listName)); err != nil {
 		t.Fatal(err)
 	}
@@ -417,11 +417,11 @@ func TestListTakenAwayIsNotAMember(t *testing.T) {
 
 func TestMemberLeftOutIsWarnedOfAndComesBack(t *testing.T) {
 	b := newPlace(t, "a", "b", "c")
-	b.session("a", "b", "c")
+	b.joinUp("a", "b", "c")
 	id := b.record("b").ID
-	wantOne(t, "warning", b.session("a", "c").Warnings, "member "+b.path("b")+" (rank 1)", "not in the options", "fallback="+b.path("b"))
+	wantOne(t, "warning", b.joinUp("a", "c").Warnings, "member "+b.path("b")+" (rank 1)", "not in the options", "fallback="+b.path("b"))
 	b.sameLists("a", "c")
-	j := b.session("a", "c")
+	j := b.joinUp("a", "c")
 	wantOne(t, "note", j.Notes, "not in the options")
 	if len(j.Warnings) > 0 {
 		t.Errorf("warned again: %q", j.Warnings)
@@ -439,7 +439,7 @@ func TestMemberLeftOutIsWarnedOfAndComesBack(t *testing.T) {
 	b.rename("disk", "b")
 
 	found := false
-	for _, n := range b.session("a", "b", "c").Notes {
+	for _, n := range b.joinUp("a", "b", "c").Notes {
 		found = found || strings.Contains(n, b.path("b")+": a member again")
 	}
 	if !found || b.record("b").ID != id {
@@ -450,13 +450,13 @@ func TestMemberLeftOutIsWarnedOfAndComesBack(t *testing.T) {
 
 func TestOlderListIsBroughtUpToDate(t *testing.T) {
 	b := newPlace(t, "a", "b", "c")
-	b.session("a", "b", "c")
+	b.joinUp("a", "b", "c")
 	list := b.path("b/" + MarkName + "/" + listName)
 	old, err := os.ReadFile(list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.session("a", "c", "b")
+	b.joinUp("a", "c", "b")
 	if err := os.WriteFile(list, old, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -468,8 +468,8 @@ func TestOlderListIsBroughtUpToDate(t *testing.T) {
 
 func TestForeignMarkIsRefused(t *testing.T) {
 	b := newPlace(t, "a", "b", "c", "x", "y")
-	b.session("a", "b", "c")
-	b.session("x", "y")
+	b.joinUp("a", "b", "c")
+	b.joinUp("x", "y")
 	b.refused([]string{"a", "b", "y"}, "tier "+b.path("y"), "another set", b.path("x"), MarkName)
 	b.refused([]string{"y", "a", "b"}, "tier "+b.path("y"), "another set")
 	b.refused([]string{"a", "b", "x", "y"}, "two sets meet", b.path("a"), b.path("x"))
@@ -477,12 +477,12 @@ func TestForeignMarkIsRefused(t *testing.T) {
 	if err := os.Remove(b.path("y/" + MarkName + "/" + listName)); err != nil {
 		t.Fatal(err)
 	}
-	wantOne(t, "note", b.session("a", "b", "c", "y").Notes, b.path("y"), "taken in")
+	wantOne(t, "note", b.joinUp("a", "b", "c", "y").Notes, b.path("y"), "taken in")
 }
 
 func TestCopiedMarkIsRefused(t *testing.T) {
 	b := newPlace(t, "a", "b")
-	b.session("a", "b")
+	b.joinUp("a", "b")
 	if err := os.CopyFS(b.path("clone"), os.DirFS(b.path("b"))); err != nil {
 		t.Fatal(err)
 	}
@@ -490,15 +490,15 @@ func TestCopiedMarkIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.refused([]string{"a", "b", "clone"}, b.path("b"), b.path("clone"), "a copy of the other")
-	wantOne(t, "note", b.session("a", "clone").Notes, b.path("clone"), "was at "+b.path("b"))
+	wantOne(t, "note", b.joinUp("a", "clone").Notes, b.path("clone"), "was at "+b.path("b"))
 }
 
 func TestNewTierIsTakenIn(t *testing.T) {
 	for _, onRoot := range []bool{false, true} {
 		b := newPlace(t, "a", "b", "n")
 		b.onRoot = onRoot
-		b.session("a", "b")
-		j := b.session("a", "n", "b")
+		b.joinUp("a", "b")
+		j := b.joinUp("a", "n", "b")
 		if !slices.ContainsFunc(j.Notes, func(s string) bool { return strings.Contains(s, b.path("n")+": new, taken in") }) || len(j.Warnings) > 0 {
 			t.Errorf("notes %q, warnings %q", j.Notes, j.Warnings)
 		}
@@ -517,11 +517,11 @@ func TestNewTierOnRootFilesystemIsRefused(t *testing.T) {
 	}
 	b.quiet("a", "b")
 	b.refused([]string{"a", "b", "n"}, "tier "+b.path("n"), "on the root filesystem", "probably not mounted", "tierfs adopt "+b.path("n"))
-	wantOne(t, "note", b.session("a", "b", "own").Notes, b.path("own"), "taken in")
+	wantOne(t, "note", b.joinUp("a", "b", "own").Notes, b.path("own"), "taken in")
 	if err := Adopt(b.path("n")); err != nil {
 		t.Fatal(err)
 	}
-	j := b.session("a", "b", "own", "n")
+	j := b.joinUp("a", "b", "own", "n")
 	wantOne(t, "note", j.Notes, b.path("n"), "taken in as asked")
 	wantOne(t, "warning", j.Warnings, b.path("n"), "on the root filesystem")
 	b.quiet("a", "b", "own", "n")
@@ -529,8 +529,8 @@ func TestNewTierOnRootFilesystemIsRefused(t *testing.T) {
 
 func TestNewOrderIsAccepted(t *testing.T) {
 	b := newPlace(t, "a", "b", "c")
-	b.session("a", "b", "c")
-	j := b.session("c", "a", "b")
+	b.joinUp("a", "b", "c")
+	j := b.joinUp("c", "a", "b")
 	if len(j.Notes) != 3 || len(j.Warnings) != 0 {
 		t.Errorf("notes %q, warnings %q", j.Notes, j.Warnings)
 	}
@@ -539,16 +539,16 @@ func TestNewOrderIsAccepted(t *testing.T) {
 
 func TestMovedPathIsAccepted(t *testing.T) {
 	b := newPlace(t, "a", "b")
-	b.session("a", "b")
+	b.joinUp("a", "b")
 	id := b.record("b").ID
 	b.rename("b", "b2")
-	wantOne(t, "note", b.session("a", "b2").Notes, b.path("b2"), "was at "+b.path("b"))
+	wantOne(t, "note", b.joinUp("a", "b2").Notes, b.path("b2"), "was at "+b.path("b"))
 	b.quiet("a", "b2")
 	if b.record("b2").ID != id {
 		t.Error("it has another ID now")
 	}
 	makeDirs(t, b.path("b"))
-	wantOne(t, "note", b.session("a", "b2", "b").Notes, b.path("b")+": new")
+	wantOne(t, "note", b.joinUp("a", "b2", "b").Notes, b.path("b")+": new")
 }
 
 func TestHostileMarkIsRefused(t *testing.T) {
@@ -563,7 +563,7 @@ func TestHostileMarkIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newPlace(t, "a", "b")
-			b.session("a", "b")
+			b.joinUp("a", "b")
 			if err := plant(b.path("b/" + MarkName)); err != nil {
 				t.Fatal(err)
 			}
@@ -574,7 +574,7 @@ func TestHostileMarkIsRefused(t *testing.T) {
 
 func TestHostileLockRefusesTheMount(t *testing.T) {
 	b := newPlace(t, "a", "b")
-	b.session("a", "b")
+	b.joinUp("a", "b")
 	lock := b.path("b/" + MarkName + "/" + lockName)
 	if err := errors.Join(os.Remove(lock), os.Symlink("/etc/passwd", lock)); err != nil {
 		t.Fatal(err)
@@ -585,7 +585,7 @@ func TestHostileLockRefusesTheMount(t *testing.T) {
 // A name chosen by whoever filled the disk must not write to the terminal.
 func TestNamesAreQuotedInMessages(t *testing.T) {
 	b := newPlace(t, "a", "b\x1b[31m\nok")
-	b.session("a", "b\x1b[31m\nok")
+	b.joinUp("a", "b\x1b[31m\nok")
 	b.rename("b\x1b[31m\nok", "disk")
 	makeDirs(t, b.path("b\x1b[31m\nok"))
 	b.refused([]string{"a", "b\x1b[31m\nok"}, `b\x1b[31m\nok"`)
@@ -597,13 +597,13 @@ func TestReadOnlyTier(t *testing.T) {
 	}
 	b := newPlace(t, "a", "ro", "other")
 	bindReadOnly(t, b.path("ro"))
-	b.session("a", "ro")
+	b.joinUp("a", "ro")
 	b.sameLists("a")
 	rec := b.record("a")
 	if b.record("ro") != nil || len(rec.Members) != 2 || !rec.Members[1].ReadOnly {
 		t.Fatalf("list %+v", rec)
 	}
-	j := b.session("a", "ro")
+	j := b.joinUp("a", "ro")
 	if len(j.Warnings)+len(j.Notes) > 0 || j.Members[1].ID != rec.Members[1].ID || j.Members[1].Marked {
 		t.Errorf("%+v", j)
 	}
@@ -627,8 +627,8 @@ func TestReadOnlyTier(t *testing.T) {
 	if err := Replace(b.path("ro"), b.path("a")); err != nil {
 		t.Fatal(err)
 	}
-	wantOne(t, "note", b.session("a", "ro").Notes, b.path("ro")+": new")
-	if j := b.session("a", "ro"); len(j.Warnings)+len(j.Notes) > 0 {
+	wantOne(t, "note", b.joinUp("a", "ro").Notes, b.path("ro")+": new")
+	if j := b.joinUp("a", "ro"); len(j.Warnings)+len(j.Notes) > 0 {
 		t.Errorf("%+v", j)
 	}
 }
@@ -647,14 +647,14 @@ func TestTierChangesBetweenReadOnlyAndWritable(t *testing.T) {
 	}
 	b := newPlace(t, "a", "b")
 	bindReadOnly(t, b.path("b"))
-	id := b.session("a", "b").Members[1].ID
+	id := b.joinUp("a", "b").Members[1].ID
 	b.unmount("b")
 	b.quiet("a", "b")
 	if got := b.record("b").ID; got != id {
 		t.Errorf("mark %s, but the list named it %s", got, id)
 	}
 	bindReadOnly(t, b.path("b"))
-	j := b.session("a", "b")
+	j := b.joinUp("a", "b")
 	if len(j.Warnings)+len(j.Notes) > 0 || !j.Members[1].Marked {
 		t.Errorf("%+v", j)
 	}
@@ -673,7 +673,7 @@ func TestAllTiersReadOnly(t *testing.T) {
 	bindReadOnly(t, b.path("a"))
 	bindReadOnly(t, b.path("b"))
 	for range 2 {
-		j := b.session("a", "b")
+		j := b.joinUp("a", "b")
 		wantOne(t, "note", j.Notes, "read-only")
 		if len(j.Warnings) > 0 || j.SetID != "" || j.Members[0].ID != "" {
 			t.Errorf("%+v", j)
@@ -691,7 +691,7 @@ func TestReadOnlyDiskUnderAnotherDeviceNumber(t *testing.T) {
 	blocker := makeImage(t, "ext4", "8M")
 	b := newPlace(t, "a", "ro", "blocker")
 	loopMount(t, img, b.path("ro"), "ro")
-	b.session("a", "ro")
+	b.joinUp("a", "ro")
 	var before, after unix.Stat_t
 	unix.Stat(b.path("ro"), &before)
 	b.unmount("ro")
@@ -701,7 +701,7 @@ func TestReadOnlyDiskUnderAnotherDeviceNumber(t *testing.T) {
 	if before.Dev == after.Dev {
 		skipMissing(t, "loop", "the image got the same device number again")
 	}
-	if j := b.session("a", "ro"); len(j.Warnings)+len(j.Notes) > 0 {
+	if j := b.joinUp("a", "ro"); len(j.Warnings)+len(j.Notes) > 0 {
 		t.Errorf("%+v", j)
 	}
 }
@@ -730,7 +730,7 @@ func TestDisksOfTheirOwn(t *testing.T) {
 	if err := Replace(b.path("slow"), b.path("slow")); err != nil {
 		t.Fatal(err)
 	}
-	wantOne(t, "note", b.session("fast", "slow").Notes, b.path("slow")+": took the place of")
+	wantOne(t, "note", b.joinUp("fast", "slow").Notes, b.path("slow")+": took the place of")
 	b.quiet("fast", "slow")
 
 	b.unmount("slow")
@@ -741,12 +741,12 @@ func TestDisksOfTheirOwn(t *testing.T) {
 
 func TestReplaceByAnotherDirectory(t *testing.T) {
 	b := newPlace(t, "a", "b", "c", "n")
-	b.session("a", "b", "c")
+	b.joinUp("a", "b", "c")
 	if err := Replace(b.path("n"), b.path("b")); err != nil {
 		t.Fatal(err)
 	}
 	b.refused([]string{"a", "b", "c", "n"}, b.path("n"), b.path("b"), "leave the second out")
-	j := b.session("a", "n", "c")
+	j := b.joinUp("a", "n", "c")
 	wantOne(t, "note", j.Notes, b.path("n"), "took the place of member "+b.path("b")+" (rank 1)")
 	if len(j.Warnings) > 0 {
 		t.Errorf("warnings %q", j.Warnings)
@@ -761,13 +761,13 @@ func TestReplaceByAnotherDirectory(t *testing.T) {
 	if err := Adopt(b.path("b")); err != nil {
 		t.Fatal(err)
 	}
-	wantOne(t, "note", b.session("a", "n", "c", "b").Notes, "taken in as asked")
+	wantOne(t, "note", b.joinUp("a", "n", "c", "b").Notes, "taken in as asked")
 	b.quiet("a", "n", "c", "b")
 }
 
 func TestReplaceOfNoMemberIsRefused(t *testing.T) {
 	b := newPlace(t, "a", "b", "n")
-	b.session("a", "b")
+	b.joinUp("a", "b")
 	wantError(t, Replace(b.path("n"), ""), "no member named")
 	wantError(t, Replace(b.path("nowhere"), b.path("b")), "no such file")
 	if err := Replace(b.path("n"), b.path("typo")); err != nil {
@@ -777,7 +777,7 @@ func TestReplaceOfNoMemberIsRefused(t *testing.T) {
 	if err := Replace(b.path("n"), b.path("b")); err != nil {
 		t.Fatal(err)
 	}
-	b.session("a", "n")
+	b.joinUp("a", "n")
 	j := b.join("a", "n")
 	defer j.Close()
 	wantError(t, Replace(b.path("a"), b.path("b")), "a tierfs serves it")
@@ -785,7 +785,7 @@ func TestReplaceOfNoMemberIsRefused(t *testing.T) {
 
 func TestSecondDaemonServesAndTakesOver(t *testing.T) {
 	b := newPlace(t, "a", "b", "c")
-	b.session("a", "b", "c")
+	b.joinUp("a", "b", "c")
 	first := b.join("a", "b")
 	if !first.Owner {
 		t.Fatal("not owner")
@@ -861,7 +861,7 @@ func TestTakeOverIsRefusedToAStranger(t *testing.T) {
 
 func TestJoinLeaksNoDescriptor(t *testing.T) {
 	b := newPlace(t, "a", "b", "n")
-	b.session("a", "b")
+	b.joinUp("a", "b")
 	g, refused := b.guard("a", "b"), b.guard("a", "n")
 	count := func() int {
 		fds, err := os.ReadDir("/proc/self/fd")
@@ -919,7 +919,7 @@ func TestFullDisk(t *testing.T) {
 	b.quiet("a", "b")
 
 	fill("b")
-	wantOne(t, "warning", b.session("b", "a").Warnings, "tier "+b.path("b"), "no space left on device", "free some space")
+	wantOne(t, "warning", b.joinUp("b", "a").Warnings, "tier "+b.path("b"), "no space left on device", "free some space")
 	wantFiles(t, b.path("b/"+MarkName), lockName, listName)
 	os.Remove(b.path("b/fill"))
 	b.quiet("b", "a")
@@ -929,18 +929,18 @@ func TestFullDisk(t *testing.T) {
 // they are the one set they were.
 func TestHalvesOfASetMeetAgain(t *testing.T) {
 	b := newPlace(t, "a", "b", "c", "d", "n")
-	b.session("a", "b", "c", "d")
-	b.session("a", "b")
-	b.session("c", "d")
-	b.session("a", "b", "c", "d")
+	b.joinUp("a", "b", "c", "d")
+	b.joinUp("a", "b")
+	b.joinUp("c", "d")
+	b.joinUp("a", "b", "c", "d")
 	b.quiet("a", "b", "c", "d")
 
 	// A tier that only the older half knows is not taken on its own word.
-	b.session("a", "b")
-	b.session("a", "b", "n")
-	b.session("c", "d")
-	b.session("d", "c")
-	b.session("c", "d")
+	b.joinUp("a", "b")
+	b.joinUp("a", "b", "n")
+	b.joinUp("c", "d")
+	b.joinUp("d", "c")
+	b.joinUp("c", "d")
 	b.refused([]string{"d", "c", "n"}, b.path("n"), "does not name it")
 }
 
@@ -1016,17 +1016,17 @@ func TestCrashAtEveryWriteMountsAgain(t *testing.T) {
 		tiers  []string
 	}{
 		"first mount": {func(*place) {}, []string{"a", "b", "c"}},
-		"adoption":    {func(b *place) { b.session("a", "b") }, []string{"a", "n", "b"}},
-		"order":       {func(b *place) { b.session("a", "b", "c") }, []string{"c", "b", "a"}},
-		"leaving":     {func(b *place) { b.session("a", "b", "c") }, []string{"b", "c"}},
+		"adoption":    {func(b *place) { b.joinUp("a", "b") }, []string{"a", "n", "b"}},
+		"order":       {func(b *place) { b.joinUp("a", "b", "c") }, []string{"c", "b", "a"}},
+		"leaving":     {func(b *place) { b.joinUp("a", "b", "c") }, []string{"b", "c"}},
 		"replacement": {func(b *place) {
-			b.session("a", "b", "c")
+			b.joinUp("a", "b", "c")
 			if err := Replace(b.path("n"), b.path("b")); err != nil {
 				b.Fatal(err)
 			}
 		}, []string{"a", "n", "c"}},
 		"replacement in place": {func(b *place) {
-			b.session("a", "b", "c")
+			b.joinUp("a", "b", "c")
 			b.rename("a", "disk")
 			makeDirs(b.T, b.path("a"))
 			if err := Replace(b.path("a"), b.path("a")); err != nil {
@@ -1065,7 +1065,7 @@ func crashOnce(t *testing.T, before func(*place), tiers []string, n int, how str
 		}
 	}
 	b.wantInvariant(tiers...)
-	b.session(tiers...)
+	b.joinUp(tiers...)
 	b.sameLists(tiers...)
 	for name, id := range ids {
 		if b.record(name).ID != id {
@@ -1075,7 +1075,7 @@ func crashOnce(t *testing.T, before func(*place), tiers []string, n int, how str
 	for _, name := range tiers {
 		wantFiles(t, b.path(name+"/"+MarkName), lockName, listName)
 	}
-	j := b.session(tiers...)
+	j := b.joinUp(tiers...)
 	if len(j.Warnings) > 0 {
 		t.Errorf("crash at write %d: warnings %q", n, j.Warnings)
 	}
@@ -1088,8 +1088,8 @@ func TestCrashOfFirstMountThenFewerTiers(t *testing.T) {
 	for n := range 6 {
 		b := newPlace(t, "a", "b", "c")
 		crashing(b.guard("a", "b", "c"), n, "before")
-		b.session("b", "c")
-		b.session("a", "b", "c")
+		b.joinUp("b", "c")
+		b.joinUp("a", "b", "c")
 		b.quiet("a", "b", "c")
 	}
 }
