@@ -42,8 +42,8 @@ func dataRows() []row {
 	return rows
 }
 
-// run mounts and does the job once. What is cached is brought into the cache
-// through the mount.
+// run mounts and does the job several times. What is cached is brought into the
+// cache through the mount.
 func (c *dataCase) run(l *lab, m *mounted) ([]float64, error) {
 	if err := l.settleDisks(); err != nil {
 		return nil, err
@@ -62,16 +62,23 @@ func (c *dataCase) run(l *lab, m *mounted) ([]float64, error) {
 	} else if err := readThrough(file); err != nil {
 		return nil, err
 	}
-	took, err := l.fio(c, file)
-	if err != nil {
-		return nil, err
+	var figures []float64
+	for range l.scale.dataPasses {
+		if c.fresh {
+			_ = os.Remove(file)
+		}
+		took, err := l.fio(c, file)
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, took)
 	}
 	after, err := m.ops(l.ctx)
 	if err != nil {
 		return nil, err
 	}
 	l.counted.add(before, after)
-	return []float64{took}, m.stop()
+	return figures, m.stop()
 }
 
 // fioReport is what is read of fio's JSON.

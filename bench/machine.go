@@ -84,5 +84,5 @@ func printMachine(w io.Writer, m machine, l *lab) {
 		fmt.Fprintf(w, "%-11s%s\n", s.name, s.what)
 	}
 	s := l.scale
-	fmt.Fprintf(w, "scale      %d rounds; metadata %d measurements of %d names in each; data file %d MiB, %s a data run\n\n", s.rounds, s.passes, s.files, s.data>>20, s.dataTime)
+	fmt.Fprintf(w, "scale      %d rounds; metadata %d measurements of %d names in each; data %d of %s, file of %d MiB\n\n", s.rounds, s.passes, s.files, s.dataPasses, s.dataTime, s.data>>20)
 }

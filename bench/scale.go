@@ -14,13 +14,15 @@ type scale struct {
 	listings int           // directories of listSize entries that a listing run reads, once
 	warm     int           // ops that each client does first, untimed
 	data     int64         // bytes of the data file
-	dataTime time.Duration // of each data run that goes round and round
+	dataTime time.Duration // of a measurement that goes round and round in it
+
+	dataPasses int // measurements a data run makes
 }
 
 func (f flags) scale() scale {
-	s := scale{rounds: 7, passes: 4, files: 1000, listings: 2, warm: 100, data: 512 << 20, dataTime: time.Second}
+	s := scale{rounds: 5, passes: 4, files: 1000, listings: 2, warm: 100, data: 512 << 20, dataTime: 300 * time.Millisecond, dataPasses: 3}
 	if f.quick {
-		s = scale{rounds: 2, passes: 3, files: 600, listings: 2, warm: 50, data: 128 << 20, dataTime: 150 * time.Millisecond}
+		s = scale{rounds: 2, passes: 3, files: 600, listings: 2, warm: 50, data: 128 << 20, dataTime: 150 * time.Millisecond, dataPasses: 1}
 	}
 	if f.rounds > 0 {
 		s.rounds = f.rounds
