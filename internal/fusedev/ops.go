@@ -152,6 +152,8 @@ func decodeOp(h *Header, c *cursor) any {
 		return &fuseops.LookUpInodeOp{Parent: fuseops.InodeID(h.Node), Name: c.str()}
 	case opGetattr:
 		return &fuseops.GetInodeAttributesOp{Inode: fuseops.InodeID(h.Node)}
+	case opSetattr:
+		return decodeSetattr(h, c)
 	case opOpen:
 		op := &fuseops.OpenFileOp{Inode: fuseops.InodeID(h.Node)}
 		setFlags(&op.OpenFlags, c.u32())

@@ -62,6 +62,36 @@ func decodedOps() []decoded {
 	}
 }
 
+// setattr is struct fuse_setattr_in.
+func setattr(valid uint32) []byte {
+	return pack([]uint32{valid, 0xffffffff}, []uint64{5, 1 << 40, 0xbeef, 1 << 33, 1 << 34, 7}, []uint32{8, 9, 10, 0100644, 0xffffffff, 1001, 1002, 0xffffffff})
+}
+
+// What is not valid must not be taken for a zero, and "now" not for a time.
+func TestDecodeSetattr(t *testing.T) {
+	mode, uid, gid, size := uint32(0100644), uint32(1001), uint32(1002), uint64(1<<40)
+	omit, now := unix.Timespec{Nsec: unix.UTIME_OMIT}, unix.Timespec{Nsec: unix.UTIME_NOW}
+	for valid, want := range map[uint32]SetattrOp{
+		0:                         {Atime: omit, Mtime: omit},
+		1 << 0:                    {Mode: &mode, Atime: omit, Mtime: omit},
+		1<<1 | 1<<2:               {UID: &uid, GID: &gid, Atime: omit, Mtime: omit},
+		1<<3 | 1<<6 | 1<<9:        {Size: &size, ByHandle: true, Atime: omit, Mtime: omit},
+		1<<4 | 1<<5:               {Atime: unix.Timespec{Sec: 1 << 33, Nsec: 8}, Mtime: unix.Timespec{Sec: 1 << 34, Nsec: 9}},
+		1<<4 | 1<<5 | 1<<7:        {Atime: now, Mtime: unix.Timespec{Sec: 1 << 34, Nsec: 9}},
+		1<<5 | 1<<8 | 1<<10:       {Atime: omit, Mtime: now},
+		1<<4 | 1<<5 | 1<<7 | 1<<8: {Atime: now, Mtime: now},
+	} {
+		want.Node = 77
+		got, err := decode(&Header{Opcode: 4, Node: 77}, setattr(valid), everyFeature)
+		if err != nil || !reflect.DeepEqual(got, &want) {
+			t.Errorf("valid %#x:\n got %+v, %v\nwant %+v", valid, got, err, want)
+		}
+	}
+	if _, err := decode(&Header{Opcode: 4}, setattr(0)[:80], everyFeature); err == nil {
+		t.Error("a short one is taken")
+	}
+}
+
 func TestDecode(t *testing.T) {
 	for _, d := range decodedOps() {
 		got, err := decode(&Header{Opcode: d.opcode, Node: 77}, d.body, everyFeature)
@@ -119,6 +149,7 @@ func TestDecodeBelievesNoLength(t *testing.T) {
 
 func TestDecodeLeavesTheRestToTheLibrary(t *testing.T) {
 	own := map[uint32]bool{opLookup: true, opGetattr: true, opOpen: true, opUnlink: true, opRelease: true} // in the library's types, for speed
+	own[opSetattr] = true                                                                                  // TestDecodeSetattr
 	for _, d := range decodedOps() {
 		own[d.opcode] = true
 	}

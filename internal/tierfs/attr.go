@@ -1,7 +1,6 @@
 package tierfs
 
 import (
-	"github.com/jacobsa/fuse"
 	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
@@ -200,8 +199,8 @@ func (fs *FS) eachCopy(in *inode.Inode, what string, fn func(f *tier.File) error
 	return nil
 }
 
-func (fs *FS) setattr(r *fusedev.Request, op *fuseops.SetInodeAttributesOp) error {
-	in, err := fs.get(uint64(op.Inode))
+func (fs *FS) setattr(r *fusedev.Request, op *fusedev.SetattrOp) error {
+	in, err := fs.get(op.Node)
 	if err != nil {
 		return err
 	}
@@ -221,7 +220,7 @@ func (fs *FS) setattr(r *fusedev.Request, op *fuseops.SetInodeAttributesOp) erro
 	return nil
 }
 
-func (fs *FS) setFileAttr(r *fusedev.Request, in *inode.Inode, op *fuseops.SetInodeAttributesOp, st *unix.Stat_t) error {
+func (fs *FS) setFileAttr(r *fusedev.Request, in *inode.Inode, op *fusedev.SetattrOp, st *unix.Stat_t) error {
 	in.Mu.RLock()
 	defer in.Mu.RUnlock()
 	return fs.withFile(in, st, func(f *tier.File) error {
@@ -235,33 +234,26 @@ func (fs *FS) setFileAttr(r *fusedev.Request, in *inode.Inode, op *fuseops.SetIn
 // change applies a SETATTR to one backing inode; open is what its handles
 // share, if there are any. The owner goes first, because
 // chown(2) clears set-id bits that a mode given with it may set.
-func (fs *FS) change(r *fusedev.Request, open *inode.Opened, f *tier.File, op *fuseops.SetInodeAttributesOp) error {
-	if op.Uid != nil || op.Gid != nil {
-		if err := fs.chown(r, f, idOrKeep(op.Uid), idOrKeep(op.Gid)); err != nil {
+func (fs *FS) change(r *fusedev.Request, open *inode.Opened, f *tier.File, op *fusedev.SetattrOp) error {
+	if op.UID != nil || op.GID != nil {
+		if err := fs.chown(r, f, idOrKeep(op.UID), idOrKeep(op.GID)); err != nil {
 			return err
 		}
 	}
 	if op.Mode != nil {
-		if err := fs.chmod(r, f, fuse.ConvertGoMode(*op.Mode)&07777); err != nil {
+		if err := fs.chmod(r, f, *op.Mode&07777); err != nil {
 			return err
 		}
 	}
 	if op.Size != nil {
-		if err := fs.truncate(open, f, int64(*op.Size), op.Handle != nil); err != nil {
+		if err := fs.truncate(r, open, f, int64(*op.Size), op.ByHandle); err != nil {
 			return err
 		}
 	}
-	if op.Atime == nil && op.Mtime == nil {
+	if op.Atime.Nsec == unix.UTIME_OMIT && op.Mtime.Nsec == unix.UTIME_OMIT {
 		return nil
 	}
-	times := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_OMIT}}
-	if op.Atime != nil {
-		times[0] = unix.Timespec{Sec: op.Atime.Unix(), Nsec: int64(op.Atime.Nanosecond())}
-	}
-	if op.Mtime != nil {
-		times[1] = unix.Timespec{Sec: op.Mtime.Unix(), Nsec: int64(op.Mtime.Nanosecond())}
-	}
-	return fs.onNetwork(f.Tier, r, func() error { return f.Utimens(&times) })
+	return fs.onNetwork(f.Tier, r, func() error { return f.Utimens(&[2]unix.Timespec{op.Atime, op.Mtime}) })
 }
 
 func idOrKeep(id *uint32) int {
@@ -271,17 +263,14 @@ func idOrKeep(id *uint32) int {
 	return int(*id)
 }
 
-// chown sets the owner, which clears set-id bits. A set-group-ID bit without
-// the group's right to execute (mandatory locking, once) is kept for root and
-// the group's members (setattr_should_drop_sgid): for them, the call is made
-// from within the group.
+// chown sets the owner, which clears set-id bits but for those that keepsMark.
 func (fs *FS) chown(r *fusedev.Request, f *tier.File, uid, gid int) error {
 	var st unix.Stat_t
 	if err := f.Stat(&st); err != nil {
 		return err
 	}
 	set := func() error { return f.Chown(uid, gid) }
-	if st.Mode&(unix.S_ISGID|unix.S_IXGRP) == unix.S_ISGID && (r.UID == 0 || r.GID == st.Gid) && !f.Tier.Network {
+	if keepsMark(r, &st) && !f.Tier.Network {
 		return fs.as(0, st.Gid, set)
 	}
 	return fs.onNetwork(f.Tier, r, set)
@@ -308,12 +297,12 @@ func (fs *FS) chmod(r *fusedev.Request, f *tier.File, mode uint32) error {
 // truncate sets the size as somebody without a right to reserved blocks. With a
 // handle it is ftruncate(2), which a mode that was made read-only since does
 // not prevent.
-func (fs *FS) truncate(open *inode.Opened, f *tier.File, size int64, byHandle bool) error {
+func (fs *FS) truncate(r *fusedev.Request, open *inode.Opened, f *tier.File, size int64, byHandle bool) error {
 	var st unix.Stat_t
 	if err := f.Stat(&st); err != nil {
 		return err
 	}
-	return fs.asWriter(f.Tier, &st, func() error {
+	return fs.asWriter(r, f.Tier, &st, func() error {
 		if byHandle && open != nil && open.Writes {
 			return open.File.Ftruncate(size)
 		}

@@ -68,7 +68,7 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 	in := fs.admit(parent, name, &f)
 	in.Mu.Lock()
 	defer in.Mu.Unlock()
-	h, err := fs.firstHandle(in, file, &f.st, int(op.Flags))
+	h, err := fs.firstHandle(r, in, file, &f.st, int(op.Flags))
 	if err != nil {
 		fs.forget(in.ID, 1)
 		return err
@@ -89,9 +89,9 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 // descriptor.
 //
 // LOCKS_REQUIRED(in.Mu)
-func (fs *FS) firstHandle(in *inode.Inode, file *tier.File, st *unix.Stat_t, flags int) (*fileHandle, error) {
+func (fs *FS) firstHandle(r *fusedev.Request, in *inode.Inode, file *tier.File, st *unix.Stat_t, flags int) (*fileHandle, error) {
 	if in.Open == nil {
-		in.Open = &inode.Opened{File: file, Writes: true, Backing: fs.register(file, st)}
+		in.Open = &inode.Opened{File: file, Writes: true, Backing: fs.register(r, file, st)}
 	} else {
 		file.Close()
 	}

@@ -45,7 +45,7 @@ func (fs *FS) write(r *fusedev.Request, op *fusedev.WriteOp) error {
 		}
 	}
 	var n int
-	err = fs.allocating(f, func() (err error) {
+	err = fs.allocating(r, f, func() (err error) {
 		n, err = f.Pwrite(op.Data, op.Offset)
 		return err
 	})
@@ -56,15 +56,13 @@ func (fs *FS) write(r *fusedev.Request, op *fusedev.WriteOp) error {
 	return nil
 }
 
-// allocating runs fn, which takes up space for f.
-func (fs *FS) allocating(f *tier.File, fn func() error) error {
+// allocating runs fn, by which r's client writes to f or takes up space for it.
+func (fs *FS) allocating(r *fusedev.Request, f *tier.File, fn func() error) error {
 	var st unix.Stat_t
-	if f.Tier.Network {
-		if err := f.Stat(&st); err != nil {
-			return err
-		}
+	if err := f.Stat(&st); err != nil {
+		return err
 	}
-	return fs.asWriter(f.Tier, &st, fn)
+	return fs.asWriter(r, f.Tier, &st, fn)
 }
 
 // sync serves FSYNC and FSYNCDIR. A directory is synced on every tier that has
@@ -118,7 +116,7 @@ func (fs *FS) fallocate(r *fusedev.Request, op *fuseops.FallocateOp) error {
 	if err != nil {
 		return err
 	}
-	return fs.allocating(f, func() error { return f.Fallocate(op.Mode, int64(op.Offset), int64(op.Length)) })
+	return fs.allocating(r, f, func() error { return f.Fallocate(op.Mode, int64(op.Offset), int64(op.Length)) })
 }
 
 // lseek serves SEEK_HOLE and SEEK_DATA.
@@ -158,7 +156,7 @@ func (fs *FS) copyRange(r *fusedev.Request, op *fusedev.CopyFileRangeOp) error {
 		return unix.EXDEV
 	}
 	var n int
-	err = fs.allocating(dst, func() (err error) {
+	err = fs.allocating(r, dst, func() (err error) {
 		n, err = src.CopyRange(op.Offset, dst, op.OffsetOut, int(min(op.Len, 1<<30)), op.Flags)
 		return err
 	})

@@ -163,13 +163,25 @@ func (fs *FS) onNetwork(t *tier.Tier, r *fusedev.Request, fn func() error) error
 	return fs.as(r.UID, r.GID, fn)
 }
 
-// asWriter runs fn, which takes up space, as somebody who may not use what the
-// filesystem reserves for root; on a network filesystem as the file's owner.
-func (fs *FS) asWriter(t *tier.Tier, st *unix.Stat_t, fn func() error) error {
-	if t.Network {
+// asWriter runs fn, by which r's client takes up space or writes, as somebody
+// who may not use what the filesystem reserves for root; on a network
+// filesystem as the file's owner.
+func (fs *FS) asWriter(r *fusedev.Request, t *tier.Tier, st *unix.Stat_t, fn func() error) error {
+	switch {
+	case t.Network:
 		return fs.as(st.Uid, st.Gid, fn)
+	case keepsMark(r, st):
+		return fs.as(sys.Nobody, st.Gid, fn)
 	}
 	return fs.as(sys.Nobody, sys.Nobody, fn)
+}
+
+// keepsMark reports whether a set-group-ID bit stays when r's client changes
+// the file: one without the group's right to execute (mandatory locking, once)
+// does for root and the group's members (setattr_should_drop_sgid). Being in
+// the group is what keeps it for the daemon too.
+func keepsMark(r *fusedev.Request, st *unix.Stat_t) bool {
+	return st.Mode&(unix.S_ISGID|unix.S_IXGRP) == unix.S_ISGID && (r.UID == 0 || r.GID == st.Gid)
 }
 
 // absent reports that a tier does not have a name.

@@ -62,7 +62,7 @@ func (fs *FS) open(r *fusedev.Request, op *fuseops.OpenFileOp) error {
 	in.Mu.Lock()
 	defer in.Mu.Unlock()
 	var st unix.Stat_t
-	first, err := fs.ensureOpen(in, &st, flags)
+	first, err := fs.ensureOpen(r, in, &st, flags)
 	if err != nil {
 		return err
 	}
@@ -89,16 +89,16 @@ func (fs *FS) open(r *fusedev.Request, op *fuseops.OpenFileOp) error {
 // that runs, is found out here.
 //
 // LOCKS_REQUIRED(in.Mu)
-func (fs *FS) ensureOpen(in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.File, err error) {
+func (fs *FS) ensureOpen(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.File, err error) {
 	if in.Open == nil {
-		if own, err = fs.openFirst(in, st, flags); err != nil {
+		if own, err = fs.openFirst(r, in, st, flags); err != nil {
 			return nil, err
 		}
 	} else if err := mayWrite(in.Open, flags); err != nil {
 		return nil, err
 	}
 	if flags&unix.O_TRUNC != 0 {
-		if err = fs.truncateOpen(in.Open.File); err != nil {
+		if err = fs.truncateOpen(r, in.Open.File); err != nil {
 			fs.closeIfIdle(in)
 		}
 	}
@@ -108,7 +108,7 @@ func (fs *FS) ensureOpen(in *inode.Inode, st *unix.Stat_t, flags int) (own *tier
 // openFirst opens the backing file for the first handle.
 //
 // LOCKS_REQUIRED(in.Mu)
-func (fs *FS) openFirst(in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.File, err error) {
+func (fs *FS) openFirst(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.File, err error) {
 	writes := writing(flags) && flags&unix.O_APPEND == 0
 	mode := unix.O_RDONLY
 	if writes {
@@ -132,7 +132,7 @@ func (fs *FS) openFirst(in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.
 			return nil, err
 		}
 	}
-	o.Backing = fs.register(f, st)
+	o.Backing = fs.register(r, f, st)
 	in.Open = o
 	return own, nil
 }
@@ -172,12 +172,12 @@ func mayWrite(o *inode.Opened, flags int) error {
 
 // truncateOpen is open(2)'s O_TRUNC, which unlike truncate(2) renews the times
 // of an empty file too.
-func (fs *FS) truncateOpen(f *tier.File) error {
+func (fs *FS) truncateOpen(r *fusedev.Request, f *tier.File) error {
 	var st unix.Stat_t
 	if err := f.Stat(&st); err != nil {
 		return err
 	}
-	return fs.asWriter(f.Tier, &st, func() error {
+	return fs.asWriter(r, f.Tier, &st, func() error {
 		w, err := f.Reopen(unix.O_WRONLY | unix.O_TRUNC)
 		if err == nil {
 			w.Close()
@@ -188,12 +188,12 @@ func (fs *FS) truncateOpen(f *tier.File) error {
 
 // register asks for passthrough of a file just opened; 0 is none. The kernel
 // writes with the credentials given here.
-func (fs *FS) register(f *tier.File, st *unix.Stat_t) int32 {
+func (fs *FS) register(r *fusedev.Request, f *tier.File, st *unix.Stat_t) int32 {
 	if !fs.wantPass || !fs.pass.Enabled() {
 		return 0
 	}
 	var id int32
-	fs.asWriter(f.Tier, st, func() error {
+	fs.asWriter(r, f.Tier, st, func() error {
 		id = fs.pass.Register(f.FD, f.Tier.Root)
 		return nil
 	})

@@ -13,7 +13,7 @@ func (fs *FS) Serve(r *fusedev.Request, op any) error {
 		return fs.lookup(r, op)
 	case *fuseops.GetInodeAttributesOp:
 		return fs.getattr(r, op)
-	case *fuseops.SetInodeAttributesOp:
+	case *fusedev.SetattrOp:
 		return fs.setattr(r, op)
 	case *fusedev.ForgetOp:
 		for _, f := range op.Entries {

@@ -27,6 +27,16 @@ func setFlags(fd int, flags uint32) error {
 	return ioctl(fd, unix.FS_IOC_SETFLAGS, &arg)
 }
 
+// touch sets the times to now, which is allowed where a given time is not.
+func touch(r *run, name string) {
+	now, omit := unix.Timespec{Nsec: unix.UTIME_NOW}, unix.Timespec{Nsec: unix.UTIME_OMIT}
+	was := r.clock(name)
+	r.err("touch", unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{now, now}, 0))
+	r.moved("touch", name, was)
+	r.err("touch one", unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{now, omit}, 0))
+	r.err("given times", unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{{Sec: 1}, {Sec: 2}}, 0))
+}
+
 var ioctlScenarios = []scenario{
 	{"ioctl/flags", func(r *run) {
 		r.file("f", "x")
@@ -69,8 +79,23 @@ var ioctlScenarios = []scenario{
 		r.tryOpen("append", "f", unix.O_WRONLY|unix.O_APPEND, 0)
 		r.err("unlink", unix.Unlink("f"))
 		r.err("truncate", unix.Truncate("f", 0))
+		touch(r, "f")
 		r.must("clear", setFlags(fd, flags))
 		r.read("f")
+	}},
+	{"ioctl/append-only directory", func(r *run) {
+		r.dir("d")
+		r.file("d/f", "x")
+		fd := r.open("d", unix.O_RDONLY, 0)
+		flags, err := getFlags(fd)
+		r.must("get", err)
+		r.err("set", setFlags(fd, flags|flagAppend))
+		r.file("d/g", "y")
+		r.err("unlink", unix.Unlink("d/f"))
+		r.err("rename", unix.Rename("d/f", "d/h"))
+		r.err("chmod", unix.Chmod("d", 0o700))
+		touch(r, "d")
+		r.must("clear", setFlags(fd, flags))
 	}},
 	{"ioctl/flags of another's file", func(r *run) {
 		r.file("f", "x")

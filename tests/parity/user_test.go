@@ -148,12 +148,14 @@ var userScenarios = []scenario{
 			"mere open":          func(name string) error { r.open(name, unix.O_RDWR, 0); return nil },
 		}
 		for _, what := range []string{"write", "append", "truncate", "open with truncate", "ftruncate", "fallocate", "mere open"} {
-			for i, mode := range []uint32{0o6777, 0o4777, 0o2777, 0o2767} {
-				name := fmt.Sprintf("%s%d", what[:5], i)
-				r.give(name, bob, bob, mode)
-				r.asAlice(func() { r.err(what, change[what](name)) })
-				r.stat(name)
-				r.must("unlink", unix.Unlink(name))
+			for _, group := range []int{bob, staff} { // alice is a member of the second
+				for i, mode := range []uint32{0o6777, 0o4777, 0o2777, 0o2767, 0o6767} {
+					name := fmt.Sprintf("%s%d", what[:5], i)
+					r.give(name, bob, group, mode)
+					r.asAlice(func() { r.err(what, change[what](name)) })
+					r.stat(name)
+					r.must("unlink", unix.Unlink(name))
+				}
 			}
 		}
 	}},
