@@ -23,6 +23,8 @@ func (s *service) Status() control.Status {
 		Options:    opts.String(),
 		Tiers:      s.graph.tiers(),
 		Ops:        s.graph.ops(),
+		Inodes:     s.graph.fs.Inodes(),
+		Handles:    s.graph.fs.Handles(),
 	}
 }
 

@@ -55,7 +55,7 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 	}
 	g.fs, err = tierfs.New(set, tierfs.Config{
 		Options: rules(o), Log: log, RawLinks: o.RawLinks, Inodes32: o.Inodes32,
-		Passthrough: o.Passthrough != mountopt.PassthroughOff, MaxDirs: dirsToKeep(),
+		Export: o.NoForget, Passthrough: o.Passthrough != mountopt.PassthroughOff, MaxDirs: dirsToKeep(),
 	})
 	if err != nil {
 		g.close()
@@ -230,6 +230,7 @@ func (g *graph) serve(dev int) (err error) {
 		Passthrough:   g.options.Passthrough != mountopt.PassthroughOff,
 		POSIXACL:      !g.options.NoACL && os.Geteuid() == 0,
 		CacheSymlinks: g.options.RawLinks || len(g.set.Tiers()) == 1,
+		Export:        g.options.NoForget,
 	})
 	if err != nil {
 		return err

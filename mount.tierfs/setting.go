@@ -35,6 +35,7 @@ var settings = map[string]setting{
 	"fallback":    {same: extends, take: func(o *mountopt.Options, n mountopt.Options) { o.Fallbacks = n.Fallbacks }},
 	"rawlinks":    {same: func(a, b mountopt.Options) bool { return a.RawLinks == b.RawLinks }},
 	"inodes":      {same: func(a, b mountopt.Options) bool { return a.Inodes32 == b.Inodes32 }},
+	"noforget":    {same: func(a, b mountopt.Options) bool { return a.NoForget == b.NoForget }},
 	"threads":     {same: func(a, b mountopt.Options) bool { return a.Threads == b.Threads }},
 	"passthrough": {same: func(a, b mountopt.Options) bool { return a.Passthrough == b.Passthrough }},
 	"acl":         {same: func(a, b mountopt.Options) bool { return a.NoACL == b.NoACL }},

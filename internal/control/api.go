@@ -14,7 +14,9 @@ type Status struct {
 	MountPoint string            `json:"mount_point"`
 	Options    string            `json:"options"`
 	Tiers      []Tier            `json:"tiers"`
-	Ops        map[string]uint64 `json:"ops"` // served by the daemon, by kind
+	Ops        map[string]uint64 `json:"ops"`     // served by the daemon, by kind
+	Inodes     int               `json:"inodes"`  // that the daemon keeps an ID for
+	Handles    int               `json:"handles"` // open files and directories
 }
 
 // Tier is one backing directory in a Status.

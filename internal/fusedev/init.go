@@ -17,6 +17,7 @@ const (
 const (
 	initAsyncRead       = 1 << 0
 	initAtomicTrunc     = 1 << 3
+	initExport          = 1 << 4 // Linux 2.6.28
 	initBigWrites       = 1 << 5
 	initDontMask        = 1 << 6
 	initIoctlDir        = 1 << 11
@@ -32,6 +33,7 @@ const (
 	initSetxattrExt     = 1 << 29
 	initExt             = 1 << 30
 	initPassthrough     = 1 << 37 // Linux 6.9
+	initNoExport        = 1 << 38 // Linux 6.9
 )
 
 // maxWrite is the largest WRITE that the kernel may send: the most that
@@ -56,6 +58,13 @@ func offer(cfg *Config) uint64 {
 	}
 	if cfg.CacheSymlinks {
 		f |= initCacheSymlinks
+	}
+	// Said neither, the kernel gives out handles that are good for as long as it
+	// remembers the inode, which nobody can know.
+	if cfg.Export {
+		f |= initExport
+	} else {
+		f |= initNoExport
 	}
 	if cfg.Passthrough {
 		f |= initPassthrough

@@ -42,6 +42,8 @@ const (
 	bitSymlinks    = 1 << 23
 	bitDontMask    = 1 << 6
 	bitPassthrough = 1 << 37
+	bitExport      = 1 << 4
+	bitNoExport    = 1 << 38
 	bitWriteback   = 1 << 16
 	bitNoOpen      = 1 << 17
 )
@@ -82,15 +84,25 @@ func TestHandshakeTakesOnlyWhatTheMountWants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if use&(bitPOSIXACL|bitSymlinks|bitPassthrough) != 0 || out.MaxStackDepth != 0 || out.Flags2 != 0 {
+	if use&(bitPOSIXACL|bitSymlinks|bitPassthrough) != 0 || out.MaxStackDepth != 0 || out.Flags2 != bitNoExport>>32 {
 		t.Errorf("features %#x, stack depth %d", use, out.MaxStackDepth)
+	}
+}
+
+// Said neither, the kernel gives out handles that stop working when it pleases.
+func TestHandshakeOffersExportOrForbidsIt(t *testing.T) {
+	for _, export := range []bool{false, true} {
+		use, _, err := greet(t, Config{Export: export}, initMessage(newKernel))
+		if err != nil || (use&bitExport != 0) != export || (use&bitNoExport != 0) == export {
+			t.Errorf("export %v: features %#x, %v", export, use, err)
+		}
 	}
 }
 
 func TestHandshakeTakesOnlyWhatTheKernelOffers(t *testing.T) {
 	in := newKernel
 	in.Flags = bitExt | bitDontMask
-	in.Flags2 = 0xffffffff &^ (bitPassthrough >> 32)
+	in.Flags2 = 0xffffffff &^ ((bitPassthrough | bitNoExport) >> 32)
 	use, out, err := greet(t, everything, initMessage(in))
 	if err != nil || use != bitExt|bitDontMask || out.MaxStackDepth != 0 {
 		t.Errorf("features %#x, stack depth %d, %v", use, out.MaxStackDepth, err)

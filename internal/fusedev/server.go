@@ -38,6 +38,7 @@ type Config struct {
 	Passthrough   bool
 	POSIXACL      bool
 	CacheSymlinks bool
+	Export        bool // LOOKUP of "." and ".." is served for every node ever told of
 	// Stuck reports whether an op of that age is waiting for a tier that does
 	// not answer: then the client gets EIO, and the op's late answer is dropped.
 	// rank is the tier that the op works on, -1 if that is not known.

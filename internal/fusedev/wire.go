@@ -137,6 +137,7 @@ func putAttr(b []byte, st *unix.Stat_t) {
 // how long it may believe the name and the attributes.
 type Entry struct {
 	Node              uint64
+	Generation        uint32 // with Node unique over all mounts; the kernel keeps 32 bits
 	Stat              *unix.Stat_t
 	EntryTTL, AttrTTL time.Duration
 }
@@ -144,7 +145,7 @@ type Entry struct {
 // putEntry writes struct fuse_entry_out. Node 0 is a negative entry.
 func putEntry(b []byte, e *Entry) {
 	order.PutUint64(b, e.Node)
-	order.PutUint64(b[8:], 0)
+	order.PutUint64(b[8:], uint64(e.Generation))
 	order.PutUint64(b[16:], uint64(e.EntryTTL/time.Second))
 	order.PutUint64(b[24:], uint64(e.AttrTTL/time.Second))
 	order.PutUint32(b[32:], uint32(e.EntryTTL%time.Second))

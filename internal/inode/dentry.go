@@ -36,6 +36,7 @@ func (t *Table) addDentry(in, parent *Inode, name string) {
 	if in.dir != nil {
 		if was := parent.dir.sub[name]; was != nil && was != in {
 			was.parent, was.name = nil, "" // another directory has its name now
+			t.dropLost(was)
 		}
 		if parent.dir.sub == nil {
 			parent.dir.sub = map[string]*Inode{}
@@ -57,11 +58,24 @@ func (t *Table) dropDentry(in, parent *Inode, name string) {
 			in.parent, in.name = in.more[n-1].parent, in.more[n-1].name
 			in.more = in.more[:n-1]
 		}
+		t.dropLost(in)
 		return
 	}
 	in.more = slices.DeleteFunc(in.more, func(d dentry) bool { return d.parent == parent && d.name == name })
 	if len(in.more) == 0 {
 		in.more = nil
+	}
+}
+
+// dropLost removes an inode whose last name is gone and which the kernel does
+// not hold. One that is being removed (Leave) holds a descriptor, and Forget
+// removes it.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) dropLost(in *Inode) {
+	if in.parent == nil && in.lookups == 0 && !in.dead {
+		t.kill(in)
+		t.drop(in)
 	}
 }
 
@@ -120,7 +134,7 @@ func (t *Table) Find(k Key) *Inode {
 func (t *Table) Leave(in *Inode, file *tier.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.bury(in)
+	t.kill(in)
 	if in.gone == nil {
 		in.gone, file = file, nil
 	}
@@ -147,6 +161,16 @@ func (t *Table) Stay(in *Inode) (file *tier.File) {
 	return file
 }
 
+// Lost is told that in's file is not where it was. If the kernel does not hold
+// the inode, it is gone.
+func (t *Table) Lost(in *Inode) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if in.lookups == 0 {
+		t.bury(in)
+	}
+}
+
 // Removed is told that name in parent does not lead to in any more.
 func (t *Table) Removed(in, parent *Inode, name string) {
 	t.mu.Lock()
@@ -169,8 +193,10 @@ func (t *Table) Moved(parent *Inode, name string, newParent *Inode, newName stri
 	if in == nil {
 		return
 	}
+	in.lookups++ // it is to outlive the moment without a name
 	t.dropDentry(in, parent, name)
 	t.addDentry(in, newParent, newName)
+	in.lookups--
 }
 
 // Path is the inode's path in the mount without a leading slash, "" for the

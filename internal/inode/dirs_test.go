@@ -50,7 +50,7 @@ func newShelf(t *testing.T, tiers int, names ...string) *shelf {
 			s.Fatal(err)
 		}
 	}
-	s.table = NewTable(roots, false)
+	s.table = NewTable(roots, false, false)
 	return s
 }
 
@@ -77,7 +77,7 @@ func (s *shelf) inode(name string) *Inode {
 			s.Fatal(err)
 		}
 		d.Put()
-		copies = append(copies, Copy{rank, s.table.Key(rank, st.Dev, st.Ino)})
+		copies = append(copies, Copy{Rank: rank, Key: s.table.Key(rank, st.Dev, st.Ino)})
 	}
 	in, _ := s.table.Lookup(s.table.Root(), name, unix.S_IFDIR, copies, true)
 	return in
@@ -132,7 +132,7 @@ func (s *shelf) wantCached(c *DirCache, in *Inode, rank int, cached bool) {
 	if err := d.StatSelf(&st); err != nil {
 		s.Fatalf("inode %d on tier %d: %v", in.ID, rank, err)
 	}
-	if c := (Copy{rank, s.table.Key(rank, st.Dev, st.Ino)}); !slices.Contains(s.table.Copies(in), c) {
+	if c := (Copy{Rank: rank, Key: s.table.Key(rank, st.Dev, st.Ino)}); !slices.Contains(s.table.Copies(in), c) {
 		s.Errorf("inode %d: a descriptor of %v, want one of %v", in.ID, c, s.table.Copies(in))
 	}
 }
@@ -300,7 +300,7 @@ func (s *shelf) use(c *DirCache, in *Inode, rank int, name string) {
 	}
 	defer d.Put()
 	var st unix.Stat_t
-	if err := d.StatSelf(&st); err != nil || !slices.Contains(s.table.Copies(in), Copy{rank, s.table.Key(rank, st.Dev, st.Ino)}) {
+	if err := d.StatSelf(&st); err != nil || !slices.Contains(s.table.Copies(in), Copy{Rank: rank, Key: s.table.Key(rank, st.Dev, st.Ino)}) {
 		s.Errorf("%s on tier %d: %v, inode %d", name, rank, err, st.Ino)
 	}
 }

@@ -17,7 +17,7 @@ func TestExtendGivesEveryDirectoryRoomForTheNewTier(t *testing.T) {
 	f := file(table, "f", table.testKey(1, 11))
 	table.Extend(&unix.Stat_t{Dev: testDevs[2], Ino: 2}, c)
 	wantInvariants(t, table)
-	if copies := table.Copies(table.root); len(copies) != 3 || copies[2] != (Copy{2, table.testKey(2, 2)}) {
+	if copies := table.Copies(table.root); len(copies) != 3 || copies[2] != (Copy{Rank: 2, Key: table.testKey(2, 2)}) {
 		t.Errorf("the root's copies are %v", copies)
 	}
 	if copies := table.Copies(d); len(copies) != 1 {

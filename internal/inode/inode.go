@@ -1,6 +1,7 @@
 // Package inode keeps the identities the kernel holds for tierfs files.
 //
-// An Inode lives from its first lookup until its lookup count returns to zero.
+// An Inode lives from its first lookup until its lookup count returns to zero;
+// in a table that keeps IDs, until its file is gone.
 // It knows its names and the tier that is home to the content. Descriptors
 // belong to opens, so an Inode costs memory only.
 package inode
@@ -31,6 +32,7 @@ type Inode struct {
 
 	// GUARDED_BY(Table.mu)
 	key     Key
+	life    uint32 // Copy.Life; 0: not known
 	lookups uint64
 	dead    bool // out of Table.byKey: its last name is gone, or another took its number
 	parent  *Inode

@@ -30,8 +30,10 @@ func (t *Table) checkInode(id uint64, in *Inode) error {
 	switch {
 	case in.ID != id || id > t.next:
 		return fmt.Errorf("has the ID %d, the newest is %d", in.ID, t.next)
-	case in.lookups == 0:
+	case in.lookups == 0 && !t.keep:
 		return fmt.Errorf("has no lookups")
+	case in.lookups == 0 && in.parent == nil && !in.dead:
+		return fmt.Errorf("has neither lookups nor a name")
 	case !in.dead && t.byKey[in.key] != in:
 		return fmt.Errorf("key %v leads elsewhere", in.key)
 	case in.IsDir() != (in.dir != nil):

@@ -10,7 +10,7 @@ func (t *Table) Copies(in *Inode) []Copy {
 	var c []Copy
 	for rank := range in.dir.copies { // by index: what DirCache guards is not to be read here
 		if s := &in.dir.copies[rank]; s.present {
-			c = append(c, Copy{rank, s.key})
+			c = append(c, Copy{Rank: rank, Key: s.key})
 		}
 	}
 	return c

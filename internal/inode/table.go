@@ -15,12 +15,14 @@ import (
 // free for every other op, so nothing waits while it holds Table.mu.
 //
 // Invariants, for every inode of byID:
-//  1. lookups > 0, or it is the root;
+//  1. lookups > 0, or it is the root, or IDs are kept and it has a name or is
+//     just being removed (Leave);
 //  2. byKey[in.key] == in, unless in.dead;
 //  3. two live inodes never show the same Ino;
 //  4. a directory is in its parent's sub under its name, and has one name.
 type Table struct {
 	narrow bool // inodes=32
+	keep   bool // noforget: an ID is good for as long as its file is there
 	slots  atomic.Pointer[[]slot]
 
 	mu    sync.Mutex
@@ -35,8 +37,8 @@ type Table struct {
 
 // NewTable makes a table with its root, whose copies are the tiers' roots:
 // roots[rank] is the stat of each.
-func NewTable(roots []unix.Stat_t, narrow bool) *Table {
-	t := &Table{narrow: narrow, byID: map[uint64]*Inode{}, byKey: map[Key]*Inode{}, kept: map[uint64]int{}, next: RootID}
+func NewTable(roots []unix.Stat_t, narrow, keep bool) *Table {
+	t := &Table{narrow: narrow, keep: keep, byID: map[uint64]*Inode{}, byKey: map[Key]*Inode{}, kept: map[uint64]int{}, next: RootID}
 	t.slots.Store(&[]slot{{0, roots[0].Dev}})
 	key := t.Key(0, roots[0].Dev, roots[0].Ino)
 	t.root = &Inode{ID: RootID, Ino: t.number(key), Type: unix.S_IFDIR, key: key, lookups: 1}
@@ -75,7 +77,7 @@ func (t *Table) Get(id uint64) *Inode {
 	return t.byID[id]
 }
 
-// Len counts the inodes that the kernel holds.
+// Len counts the inodes that the kernel holds or that are kept for it.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,6 +99,7 @@ func (t *Table) admit(in *Inode) {
 type Copy struct {
 	Rank int
 	Key  Key
+	Life uint32 // tells it from others that had its number (sys.Life); 0: not known
 }
 
 // Lookup finds or makes the inode for name in parent and counts one lookup.
@@ -108,7 +111,7 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 	defer t.mu.Unlock()
 	typ := mode & unix.S_IFMT
 	in = t.byKey[copies[0].Key]
-	if in != nil && in.Type != typ { // the number was given to a new file out of band
+	if in != nil && (in.Type != typ || in.another(copies[0].Life)) { // the number was given to a new file out of band
 		t.bury(in)
 		in = nil
 	}
@@ -124,11 +127,37 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 		t.admit(in)
 	}
 	in.lookups++
+	if copies[0].Life != 0 {
+		in.life = copies[0].Life
+	}
 	t.addDentry(in, parent, name)
 	if in.dir != nil {
 		changed = t.setCopies(in, copies, complete)
 	}
 	return in, changed
+}
+
+// another reports whether life is that of a file which has the number of in
+// after it.
+func (in *Inode) another(life uint32) bool { return in.life != 0 && life != 0 && in.life != life }
+
+// Another is the same for callers without the table's lock.
+func (t *Table) Another(in *Inode, life uint32) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return in.another(life)
+}
+
+// Hold counts one lookup of an inode that the kernel knows by its ID alone
+// (LOOKUP of "." and ".."). It fails for one whose file is gone.
+func (t *Table) Hold(in *Inode) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if in.dead || t.byID[in.ID] != in {
+		return false
+	}
+	in.lookups++
+	return true
 }
 
 // sameDir recognises a directory whose winning copy changed: one was made
@@ -164,7 +193,7 @@ func (t *Table) rekey(in *Inode, key Key) {
 	if !t.narrow {
 		t.release(in)
 	}
-	in.key = key
+	in.key, in.life = key, 0
 	t.byKey[key] = in
 	if !t.narrow && in.Ino != natural(key) {
 		t.kept[in.Ino]++
@@ -183,11 +212,25 @@ func (t *Table) release(in *Inode) {
 	}
 }
 
-// bury takes in out of byKey: what has its backing number from now on is
-// another file. The kernel may hold it still, so its number stays taken.
+// bury is kill for an inode that nobody brings back: if the kernel does not
+// hold it, it is gone.
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) bury(in *Inode) {
+	if in == t.root {
+		return
+	}
+	t.kill(in)
+	if in.lookups == 0 {
+		t.drop(in)
+	}
+}
+
+// kill takes in out of byKey: what has its backing number from now on is
+// another file. The kernel may hold it still, so its number stays taken.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) kill(in *Inode) {
 	if in.dead || in == t.root {
 		return
 	}
@@ -222,14 +265,29 @@ func (t *Table) setCopies(in *Inode, copies []Copy, complete bool) (changed []in
 	return changed
 }
 
-// Forget takes n lookups back. An inode without any is gone, and the file that
-// it held (Leave) is for the caller to close.
-func (t *Table) Forget(in *Inode, n uint64) (gone bool, file *tier.File) {
+// Forget takes n lookups back. An inode without any is idle; unless IDs are
+// kept and its file is there it is gone, and the file that it held (Leave) is
+// for the caller to close.
+func (t *Table) Forget(in *Inode, n uint64) (idle bool, file *tier.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	in.lookups -= min(n, in.lookups)
 	if in.lookups > 0 || in == t.root {
 		return false, nil
+	}
+	if !t.keep || in.dead || in.parent == nil {
+		t.drop(in)
+	}
+	file, in.gone = in.gone, nil
+	return true, file
+}
+
+// drop removes an inode.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) drop(in *Inode) {
+	if t.byID[in.ID] != in {
+		return
 	}
 	delete(t.byID, in.ID)
 	t.release(in)
@@ -240,7 +298,6 @@ func (t *Table) Forget(in *Inode, n uint64) (gone bool, file *tier.File) {
 	if in.dir != nil && in.parent != nil && in.parent.dir.sub[in.name] == in {
 		delete(in.parent.dir.sub, in.name)
 	}
-	return true, in.gone
 }
 
 // Shown is the number that a listing gives to a backing inode.

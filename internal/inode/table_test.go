@@ -16,12 +16,14 @@ import (
 var testDevs = []uint64{0x801, 0x802, 0x803}
 
 // newTable is a table over n tiers.
-func newTable(n int, narrow bool) *Table {
+func newTable(n int, narrow bool) *Table { return makeTable(n, narrow, false) }
+
+func makeTable(n int, narrow, keep bool) *Table {
 	roots := make([]unix.Stat_t, n)
 	for rank := range roots {
 		roots[rank] = unix.Stat_t{Dev: testDevs[rank], Ino: 2}
 	}
-	return NewTable(roots, narrow)
+	return NewTable(roots, narrow, keep)
 }
 
 // key is backing inode ino on the tier with rank.
@@ -29,7 +31,7 @@ func (t *Table) testKey(rank int, ino uint64) Key { return t.Key(rank, testDevs[
 
 // file looks up a file in the root.
 func file(t *Table, name string, k Key) *Inode {
-	in, _ := t.Lookup(t.root, name, unix.S_IFREG|0644, []Copy{{t.Rank(k), k}}, true)
+	in, _ := t.Lookup(t.root, name, unix.S_IFREG|0644, []Copy{{Rank: t.Rank(k), Key: k}}, true)
 	return in
 }
 
@@ -41,7 +43,7 @@ func dir(t *Table, parent *Inode, name string, keys ...Key) *Inode {
 
 func copiesOf(t *Table, keys ...Key) (c []Copy) {
 	for _, k := range keys {
-		c = append(c, Copy{t.Rank(k), k})
+		c = append(c, Copy{Rank: t.Rank(k), Key: k})
 	}
 	return c
 }
@@ -77,17 +79,18 @@ type model struct {
 	table *Table
 	r     *rand.Rand
 	held  map[uint64]*node
+	ever  map[uint64]*node // also those that are gone, which may have names in them
 	byKey map[Key]*node
 	sub   map[name]*node
 	trace []string
 }
 
-func newModel(t *testing.T, seed uint64, narrow bool) *model {
-	table := newTable(3, narrow)
+func newModel(t *testing.T, seed uint64, narrow, keep bool) *model {
+	table := makeTable(3, narrow, keep)
 	root := &node{in: table.root, typ: unix.S_IFDIR, ino: table.root.Ino, lookups: 1, key: table.root.key, names: map[name]bool{}}
 	root.copies = map[int]Key{0: table.testKey(0, 2), 1: table.testKey(1, 2), 2: table.testKey(2, 2)}
 	return &model{T: t, table: table, r: rand.New(rand.NewPCG(seed, 1)),
-		held: map[uint64]*node{RootID: root}, byKey: map[Key]*node{root.key: root}, sub: map[name]*node{}}
+		held: map[uint64]*node{RootID: root}, ever: map[uint64]*node{RootID: root}, byKey: map[Key]*node{root.key: root}, sub: map[name]*node{}}
 }
 
 func (m *model) note(format string, args ...any) {
@@ -125,7 +128,7 @@ func (m *model) anyKey(rank int) Key {
 func (m *model) anyCopies() (c []Copy) {
 	for rank := m.r.IntN(3); rank < 3; rank++ {
 		if len(c) == 0 || m.r.IntN(2) == 0 {
-			c = append(c, Copy{rank, m.anyKey(rank)})
+			c = append(c, Copy{Rank: rank, Key: m.anyKey(rank)})
 		}
 	}
 	return c
@@ -138,7 +141,7 @@ func (m *model) below(n, top *node) bool {
 	for n != nil && n != top {
 		var up *node
 		for at := range n.names {
-			up = m.held[at.parent]
+			up = m.ever[at.parent]
 		}
 		n = up
 	}
@@ -158,6 +161,7 @@ func (m *model) addName(n *node, at name) {
 	}
 	if other := m.sub[at]; other != nil && other != n {
 		clear(other.names)
+		m.lost(other)
 	}
 	n.names = map[name]bool{at: true}
 	m.sub[at] = n
@@ -171,8 +175,31 @@ func (m *model) dropName(n *node, at name) {
 }
 
 func (m *model) bury(n *node) {
+	if !n.dead {
+		delete(m.byKey, n.key)
+	}
 	n.dead = true
-	delete(m.byKey, n.key)
+	if n.lookups == 0 {
+		m.gone(n)
+	}
+}
+
+// lost buries a kept inode without a name.
+func (m *model) lost(n *node) {
+	if n.lookups == 0 && len(n.names) == 0 {
+		m.bury(n)
+	}
+}
+
+// gone takes out an inode that has left the table. A file without an inode has
+// no names; in those of a directory there may still be something.
+func (m *model) gone(n *node) {
+	for at := range n.names {
+		if m.sub[at] == n {
+			delete(m.sub, at)
+		}
+	}
+	delete(m.held, n.in.ID)
 }
 
 // lookup does one in the table and in the model.
@@ -275,7 +302,7 @@ func (m *model) admit(in *Inode, typ uint32, k Key) *node {
 		m.Errorf("inode %d shows %#x, not of the reserved range", in.ID, in.Ino)
 	}
 	n := &node{in: in, typ: typ, ino: in.Ino, key: k, names: map[name]bool{}, copies: map[int]Key{}}
-	m.held[in.ID] = n
+	m.held[in.ID], m.ever[in.ID] = n, n
 	m.byKey[k] = n
 	return n
 }
@@ -284,7 +311,7 @@ func (m *model) lookupNew() {
 	parent := m.pick(isDir)
 	if m.r.IntN(2) == 0 {
 		rank := m.r.IntN(3)
-		m.lookup(parent, m.anyName(), unix.S_IFREG, []Copy{{rank, m.anyKey(rank)}}, true)
+		m.lookup(parent, m.anyName(), unix.S_IFREG, []Copy{{Rank: rank, Key: m.anyKey(rank)}}, true)
 		return
 	}
 	m.lookup(parent, m.anyName(), unix.S_IFDIR, m.anyCopies(), m.r.IntN(5) > 0)
@@ -299,7 +326,7 @@ func (m *model) lookupAgain() {
 	}
 	at := m.anyOf(n.names)
 	if !isDir(n) {
-		m.lookup(m.held[at.parent], at.name, n.typ, []Copy{{m.table.Rank(n.key), n.key}}, true)
+		m.lookup(m.ever[at.parent], at.name, n.typ, []Copy{{Rank: m.table.Rank(n.key), Key: n.key}}, true)
 		return
 	}
 	var copies []Copy
@@ -312,11 +339,11 @@ func (m *model) lookupAgain() {
 			ok = false
 		}
 		if ok {
-			copies = append(copies, Copy{rank, k})
+			copies = append(copies, Copy{Rank: rank, Key: k})
 		}
 	}
 	if len(copies) > 0 {
-		m.lookup(m.held[at.parent], at.name, n.typ, copies, m.r.IntN(5) > 0)
+		m.lookup(m.ever[at.parent], at.name, n.typ, copies, m.r.IntN(5) > 0)
 	}
 }
 
@@ -330,7 +357,7 @@ func (m *model) anyOf(names map[name]bool) name {
 // forget takes lookups back as the kernel does: a directory's last ones only
 // when it holds nothing in there.
 func (m *model) forget() {
-	n := m.pick(func(n *node) bool { return n.in.ID != RootID })
+	n := m.pick(func(n *node) bool { return n.in.ID != RootID && n.lookups > 0 })
 	if n == nil {
 		return
 	}
@@ -344,21 +371,14 @@ func (m *model) forget() {
 		}
 	}
 	m.note("forget %d, %d of %d", n.in.ID, count, n.lookups)
-	gone := forget(m.table, n.in, count)
+	idle := forget(m.table, n.in, count)
 	n.lookups -= min(count, n.lookups)
-	if gone != (n.lookups == 0) {
-		m.Fatalf("inode %d with %d lookups left: gone is %v", n.in.ID, n.lookups, gone)
+	if idle != (n.lookups == 0) {
+		m.Fatalf("inode %d with %d lookups left: idle is %v", n.in.ID, n.lookups, idle)
 	}
-	if !gone {
-		return
-	}
-	for at := range n.names {
-		m.dropName(n, at)
-	}
-	if !n.dead {
+	if idle && (!m.table.keep || n.dead || len(n.names) == 0) {
 		m.bury(n)
 	}
-	delete(m.held, n.in.ID)
 }
 
 func hasNameIn(n *node, parent uint64) bool {
@@ -378,11 +398,41 @@ func (m *model) removed() {
 	at := m.anyOf(n.names)
 	last := isDir(n) || len(n.names) == 1 && m.r.IntN(3) > 0
 	m.note("removed %d/%s, inode %d, last=%v", at.parent, at.name, n.in.ID, last)
-	if in := remove(m.table, m.held[at.parent].in, at.name, n.key, last); in != n.in {
+	if in := remove(m.table, m.ever[at.parent].in, at.name, n.key, last); in != n.in {
 		m.Fatalf("removed gave %v, want inode %d", in, n.in.ID)
 	}
 	m.dropName(n, at)
 	if last {
+		m.bury(n)
+	}
+	m.lost(n)
+	m.table.Forget(n.in, 0)
+}
+
+// hold is what a handle gives: LOOKUP of ".".
+func (m *model) hold() {
+	n := m.pick(func(n *node) bool { return n.in.ID != RootID })
+	if n == nil {
+		return
+	}
+	m.note("hold %d", n.in.ID)
+	if m.table.Hold(n.in) == n.dead {
+		m.Fatalf("inode %d, dead: %v, is held: %v", n.in.ID, n.dead, !n.dead)
+	}
+	if !n.dead {
+		n.lookups++
+	}
+}
+
+// misses is a handle whose file is not where it was.
+func (m *model) misses() {
+	n := m.pick(func(n *node) bool { return n.in.ID != RootID })
+	if n == nil {
+		return
+	}
+	m.note("lost %d", n.in.ID)
+	m.table.Lost(n.in)
+	if n.lookups == 0 {
 		m.bury(n)
 	}
 }
@@ -409,7 +459,7 @@ func (m *model) moved() {
 	to := m.pick(func(p *node) bool { return isDir(p) && !m.below(p, n) })
 	from, at := m.anyOf(n.names), name{to.in.ID, m.anyName()}
 	m.note("moved %v to %v, inode %d", from, at, n.in.ID)
-	m.table.Moved(m.held[from.parent].in, from.name, to.in, at.name, n.key)
+	m.table.Moved(m.ever[from.parent].in, from.name, to.in, at.name, n.key)
 	m.dropName(n, from)
 	m.addName(n, at)
 }
@@ -421,8 +471,9 @@ func (m *model) stale() {
 	}
 	at := m.anyOf(n.names)
 	m.note("stale %v, inode %d", at, n.in.ID)
-	m.table.Stale(n.in, m.held[at.parent].in, at.name)
+	m.table.Stale(n.in, m.ever[at.parent].in, at.name)
 	m.dropName(n, at)
+	m.lost(n)
 }
 
 // addCopy makes a directory on a tier that lacks it.
@@ -437,7 +488,7 @@ func (m *model) addCopy() {
 	}
 	k := m.anyKey(rank)
 	m.note("copy of %d on tier %d: %v", n.in.ID, rank, k)
-	m.table.AddCopy(n.in, Copy{rank, k})
+	m.table.AddCopy(n.in, Copy{Rank: rank, Key: k})
 	n.copies[rank] = k
 	if rank >= m.table.Rank(n.key) {
 		return
@@ -459,7 +510,7 @@ func (m *model) path(n *node) (string, bool) {
 		}
 		for at := range n.names { // a directory has one
 			names = append(names, at.name)
-			n = m.held[at.parent]
+			n = m.ever[at.parent]
 		}
 	}
 	slices.Reverse(names)
@@ -518,7 +569,7 @@ func (m *model) checkNode(n *node) {
 
 // step does something at random.
 func (m *model) step() {
-	switch k := m.r.IntN(20); {
+	switch k := m.r.IntN(22); {
 	case k < 5:
 		m.lookupNew()
 	case k < 9:
@@ -533,16 +584,21 @@ func (m *model) step() {
 		m.stale()
 	case k < 19:
 		m.stays()
+	case k < 20:
+		m.hold()
+	case k < 21:
+		m.misses()
 	default:
 		m.addCopy()
 	}
 }
 
 func TestTableAgreesWithAModel(t *testing.T) {
-	for _, narrow := range []bool{false, true} {
-		for seed := range uint64(12) {
-			t.Run(fmt.Sprintf("narrow=%v,seed=%d", narrow, seed), func(t *testing.T) {
-				m := newModel(t, seed, narrow)
+	for i := range uint64(32) {
+		for _, narrow := range []bool{false, true} {
+			seed, keep := i/2, i%2 == 1
+			t.Run(fmt.Sprintf("narrow=%v,keep=%v,seed=%d", narrow, keep, seed), func(t *testing.T) {
+				m := newModel(t, seed, narrow, keep)
 				for range 600 {
 					m.step()
 					m.check()
@@ -599,7 +655,7 @@ func TestDirectoryMadeAgainAtHomeIsItsNewCopy(t *testing.T) {
 	table := newTable(2, false)
 	d := dir(table, table.root, "d", table.testKey(0, 10), table.testKey(1, 20))
 	k := table.testKey(0, 11)
-	table.AddCopy(d, Copy{0, k})
+	table.AddCopy(d, Copy{Rank: 0, Key: k})
 	if key, rank := table.Home(d); key != k || rank != 0 {
 		t.Errorf("its home is %v, want %v", key, k)
 	}
@@ -617,7 +673,7 @@ func TestCopyOfABuriedDirectoryLeavesItsNumbersNewOwnerAlone(t *testing.T) {
 	if f == d {
 		t.Fatal("a file is a directory")
 	}
-	table.AddCopy(d, Copy{0, table.testKey(0, 30)})
+	table.AddCopy(d, Copy{Rank: 0, Key: table.testKey(0, 30)})
 	if again := file(table, "f", k); again != f {
 		t.Errorf("the file was inode %d and is %d now", f.ID, again.ID)
 	}

@@ -25,6 +25,7 @@ type Options struct {
 	StatfsPrimary bool // statfs=primary
 	RawLinks      bool
 	Inodes32      bool // inodes=32
+	NoForget      bool // for NFS export
 
 	EntryTimeout    time.Duration
 	AttrTimeout     time.Duration

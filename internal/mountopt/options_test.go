@@ -54,6 +54,7 @@ func TestOptionsSetTheirField(t *testing.T) {
 		{"statfs=primary,statfs=sum", func(*Options) {}},
 		{"rawlinks", func(o *Options) { o.RawLinks = true }},
 		{"inodes=32", func(o *Options) { o.Inodes32 = true }},
+		{"noforget", func(o *Options) { o.NoForget = true }},
 		{"entry_timeout=0.5", func(o *Options) { o.EntryTimeout = time.Second / 2 }},
 		{"entry-timeout=2s", func(o *Options) { o.EntryTimeout = 2 * time.Second }},
 		{"attr_timeout=500ms", func(o *Options) { o.AttrTimeout = time.Second / 2 }},

@@ -25,6 +25,9 @@ func tierfsOptions() []option {
 		choice(Entry{Name: "inodes", Arg: "64|32", Default: "64",
 			Help: "width of inode numbers; 32 for old programs"},
 			func(o *Options) *bool { return &o.Inodes32 }, false, true),
+		word(Entry{Name: "noforget",
+			Help: "keep the identity of every file that was looked up, so that NFS can export the mount"},
+			func(o *Options) *bool { return &o.NoForget }, true),
 
 		timeout(Entry{Name: "entry_timeout", Arg: "SECONDS", Default: "1",
 			Help: "how long the kernel trusts a name"},

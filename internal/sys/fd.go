@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"hash/fnv"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -30,4 +31,22 @@ func Open(dirfd int, name string, flags int, mode uint32) (int, error) {
 // Writev is writev(2) of two parts, for a reply of header and body.
 func Writev(fd int, head, body []byte) (int, error) {
 	return unix.Writev(fd, [][]byte{head, body})
+}
+
+// Life tells the inode name in dirfd, or dirfd itself for "", from those that
+// had its number before and will have it after: a hash of its file handle,
+// which has the filesystem's generation number in it. 0 is not known: the
+// filesystem has no handles.
+func Life(dirfd int, name string) uint32 {
+	flags := 0
+	if name == "" {
+		flags = unix.AT_EMPTY_PATH
+	}
+	h, _, err := unix.NameToHandleAt(dirfd, name, flags)
+	if err != nil {
+		return 0
+	}
+	sum := fnv.New32a()
+	sum.Write(h.Bytes())
+	return max(sum.Sum32(), 1)
 }

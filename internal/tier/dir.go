@@ -68,6 +68,20 @@ func (d *Dir) StatSelf(st *unix.Stat_t) error {
 	return d.do(func() error { return unix.Fstat(d.fd, st) })
 }
 
+// Life tells name, or the directory itself for "", from files that had its
+// number before (sys.Life). It is 0, not known, on a network filesystem: its
+// handles may change while the file stays.
+func (d *Dir) Life(name string) (life uint32) {
+	if d.Tier.Network {
+		return 0
+	}
+	_ = d.do(func() error {
+		life = sys.Life(d.fd, name)
+		return nil
+	})
+	return life
+}
+
 // OpenDir opens the directory name. The descriptor is readable where the
 // daemon may read (fsync and fgetxattr want that), else O_PATH.
 func (d *Dir) OpenDir(name string) (*Dir, error) {

@@ -105,7 +105,7 @@ func (fs *FS) find(in *inode.Inode, st *unix.Stat_t, fn func(d *tier.Dir, name s
 		d, err := fs.dir(parent, rank)
 		if err == nil {
 			err = d.Stat(name, st)
-			if err == nil && fs.table.Key(rank, st.Dev, st.Ino) == key {
+			if err == nil && fs.table.Key(rank, st.Dev, st.Ino) == key && !fs.another(in, d, name) {
 				if fn != nil {
 					err = fn(d, name)
 				}

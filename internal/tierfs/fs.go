@@ -7,6 +7,7 @@ package tierfs
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type Config struct {
 	Log         *slog.Logger
 	RawLinks    bool // symlink targets are shown as they are stored
 	Inodes32    bool
+	Export      bool // IDs are good for as long as the file is there (noforget)
 	Passthrough bool
 	MaxDirs     int // directory descriptors to keep
 }
@@ -50,6 +52,8 @@ type FS struct {
 	dirs                  *inode.DirCache
 	options               atomic.Pointer[Options]
 	rawLinks, union, root bool
+	export                bool
+	generation            uint32 // of every ID; a handle of an earlier daemon has another
 
 	srv      *fusedev.Server
 	pass     *fusedev.Passthrough
@@ -72,8 +76,9 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	}
 	fs := &FS{
 		log: cfg.Log, set: set,
-		table: inode.NewTable(roots, cfg.Inodes32), dirs: inode.NewDirCache(cfg.MaxDirs),
+		table: inode.NewTable(roots, cfg.Inodes32, cfg.Export), dirs: inode.NewDirCache(cfg.MaxDirs),
 		union: len(tiers) > 1, root: os.Geteuid() == 0, wantPass: cfg.Passthrough,
+		export: cfg.Export, generation: rand.Uint32(),
 	}
 	fs.rawLinks = cfg.RawLinks || !fs.union
 	fs.options.Store(&cfg.Options)
@@ -109,7 +114,8 @@ func (fs *FS) SetOptions(o Options) { fs.options.Store(&o) }
 // Options are the rules in force.
 func (fs *FS) Options() Options { return *fs.options.Load() }
 
-// Inodes counts the inodes that the kernel holds, Handles the open ones.
+// Inodes counts the inodes in the table, Handles the opens of files and
+// directories.
 func (fs *FS) Inodes() int  { return fs.table.Len() }
 func (fs *FS) Handles() int { return fs.files.len() + fs.lists.len() }
 

@@ -4,10 +4,14 @@ import (
 	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
 
 func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
+	if op.Name == "." || op.Name == ".." {
+		return fs.lookupNode(r, uint64(op.Parent), op.Name == "..")
+	}
 	p, err := fs.getDir(uint64(op.Parent))
 	if err != nil {
 		return err
@@ -45,6 +49,36 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 	return nil
 }
 
+// lookupNode serves LOOKUP of "." and "..", which the kernel sends when it is
+// given a handle of an inode that it has forgotten (fuse_get_dentry,
+// fuse_get_parent): the inode itself, and the directory above it.
+func (fs *FS) lookupNode(r *fusedev.Request, id uint64, up bool) error {
+	in, err := fs.get(id)
+	if err != nil {
+		return err
+	}
+	if up {
+		in, _, _ = fs.table.Dentry(in)
+	}
+	if in == nil || !fs.table.Hold(in) {
+		return unix.ESTALE
+	}
+	var st unix.Stat_t
+	err = fs.stat(nil, in, &st)
+	if err == nil && st.Nlink == 0 || absent(err) {
+		err = unix.ESTALE
+	}
+	if err != nil {
+		fs.forget(in.ID, 1)
+		if err == unix.ESTALE {
+			fs.table.Lost(in)
+		}
+		return err
+	}
+	fs.answer(r, in, nil, func() bool { return r.Entry(fs.entry(in, &st)) })
+	return nil
+}
+
 // spareEntry leaves what is known of a directory with the watchdog, while its
 // lower tiers are asked. The lookup that it counts is the kernel's if it is
 // sent.
@@ -76,6 +110,9 @@ func (fs *FS) answer(r *fusedev.Request, in, spare *inode.Inode, send func() boo
 
 // admit finds or makes the inode of what was found and counts one lookup.
 func (fs *FS) admit(p *inode.Inode, name string, f *found) *inode.Inode {
+	if fs.export && p != nil {
+		f.copies[0].Life = fs.life(p, name, f.rank)
+	}
 	in, changed := fs.table.Lookup(p, name, f.st.Mode, f.copies, !f.partial)
 	if !in.IsDir() {
 		return in
@@ -98,6 +135,23 @@ func (fs *FS) admit(p *inode.Inode, name string, f *found) *inode.Inode {
 		}
 	}
 	return in
+}
+
+// life tells what a name leads to from what had its number before: an ID that
+// is kept for long outlives files that are removed out of band.
+func (fs *FS) life(p *inode.Inode, name string, rank int) uint32 {
+	d, err := fs.dir(p, rank)
+	if err != nil {
+		return 0
+	}
+	defer d.Put()
+	return d.Life(name)
+}
+
+// another reports whether name in d, or d itself for "", which has the number
+// of in, is another file after it.
+func (fs *FS) another(in *inode.Inode, d *tier.Dir, name string) bool {
+	return fs.export && fs.table.Another(in, d.Life(name))
 }
 
 // dropDirs forgets the descriptors of copies that are others now.
@@ -127,6 +181,9 @@ func (fs *FS) showLast(in *inode.Inode, st *unix.Stat_t) {
 func (fs *FS) entry(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
 	e := fs.attrs(in, st)
 	e.Node = in.ID
+	if in.ID != inode.RootID {
+		e.Generation = fs.generation
+	}
 	return e
 }
 
@@ -152,8 +209,8 @@ func (fs *FS) forget(id, n uint64) {
 	if in == nil {
 		return
 	}
-	gone, file := fs.table.Forget(in, n)
-	if gone && in.IsDir() {
+	idle, file := fs.table.Forget(in, n)
+	if idle && in.IsDir() {
 		fs.dirs.DropAll(in)
 	}
 	closeHeld(in, file)

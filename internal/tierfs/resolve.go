@@ -171,7 +171,7 @@ func (fs *FS) recognise(in, parent *inode.Inode, name string, d *tier.Dir) error
 	key := fs.table.Key(rank, st.Dev, st.Ino)
 	home, homeRank := fs.table.Home(in)
 	switch {
-	case rank == homeRank && key != home:
+	case rank == homeRank && (key != home || fs.another(in, d, "")):
 		return unix.ESTALE // replaced out of band
 	case rank > homeRank && fs.blocked(parent, name, homeRank+1, rank):
 		fs.dirs.Absent(in, rank)

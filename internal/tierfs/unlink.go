@@ -150,6 +150,7 @@ func (fs *FS) removed(in, p *inode.Inode, name string, c *copyAt) {
 	}
 	if in != nil {
 		fs.table.Removed(in, p, name)
+		fs.forget(in.ID, 0) // if its ID was kept only
 	}
 }
 
