@@ -23,8 +23,9 @@ func enter(args []string) error {
 	if err := daemon.CloseOnExecFrom(strays); err != nil {
 		return failure{exitSystem, err}
 	}
+	// The limits and the score first: they take a capability that goes.
+	daemon.RaiseLimits()
 	if os.Geteuid() == 0 {
-		// The score first: it takes a capability that goes.
 		daemon.ProtectFromOOM()
 		if err := daemon.LimitCapabilities(); err != nil {
 			return failure{exitSystem, err}

@@ -113,12 +113,13 @@ func (s *service) start(argv0 string) (err error) {
 // prepare sets what holds for the whole process.
 func (s *service) prepare(argv0 string) {
 	signal.Notify(s.sigs, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	signal.Ignore(unix.SIGPIPE) // standard error may be a pipe, in the foreground
-	unix.Umask(0)               // modes are the client's
+	// Standard error may be a pipe, in the foreground. A limit that could not be
+	// raised gives EFBIG to one client, and does not end the daemon of all.
+	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ)
+	unix.Umask(0) // modes are the client's
 	// A worker that comes back from read(2) needs a P at once; the watchdog and
 	// ops that wait for a disk hold some.
 	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
-	daemon.RaiseFiles()
 	daemon.NameProcess(argv0)
 }
 

@@ -20,10 +20,19 @@ func TestSetPathKeepsWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestRaiseFilesReachesTheHardLimit(t *testing.T) {
-	RaiseFiles()
-	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil || lim.Cur != lim.Max {
-		t.Errorf("%+v, %v", lim, err)
+func TestRaiseLimitsReachesTheHardOnes(t *testing.T) {
+	for _, what := range append([]int{unix.RLIMIT_NOFILE}, callers...) {
+		var was, lim unix.Rlimit
+		if err := unix.Getrlimit(what, &was); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Setrlimit(what, &was) })
+		if err := unix.Setrlimit(what, &unix.Rlimit{Cur: min(was.Max, 1<<36), Max: was.Max}); err != nil {
+			t.Fatal(err)
+		}
+		RaiseLimits()
+		if err := unix.Getrlimit(what, &lim); err != nil || lim.Cur != lim.Max || lim.Max < was.Max {
+			t.Errorf("limit %d: %+v after %+v, %v", what, lim, was, err)
+		}
 	}
 }

@@ -53,6 +53,11 @@ func (c Call) AsUser(t testing.TB, uid, gid int, groups []int, args ...string) (
 	return RunCmd(t, withCredentials(c.Cmd(args...), uid, gid, groups))
 }
 
+// As is the function as a command with the given credentials, not yet started.
+func (c Call) As(uid, gid int, args ...string) *exec.Cmd {
+	return withCredentials(c.Cmd(args...), uid, gid, nil)
+}
+
 // Cmd is the function as a command that is not yet started.
 func (c Call) Cmd(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
