@@ -6,10 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FsGetXattrCmd is FS_IOC_FSGETXATTR, _IOR('X', 31, struct fsxattr), and
-// FsXattrSize the size of its struct (linux/fs.h).
+// FsGetXattrCmd is FS_IOC_FSGETXATTR, _IOR('X', 31, struct fsxattr),
+// FsSetXattrCmd is FS_IOC_FSSETXATTR, _IOW('X', 32, struct fsxattr), and
+// FsXattrSize the size of their struct (linux/fs.h).
 const (
 	FsGetXattrCmd = 0x801c581f
+	FsSetXattrCmd = 0x401c5820
 	FsXattrSize   = 28
 )
 
@@ -20,6 +22,15 @@ func FsGetXattr(fd int) (v [FsXattrSize]byte, err error) {
 		return v, errno
 	}
 	return v, nil
+}
+
+// FsSetXattr is FS_IOC_FSSETXATTR.
+func FsSetXattr(fd int, v *[FsXattrSize]byte) error {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), FsSetXattrCmd, uintptr(unsafe.Pointer(v)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // GetFlags is FS_IOC_GETFLAGS (ioctl_iflags(2)).

@@ -227,6 +227,11 @@ func (f *File) FsGetXattr() (v [sys.FsXattrSize]byte, err error) {
 	return v, err
 }
 
+// FsSetXattr is FS_IOC_FSSETXATTR.
+func (f *File) FsSetXattr(v *[sys.FsXattrSize]byte) error {
+	return f.doLong(func() error { return sys.FsSetXattr(f.FD, v) })
+}
+
 // SetFlags is FS_IOC_SETFLAGS (ioctl_iflags(2)).
 func (f *File) SetFlags(v uint32) error {
 	return f.doLong(func() error { return sys.SetFlags(f.FD, v) })

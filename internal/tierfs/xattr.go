@@ -33,18 +33,6 @@ func (fs *FS) onInode(in *inode.Inode, fn func(f *tier.File) error) error {
 	return fs.withFile(in, &st, fn)
 }
 
-// readable is onInode with a descriptor open for reading, which ioctl(2) wants.
-func (fs *FS) readable(in *inode.Inode, fn func(f *tier.File) error) error {
-	return fs.onInode(in, func(f *tier.File) error {
-		open, err := f.Reopen(unix.O_RDONLY | unix.O_NONBLOCK)
-		if err != nil {
-			return err
-		}
-		defer open.Close()
-		return fn(open)
-	})
-}
-
 func (fs *FS) getxattr(op *fuseops.GetXattrOp) error {
 	in, err := fs.get(uint64(op.Inode))
 	if err != nil {

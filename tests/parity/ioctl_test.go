@@ -37,7 +37,81 @@ func touch(r *run, name string) {
 	r.err("given times", unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{{Sec: 1}, {Sec: 2}}, 0))
 }
 
+// fsxattr is struct fsxattr of <linux/fs.h>.
+type fsxattr struct{ xflags, extsize, nextents, projid, cowextsize uint32 }
+
+// Requests and flags of ioctl_fsxattr(2).
+const (
+	fsGetXattr       = 0x801c581f
+	fsSetXattr       = 0x401c5820
+	xflagNodump      = 0x80
+	xflagImmutable   = 0x8
+	xflagProjInherit = 0x200
+)
+
+func (x *fsxattr) get(fd int) error {
+	var arg [64]byte
+	err := ioctl(fd, fsGetXattr, &arg)
+	for i, field := range []*uint32{&x.xflags, &x.extsize, &x.nextents, &x.projid, &x.cowextsize} {
+		*field = binary.NativeEndian.Uint32(arg[4*i:])
+	}
+	return err
+}
+
+func (x *fsxattr) set(fd int) error {
+	var arg [64]byte
+	for i, field := range []uint32{x.xflags, x.extsize, x.nextents, x.projid, x.cowextsize} {
+		binary.NativeEndian.PutUint32(arg[4*i:], field)
+	}
+	return ioctl(fd, fsSetXattr, &arg)
+}
+
+// setFsxattr changes one thing of a file and writes down what it has then.
+func (r *run) setFsxattr(what string, fd int, change func(x *fsxattr)) {
+	var x fsxattr
+	r.must("get", x.get(fd))
+	change(&x)
+	r.err(what, x.set(fd))
+	r.err("get", x.get(fd))
+	r.say("flags %x extent size %d project %d", x.xflags, x.extsize, x.projid)
+}
+
 var ioctlScenarios = []scenario{
+	{"ioctl/extended flags and projects", func(r *run) {
+		r.file("f", "x")
+		r.dir("d")
+		for _, name := range []string{"f", "d"} {
+			fd := r.open(name, unix.O_RDONLY, 0)
+			r.setFsxattr("nodump", fd, func(x *fsxattr) { x.xflags |= xflagNodump })
+			r.setFsxattr("no flag", fd, func(x *fsxattr) { x.xflags = 0 })
+			r.setFsxattr("project", fd, func(x *fsxattr) { x.projid = 42 })
+			r.setFsxattr("inherit the project", fd, func(x *fsxattr) { x.xflags |= xflagProjInherit })
+			r.setFsxattr("extent size", fd, func(x *fsxattr) { x.extsize = 4096 })
+		}
+		fd := r.open("d", unix.O_RDONLY, 0)
+		r.file("d/f", "x")
+		r.dir("d/s")
+		for _, name := range []string{"d/f", "d/s"} {
+			var x fsxattr
+			r.must("get", x.get(r.open(name, unix.O_RDONLY, 0)))
+			r.say("%s: flags %x project %d", name, x.xflags, x.projid)
+		}
+		r.err("link from another project", unix.Link("f", "d/g"))
+		r.setFsxattr("no project", fd, func(x *fsxattr) { x.projid, x.xflags = 0, 0 })
+	}},
+	{"ioctl/extended flags of another's file", func(r *run) {
+		r.file("f", "x")
+		r.must("chmod", unix.Chmod("f", 0o666))
+		for _, owner := range []int{bob, alice} {
+			r.must("chown", unix.Chown("f", owner, staff))
+			r.as(alice, staff, nil, func() {
+				fd := r.open("f", unix.O_RDWR, 0)
+				r.setFsxattr("nodump", fd, func(x *fsxattr) { x.xflags |= xflagNodump })
+				r.setFsxattr("immutable", fd, func(x *fsxattr) { x.xflags |= xflagImmutable })
+				r.setFsxattr("project", fd, func(x *fsxattr) { x.projid = 7 })
+			})
+		}
+	}},
 	{"ioctl/flags", func(r *run) {
 		r.file("f", "x")
 		r.dir("d")

@@ -45,6 +45,30 @@ func TestDirectoryAttributesAreSetOnEveryTier(t *testing.T) {
 	}
 }
 
+// TestDirectoryFlagsAreSetOnEveryTier, so that what is made below belongs to
+// the directory's project on whichever tier it lands.
+func TestDirectoryFlagsAreSetOnEveryTier(t *testing.T) {
+	u := newUnionOn(t, []string{harness.On(t, "xfs", "300M"), harness.On(t, "xfs", "300M")})
+	u.dir("d", 0, 1)
+	u.dir("d/low", 1)
+	u.Up()
+	harness.Must(t, "chattr", "-p", "42", u.Path("d"))
+	harness.Must(t, "chattr", "-p", "42", u.Path("d/low"))
+	harness.Must(t, "chattr", "+Pd", u.Path("d"))
+	harness.Must(t, "chattr", "+P", u.Path("d/low"))
+	for rank := range u.Tiers {
+		if got := strings.Fields(harness.Must(t, "lsattr", "-dp", u.tier(rank, "d"))); got[0] != "42" || !strings.ContainsRune(got[1], 'P') || !strings.ContainsRune(got[1], 'd') {
+			t.Errorf("tier %d: the project and the flags are %q", rank, got)
+		}
+	}
+	for rank, rel := range []string{"d/f", "d/low/f"} {
+		u.create(rel, "x")
+		if got := strings.Fields(harness.Must(t, "lsattr", "-p", u.tier(rank, rel))); got[0] != "42" {
+			t.Errorf("%s is of project %s, want 42", rel, got[0])
+		}
+	}
+}
+
 func TestRootAttributesAreSetOnEveryTier(t *testing.T) {
 	u := newUnion(t, 1)
 	u.Up()
