@@ -57,6 +57,12 @@ func decodeSetattr(h *Header, c *cursor) *SetattrOp {
 	return op
 }
 
+// Empty reports that the op names no attribute.
+func (op *SetattrOp) Empty() bool {
+	return op.Mode == nil && op.UID == nil && op.GID == nil && op.Size == nil &&
+		op.Atime.Nsec == unix.UTIME_OMIT && op.Mtime.Nsec == unix.UTIME_OMIT
+}
+
 func omitOrNow(t *unix.Timespec, set, now bool) {
 	switch {
 	case !set:

@@ -235,6 +235,9 @@ func (fs *FS) setFileAttr(r *fusedev.Request, in *inode.Inode, op *fusedev.Setat
 // share, if there are any. The owner goes first, because
 // chown(2) clears set-id bits that a mode given with it may set.
 func (fs *FS) change(r *fusedev.Request, open *inode.Opened, f *tier.File, op *fusedev.SetattrOp) error {
+	if op.Empty() {
+		return fs.chownNothing(r, f)
+	}
 	if op.UID != nil || op.GID != nil {
 		if err := fs.chown(r, f, idOrKeep(op.UID), idOrKeep(op.GID)); err != nil {
 			return err
@@ -274,6 +277,22 @@ func (fs *FS) chown(r *fusedev.Request, f *tier.File, uid, gid int) error {
 		return fs.as(0, st.Gid, set)
 	}
 	return fs.onNetwork(f.Tier, r, set)
+}
+
+// chownNothing serves a SETATTR that names no attribute: chown(2) of neither ID
+// (-1, -1), which clears set-id bits and moves the change time (chown_common).
+// The kernel sends the same before a write to a file with set-id bits
+// (file_remove_privs), which anybody may do who may write; so who may not clear
+// them is told nothing, and the write will.
+func (fs *FS) chownNothing(r *fusedev.Request, f *tier.File) error {
+	var st unix.Stat_t
+	if err := f.Stat(&st); err != nil {
+		return err
+	}
+	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && r.UID != 0 && r.UID != st.Uid {
+		return nil
+	}
+	return fs.chown(r, f, -1, -1)
 }
 
 // chmod sets the mode. The daemon lacks CAP_FSETID, so that foreign writes

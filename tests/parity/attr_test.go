@@ -58,6 +58,29 @@ var attrScenarios = []scenario{
 		r.err("chown a directory", unix.Chown("d", alice, staff))
 		r.stat("d")
 	}},
+	{"attr/chown of nothing clears set-id bits", func(r *run) {
+		r.file("f", "x")
+		r.dir("d")
+		for _, mode := range []uint32{0o6755, 0o4755, 0o2755, 0o4644, 0o2644, 0o644} {
+			r.must("chmod", unix.Chmod("f", mode))
+			was := r.clock("f")
+			r.err("chown", unix.Chown("f", -1, -1))
+			r.moved("chown", "f", was)
+			r.stat("f")
+		}
+		r.must("chmod", unix.Chmod("d", 0o6755))
+		was := r.clock("d")
+		r.err("chown a directory", unix.Chown("d", -1, -1))
+		r.moved("chown", "d", was)
+		r.stat("d")
+		r.must("chown", unix.Chown("f", alice, staff))
+		r.must("chmod", unix.Chmod("f", 0o6755))
+		r.as(alice, staff, nil, func() { r.err("by the owner", unix.Chown("f", -1, -1)) })
+		r.stat("f")
+		was = r.clock("f")
+		r.as(bob, staff, nil, func() { r.err("by another", unix.Chown("f", -1, -1)) })
+		r.moved("by another", "f", was)
+	}},
 	{"attr/chmod keeps root's set-group-ID", func(r *run) {
 		r.file("f", "x")
 		r.must("chown", unix.Chown("f", alice, staff))
