@@ -29,7 +29,8 @@ type Tier struct {
 	verify  func(fd int) error
 
 	root     atomic.Pointer[Dir]
-	gen      atomic.Uint32 // counts the mounts of its disk that have served
+	quiet    atomic.Pointer[Dir] // the root where nothing changes access times, or nil
+	gen      atomic.Uint32       // counts the mounts of its disk that have served
 	flow     atomic.Pointer[flow]
 	away     atomic.Bool
 	suspect  atomic.Bool
@@ -70,6 +71,7 @@ func (t *Tier) setRoot(fd int) error {
 	}
 	t.dev.Store(st.Dev)
 	t.readOnly.Store(fs.Flags&unix.ST_RDONLY != 0)
+	t.setQuiet(fd)
 	if old := t.root.Swap(newDir(t, t.gen.Add(1), fd)); old != nil {
 		old.Put()
 	}
@@ -77,7 +79,12 @@ func (t *Tier) setRoot(fd int) error {
 }
 
 // Close closes the root.
-func (t *Tier) Close() { t.root.Load().Put() }
+func (t *Tier) Close() {
+	t.root.Load().Put()
+	if q := t.quiet.Load(); q != nil {
+		q.Put()
+	}
+}
 
 // RootDir is the tier's root, for the caller to Put.
 func (t *Tier) RootDir() *Dir {

@@ -61,12 +61,14 @@ func (fs *FS) readlink(op *fuseops.ReadSymlinkOp) error {
 	if err != nil {
 		return err
 	}
-	op.Target, err = fs.target(in)
+	op.Target, err = fs.target(in, func(d *tier.Dir, name string, _ *unix.Stat_t) (string, error) {
+		return d.Readlink(name)
+	})
 	return err
 }
 
-// target is what the link in shows.
-func (fs *FS) target(in *inode.Inode) (string, error) {
+// target is what the link in shows; read gives what is stored.
+func (fs *FS) target(in *inode.Inode, read func(d *tier.Dir, name string, st *unix.Stat_t) (string, error)) (string, error) {
 	in.Mu.RLock()
 	defer in.Mu.RUnlock()
 	if gone := fs.table.Gone(in); gone != nil {
@@ -76,7 +78,7 @@ func (fs *FS) target(in *inode.Inode) (string, error) {
 	var st unix.Stat_t
 	var target string
 	_, err := fs.find(in, &st, func(d *tier.Dir, name string) (err error) {
-		target, err = d.Readlink(name)
+		target, err = read(d, name, &st)
 		return err
 	})
 	if err != nil {
@@ -86,7 +88,8 @@ func (fs *FS) target(in *inode.Inode) (string, error) {
 }
 
 // shownTarget makes a target inside one of the tiers relative to the link, so
-// that it leads through the mount. All others are shown as they are.
+// that it leads through the mount. All others are shown as they are, and one
+// that would become longer than a target can be.
 func (fs *FS) shownTarget(in *inode.Inode, target string) string {
 	if fs.rawLinks || !strings.HasPrefix(target, "/") {
 		return target
@@ -100,7 +103,10 @@ func (fs *FS) shownTarget(in *inode.Inode, target string) string {
 		if !ok {
 			return target
 		}
-		return relative(path, strings.TrimLeft(rest, "/"))
+		if shown := relative(path, strings.TrimLeft(rest, "/")); len(shown) < unix.PathMax {
+			return shown
+		}
+		break
 	}
 	return target
 }
@@ -134,7 +140,7 @@ func relative(link, target string) string {
 func (fs *FS) fixLinkSize(in *inode.Inode, st *unix.Stat_t) {
 	for _, t := range fs.tiers() {
 		if st.Size >= int64(len(t.Root)) {
-			if target, err := fs.target(in); err == nil {
+			if target, err := fs.target(in, (*tier.Dir).Peek); err == nil {
 				st.Size = int64(len(target))
 			}
 			return

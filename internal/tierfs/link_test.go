@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,6 +57,11 @@ func TestShownTargetOfATargetInATier(t *testing.T) {
 	r.mkdir(0, "d/e")
 	r.mkdir(1, "d")
 	outside := t.TempDir()
+	// So deep that the way up is longer than a tier's own path.
+	deep := strings.Repeat("s/", len(r.at(0, ""))) + "link"
+	r.mkdir(0, path.Dir(deep))
+	longest := r.at(1, "") + "/" + strings.Repeat("x/", unix.PathMax)
+	longest = longest[:unix.PathMax-1]
 	for name, c := range map[string]struct{ stored, shown string }{
 		"plain":    {"d/e", "d/e"},
 		"up":       {"../x", "../x"},
@@ -69,6 +75,8 @@ func TestShownTargetOfATargetInATier(t *testing.T) {
 		"d/same":   {r.at(1, "d/x"), "x"},
 		"d/twice":  {r.at(1, "") + "//d//x", "x"},
 		"d/self":   {r.at(1, "d") + "/", "."},
+		"long":     {longest, longest[len(r.at(1, ""))+1:]},
+		deep:       {longest, longest},
 	} {
 		if err := os.Symlink(c.stored, r.at(0, name)); err != nil {
 			t.Fatal(err)
@@ -77,7 +85,7 @@ func TestShownTargetOfATargetInATier(t *testing.T) {
 			fs := r.open()
 			fs.rawLinks = raw
 			in := r.admit(fs, name)
-			got, err := fs.target(in)
+			got, err := fs.target(in, (*tier.Dir).Peek)
 			if err != nil {
 				t.Fatal(err)
 			}

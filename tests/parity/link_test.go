@@ -125,6 +125,21 @@ var linkScenarios = []scenario{
 		r.xattrs("l")
 		r.stat("l")
 	}},
+	{"symlink/stat is no reading", func(r *run) {
+		target := strings.Repeat("long/enough/to/be/a/tier's/", 5) // whose size is worth a look
+		r.must("symlink", unix.Symlink(target, "l"))
+		was := r.clock("l")
+		for _, owner := range []int{alice, bob} {
+			r.must("lchown", unix.Lchown("l", owner, staff))
+			r.moved("lchown", "l", was)
+			was = r.clock("l")
+		}
+		r.stat("l")
+		_, err := unix.Readlink("l", make([]byte, 500))
+		r.err("readlink", err)
+		r.must("lchown", unix.Lchown("l", alice, staff))
+		r.moved("readlink", "l", was)
+	}},
 	{"symlink/mode cannot be changed", func(r *run) {
 		r.file("f", "x")
 		r.must("symlink", unix.Symlink("f", "l"))
