@@ -8,6 +8,7 @@ package inode
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
@@ -29,6 +30,10 @@ type Inode struct {
 	ID   uint64
 	Ino  uint64 // st_ino shown; never changes while the kernel holds the inode
 	Type uint32 // S_IFMT bits
+
+	// Mappable counts the handles through which a client can change the backing
+	// file by a shared mapping, of which the daemon does not hear.
+	Mappable atomic.Int32
 
 	// GUARDED_BY(Table.mu)
 	key     Key

@@ -50,6 +50,9 @@ func (fs *FS) ioctl(r *fusedev.Request, op *fusedev.IoctlOp) error {
 	if err := on(in, serve); err != nil {
 		return err
 	}
+	if op.Cmd == unix.FS_IOC_SETFLAGS {
+		fs.srv.InvalAttr(op.Node) // the kernel does not expect it to change the times
+	}
 	r.Ioctl(out)
 	return nil
 }

@@ -187,14 +187,15 @@ func (fs *FS) entry(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
 	return e
 }
 
-// attrs is entry without a name. A set-id bit that another user's write clears
-// on the tier would stay visible until the attributes expire, so they do at
-// once.
+// attrs is entry without a name. What changes on the tier without our hearing
+// of it would stay hidden until the attributes expire, so they do at once: a
+// set-id bit that another user's write clears, and the times of a file to
+// which stores into a shared mapping go by passthrough.
 func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
 	o := fs.options.Load()
 	st.Ino = in.Ino
 	e := &fusedev.Entry{Stat: st, EntryTTL: o.EntryTTL, AttrTTL: o.AttrTTL}
-	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && !in.IsDir() {
+	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && !in.IsDir() || in.Mappable.Load() > 0 {
 		e.AttrTTL = 0
 	}
 	if in.Type == unix.S_IFLNK && !fs.rawLinks {

@@ -15,6 +15,7 @@ type fileHandle struct {
 	in     *inode.Inode
 	opened *inode.Opened
 	own    *tier.File   // with the client's flags; nil in passthrough
+	maps   bool         // counted in in.Mappable
 	users  atomic.Int32 // ops under way, and one until the release
 }
 
@@ -70,6 +71,9 @@ func (fs *FS) open(r *fusedev.Request, op *fuseops.OpenFileOp) error {
 	if err != nil {
 		fs.closeIfIdle(in)
 		return err
+	}
+	if h.maps && fs.Options().AttrTTL > 0 {
+		fs.srv.InvalAttr(in.ID) // see attrs
 	}
 	o := fs.opened(h)
 	if !r.Opened(o) {
@@ -222,8 +226,13 @@ func (fs *FS) newHandle(in *inode.Inode, flags int, own *tier.File) (*fileHandle
 			own = f
 		}
 		h.own = own
-	} else if own != nil {
-		own.Close()
+	} else {
+		if own != nil {
+			own.Close()
+		}
+		if h.maps = flags&unix.O_ACCMODE == unix.O_RDWR; h.maps {
+			in.Mappable.Add(1)
+		}
 	}
 	in.Open.Handles++
 	return h, nil
@@ -256,6 +265,9 @@ func (fs *FS) release(id uint64) {
 func (fs *FS) closeHandle(h *fileHandle) {
 	if h.own != nil {
 		h.own.Close()
+	}
+	if h.maps {
+		h.in.Mappable.Add(-1)
 	}
 	h.opened.Handles--
 	fs.closeIfIdle(h.in)

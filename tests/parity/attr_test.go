@@ -195,6 +195,29 @@ var timeScenarios = []scenario{
 		r.list("d")
 		r.moved("list", "d", d)
 	}},
+	{"time/follows stores into a mapping", func(r *run) {
+		r.file("f", strings.Repeat("x", 5000))
+		changed := func(what string, was times) { // its atime depends on whose page cache it is
+			st := r.lstat("f")
+			r.say("%s: mtime %s ctime %s", what, order(was.mtime, st.Mtim), order(was.ctime, st.Ctim))
+		}
+		for range 2 {
+			was := r.clock("f")
+			fd := r.open("f", unix.O_RDWR, 0)
+			m, err := unix.Mmap(fd, 0, 5000, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+			r.must("mmap", err)
+			r.say("reads %q", m[0])
+			changed("mmap", was)
+			m[0] = 'y'
+			r.must("msync", unix.Msync(m, unix.MS_SYNC))
+			changed("store", was)
+			was = r.clock("f")
+			m[1] = 'z'
+			r.must("munmap", unix.Munmap(m))
+			r.must("close", unix.Close(fd))
+			changed("store, munmap and close", was)
+		}
+	}},
 	{"time/set on an open file", func(r *run) {
 		r.file("f", "x")
 		fd := r.open("f", unix.O_RDWR, 0)

@@ -123,7 +123,9 @@ var ioctlScenarios = []scenario{
 			flags, err = getFlags(fd)
 			r.say("get %x %s", flags, err)
 			r.command("lsattr", "-d", name)
+			was := r.clock(name)
 			r.err("clear", setFlags(fd, flags&^(flagNodump|flagNoatime)))
+			r.moved("clear", name, was)
 		}
 	}},
 	{"ioctl/immutable", func(r *run) {
