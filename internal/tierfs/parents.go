@@ -12,13 +12,52 @@ import (
 )
 
 // makeParents is p's directory on the tier with rank, made with everything
-// above it that is missing there, for the caller to Put.
+// above it that is missing there, for the caller to Put. EBUSY, and nothing is
+// made, where it does not fit.
 func (fs *FS) makeParents(p *inode.Inode, rank int) (*tier.Dir, error) {
 	if d, err := fs.cachedDir(p, rank); d != nil || err != nil && !absent(err) {
 		return d, err
 	}
 	defer fs.moves.pin(p)()
+	if err := fs.fitsPinned(p, rank); err != nil {
+		return nil, err
+	}
 	return fs.makePinned(p, rank)
+}
+
+// fits is EBUSY if p's directory on the tier with rank would not be seen: a
+// file of its name, or of a name above it, ends the merging there or higher. What
+// is put into such a directory would be lost to those who use the mount.
+func (fs *FS) fits(p *inode.Inode, rank int) error {
+	defer fs.moves.pin(p)()
+	return fs.fitsPinned(p, rank)
+}
+
+// fitsPinned is fits for callers that have pinned the way.
+//
+// The way to it is pinned.
+func (fs *FS) fitsPinned(p *inode.Inode, rank int) error {
+	d, err := fs.walkDir(p, rank)
+	if err == nil {
+		d.Put()
+		return nil
+	}
+	if !absent(err) {
+		return err
+	}
+	parent, name, ok := fs.table.Dentry(p)
+	if !ok {
+		return unix.ENOENT
+	}
+	_, home := fs.table.Home(p)
+	blocked, err := fs.blocked(parent, name, home+1, rank+1)
+	switch {
+	case err != nil:
+		return err
+	case blocked:
+		return unix.EBUSY
+	}
+	return fs.fitsPinned(parent, rank)
 }
 
 // makePinned is makeParents for callers that have pinned the way, so that no

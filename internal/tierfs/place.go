@@ -10,8 +10,8 @@ import (
 // place runs fn on the directory p of the tier that a new name goes to: the
 // highest that has it (create=parent) or the primary. A tier short of free
 // space, or that says so, is passed over for the next below, and after the
-// lowest for those above; parents are made there. If all are short, they are
-// tried in that order.
+// lowest for those above; parents are made there. One where they would not be
+// seen is passed over too. If all are short, they are tried in that order.
 func (fs *FS) place(p *inode.Inode, fn func(d *tier.Dir) error) error {
 	o := fs.options.Load()
 	first := 0
@@ -35,12 +35,12 @@ func (fs *FS) place(p *inode.Inode, fn func(d *tier.Dir) error) error {
 			short = append(short, t)
 			continue
 		}
-		if last = fs.placeOn(t, p, fn); !full(last) {
+		if last = fs.placeOn(t, p, fn); !full(last) && (i == 0 || last != unix.EBUSY) {
 			return last
 		}
 	}
 	for _, t := range short {
-		if last = fs.placeOn(t, p, fn); !full(last) {
+		if last = fs.placeOn(t, p, fn); !full(last) && last != unix.EBUSY {
 			return last
 		}
 	}

@@ -74,6 +74,11 @@ func openAll(parents []*tier.Dir, name string) (dirs []*tier.Dir) {
 func (fs *FS) stepsOf(x *renaming) ([]step, error) {
 	var steps []step
 	for _, c := range x.src {
+		if err := fs.fits(x.to, c.rank); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range x.src {
 		from, err := fs.dir(x.from, c.rank)
 		if err != nil {
 			return steps, err

@@ -173,29 +173,38 @@ func (fs *FS) recognise(in, parent *inode.Inode, name string, d *tier.Dir) error
 	switch {
 	case rank == homeRank && (key != home || fs.another(in, d, "")):
 		return unix.ESTALE // replaced out of band
-	case rank > homeRank && fs.blocked(parent, name, homeRank+1, rank):
+	case rank <= homeRank:
+		return nil
+	}
+	// A tier between that does not answer leaves it open: what this one has is
+	// shown.
+	if blocked, _ := fs.blocked(parent, name, homeRank+1, rank); blocked {
 		fs.dirs.Absent(in, rank)
 		return unix.ENOENT
 	}
 	return nil
 }
 
-// blocked reports whether a non-directory between two tiers ends the merging
-// of a directory before it reaches the lower one.
+// blocked reports whether a non-directory on the tiers from from up to, but
+// not including, to ends the merging of a directory before it reaches that one.
+// The error is that of a tier that did not say.
 //
 // The way to it is pinned.
-func (fs *FS) blocked(parent *inode.Inode, name string, from, to int) bool {
+func (fs *FS) blocked(parent *inode.Inode, name string, from, to int) (blocked bool, unsure error) {
 	for rank := from; rank < to; rank++ {
-		d, err := fs.walkDir(parent, rank)
-		if err != nil {
-			continue
-		}
 		var st unix.Stat_t
-		err = d.Stat(name, &st)
-		d.Put()
-		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return true
+		d, err := fs.walkDir(parent, rank)
+		if err == nil {
+			err = d.Stat(name, &st)
+			d.Put()
+		}
+		switch {
+		case absent(err):
+		case err != nil:
+			unsure = err
+		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+			return true, nil
 		}
 	}
-	return false
+	return false, unsure
 }
