@@ -47,11 +47,14 @@ func (fs *FS) ioctl(r *fusedev.Request, op *fusedev.IoctlOp) error {
 	if err != nil {
 		return err
 	}
-	if err := on(in, serve); err != nil {
-		return err
+	err = on(in, serve)
+	if out == nil {
+		// The kernel does not expect that the times change. They may although it
+		// failed: ext4 sets the flags first, then the project.
+		fs.srv.InvalAttr(op.Node)
 	}
-	if op.Cmd == unix.FS_IOC_SETFLAGS {
-		fs.srv.InvalAttr(op.Node) // the kernel does not expect it to change the times
+	if err != nil {
+		return err
 	}
 	r.Ioctl(out)
 	return nil

@@ -9,22 +9,22 @@ import (
 
 // renaming is one rename: both names with every tier's copies of them.
 type renaming struct {
-	r                *fusedev.Request
-	from, to         *inode.Inode // the directories
-	name, newName    string
-	src, dst         []copyAt
-	exclusive, swaps bool
+	r                         *fusedev.Request
+	from, to                  *inode.Inode // the directories
+	name, newName             string
+	src, dst                  []copyAt
+	exclusive, swaps, whitens bool
 }
 
 // rename serves rename(2) and renameat2(2). It never crosses tiers, so it is
 // never EXDEV between them: what is renamed stays on its home tier, and
 // parents are made there.
 func (fs *FS) rename(r *fusedev.Request, op *fusedev.RenameOp) error {
-	if op.Flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
+	if op.Flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE|unix.RENAME_WHITEOUT) != 0 {
 		return unix.EINVAL
 	}
-	x := renaming{r: r, name: op.Name, newName: op.NewName,
-		exclusive: op.Flags&unix.RENAME_NOREPLACE != 0, swaps: op.Flags&unix.RENAME_EXCHANGE != 0}
+	x := renaming{r: r, name: op.Name, newName: op.NewName, exclusive: op.Flags&unix.RENAME_NOREPLACE != 0,
+		swaps: op.Flags&unix.RENAME_EXCHANGE != 0, whitens: op.Flags&unix.RENAME_WHITEOUT != 0}
 	var err error
 	if x.from, err = fs.getDir(op.Parent); err != nil {
 		return err
@@ -74,6 +74,9 @@ func (fs *FS) allowed(x *renaming) error {
 	if err := fs.frozen(x.src); err != nil {
 		return err
 	}
+	if x.whitens && !x.onOneTier() {
+		return unix.EINVAL
+	}
 	if len(x.dst) == 0 {
 		return nil
 	}
@@ -88,6 +91,20 @@ func (fs *FS) allowed(x *renaming) error {
 		return unix.EBUSY
 	}
 	return fs.frozen(x.dst)
+}
+
+// onOneTier reports whether one rename(2) on one tier does it all.
+func (x *renaming) onOneTier() bool {
+	return len(x.src) == 1 && (len(x.dst) == 0 || len(x.dst) == 1 && x.dst[0].rank == x.src[0].rank)
+}
+
+// step renames on one tier. A whiteout, which the tier leaves under the old
+// name (RENAME_WHITEOUT, for overlayfs), belongs to the caller as any new file.
+func (fs *FS) step(x *renaming, from, to *tier.Dir) error {
+	if x.whitens {
+		return fs.as(x.r.UID, x.r.GID, func() error { return from.Rename(x.name, to, x.newName, unix.RENAME_WHITEOUT) })
+	}
+	return fs.onNetwork(from.Tier, x.r, func() error { return from.Rename(x.name, to, x.newName, 0) })
 }
 
 // renameFile renames a non-directory on its home tier.
@@ -158,7 +175,7 @@ func split(all []copyAt, home int) (higher, same, lower []copyAt) {
 // the copies below are hidden; one that cannot be removed is reported, not an
 // error.
 func (fs *FS) renameOver(x *renaming, sd, dd *tier.Dir, lower []copyAt) error {
-	err := fs.onNetwork(sd.Tier, x.r, func() error { return sd.Rename(x.name, dd, x.newName, 0) })
+	err := fs.step(x, sd, dd)
 	if err != nil || len(lower) == 0 {
 		return err
 	}
@@ -220,7 +237,7 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 	if err != nil {
 		return err
 	}
-	if err := fs.onNetwork(sd.Tier, x.r, func() error { return sd.Rename(x.name, dd, x.newName, 0) }); err != nil {
+	if err := fs.step(x, sd, dd); err != nil {
 		record.finish()
 		return err
 	}

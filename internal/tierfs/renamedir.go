@@ -121,14 +121,14 @@ func (fs *FS) intendDir(x *renaming, steps []step) (*record, error) {
 // whole.
 func (fs *FS) renameOnAll(x *renaming, steps []step, alone []*tier.Dir) error {
 	if len(steps)+len(alone) == 1 {
-		return fs.renameStep(x, steps[0])
+		return fs.step(x, steps[0].from, steps[0].to)
 	}
 	record, err := fs.intendDir(x, steps)
 	if err != nil {
 		return err
 	}
 	for i := len(steps) - 1; i >= 0; i-- {
-		if err := fs.renameStep(x, steps[i]); err != nil {
+		if err := fs.step(x, steps[i].from, steps[i].to); err != nil {
 			if undo(x, steps[i+1:]) {
 				record.finish()
 			} else {
@@ -150,10 +150,6 @@ func (fs *FS) renameOnAll(x *renaming, steps []step, alone []*tier.Dir) error {
 	}
 	record.finish()
 	return nil
-}
-
-func (fs *FS) renameStep(x *renaming, s step) error {
-	return fs.onNetwork(s.from.Tier, x.r, func() error { return s.from.Rename(x.name, s.to, x.newName, 0) })
 }
 
 // undo takes the steps back and reports whether it could.

@@ -2,6 +2,7 @@ package parity
 
 import (
 	"encoding/binary"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,7 +72,12 @@ func (r *run) setFsxattr(what string, fd int, change func(x *fsxattr)) {
 	var x fsxattr
 	r.must("get", x.get(fd))
 	change(&x)
+	var st, now unix.Stat_t
+	r.must("fstat", unix.Fstat(fd, &st))
+	time.Sleep(12 * time.Millisecond) // see clock
 	r.err(what, x.set(fd))
+	r.must("fstat", unix.Fstat(fd, &now))
+	r.say("ctime %s", order(st.Ctim, now.Ctim))
 	r.err("get", x.get(fd))
 	r.say("flags %x extent size %d project %d", x.xflags, x.extsize, x.projid)
 }

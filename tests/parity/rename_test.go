@@ -133,6 +133,33 @@ var renameScenarios = []scenario{
 		flag("child", "f", "f/g")
 		flag("itself", "d", "d")
 	}},
+	{"rename/whiteout", func(r *run) {
+		r.dir("d", "e")
+		r.file("f", "in f")
+		r.file("g", "in g")
+		r.file("d/h", "in h")
+		r.must("symlink", unix.Symlink("nowhere", "l"))
+		flag := func(what, a, b string) {
+			was := r.clock(".")
+			r.err(what, unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_WHITEOUT))
+			r.stat(a)
+			r.moved(what, ".", was)
+		}
+		flag("free", "f", "new")
+		flag("over", "new", "g")
+		flag("other directory", "g", "d/g")
+		flag("directory", "d", "e")
+		flag("link", "l", "m")
+		flag("over a whiteout", "m", "f")
+		flag("missing", "no", "x")
+		flag("child", "e", "e/d")
+		r.err("exchange too", unix.Renameat2(unix.AT_FDCWD, "e", unix.AT_FDCWD, "d", unix.RENAME_WHITEOUT|unix.RENAME_EXCHANGE))
+		r.err("noreplace too", unix.Renameat2(unix.AT_FDCWD, "e", unix.AT_FDCWD, "f", unix.RENAME_WHITEOUT|unix.RENAME_NOREPLACE))
+		r.err("noreplace too", unix.Renameat2(unix.AT_FDCWD, "e", unix.AT_FDCWD, "z", unix.RENAME_WHITEOUT|unix.RENAME_NOREPLACE))
+		r.must("chown", unix.Chown(".", alice, staff))
+		r.as(alice, staff, nil, func() { flag("without the right", "f", "y") })
+		r.must("chown", unix.Chown(".", 0, 0))
+	}},
 	{"rename/unknown flags", func(r *run) {
 		r.file("f", "x")
 		r.file("g", "y")

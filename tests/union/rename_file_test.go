@@ -218,3 +218,36 @@ func TestExchangeWithinOneTierOnly(t *testing.T) {
 	u.want("x/a", "B")
 	u.refuse("missing", flag("q", "none"), unix.ENOENT)
 }
+
+// TestWhiteoutStaysWhereTheFileWas: overlayfs on a mount renames so.
+func TestWhiteoutStaysWhereTheFileWas(t *testing.T) {
+	u := newUnion(t, 1)
+	u.put(1, "x/a", "A")
+	u.dir("y", 0)
+	u.put(0, "p", "P")
+	u.put(0, "both", "visible")
+	u.put(1, "both", "hidden")
+	u.dir("merged", 0, 1)
+	u.Up()
+	flag := func(from, to string) error {
+		return unix.Renameat2(unix.AT_FDCWD, u.Path(from), unix.AT_FDCWD, u.Path(to), unix.RENAME_WHITEOUT)
+	}
+	u.ok("on the fallback", flag("x/a", "y/a"))
+	u.want("y/a", "A")
+	u.wantOn("y/a", 1)
+	u.wantOn("x/a", 1)
+	for _, p := range []string{u.Path("x/a"), u.tier(1, "x/a")} {
+		if st := harness.Stat(t, p); st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != 0 {
+			t.Errorf("%s: mode %o device %x, want a whiteout", p, st.Mode, st.Rdev)
+		}
+	}
+	for _, pair := range [][2]string{{"p", "y/a"}, {"y/a", "p"}, {"both", "z"}, {"p", "both"}, {"merged", "z"}} {
+		u.refuse(fmt.Sprint(pair), flag(pair[0], pair[1]), unix.EINVAL)
+	}
+	u.want("p", "P")
+	u.want("both", "visible")
+	u.want("y/a", "A")
+	u.wantOn("both", 0, 1)
+	u.wantOn("merged", 0, 1)
+	u.wantNone("z")
+}
