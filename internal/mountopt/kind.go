@@ -35,6 +35,7 @@ func flag(e Entry, on, off uintptr) option {
 		Entry: e,
 		set: func(o *Options, _ value) error {
 			o.Flags = o.Flags&^off | on
+			o.said = o.said&^off | on
 			return nil
 		},
 		show: func(o *Options) string {
@@ -44,6 +45,29 @@ func flag(e Entry, on, off uintptr) option {
 			return e.Name
 		},
 	}
+}
+
+// allow is an option that turns off an MS_ bit that is on by default, but not
+// one that was asked for. mount(8) passes its own words on before all others,
+// so that "allow_suid" of fstab comes after "nosuid" of the command line
+// (seen with util-linux 2.38).
+func allow(e Entry, off uintptr) option {
+	return option{Entry: e, set: func(o *Options, _ value) error {
+		o.Flags &^= off &^ o.said
+		return nil
+	}}
+}
+
+// remount is the word for one. What mount(8) has from fstab or from the
+// running mount comes before it, and says nothing of what is asked for.
+func remount(e Entry) option {
+	opt := word(e, func(o *Options) *bool { return &o.Remount }, true)
+	set := opt.set
+	opt.set = func(o *Options, v value) error {
+		o.said = 0
+		return set(o, v)
+	}
+	return opt
 }
 
 // unsaid makes String silent about an option: it has another name there, or

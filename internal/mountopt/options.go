@@ -46,6 +46,7 @@ type Options struct {
 
 	NoFail, Remount bool
 	Flags           uintptr  // MS_* for mount(2)
+	said            uintptr  // those that a word asked for
 	Data            []string // key="value" for mount(2), for SELinux
 
 	// Warnings are lines for the administrator: what -s let pass.
@@ -68,7 +69,7 @@ func Default() Options {
 }
 
 // Parse applies one -o string. Options take effect in order and later ones win,
-// but fallbacks add up. With sloppy (-s) an unknown option is a warning. On an
+// but fallbacks add up, and nosuid and nodev win over allow_suid and allow_dev. With sloppy (-s) an unknown option is a warning. On an
 // error o is left as it was.
 func (o *Options) Parse(s string, sloppy bool) error {
 	fields, err := splitOptions(s)

@@ -85,6 +85,10 @@ func TestOptionsSetTheirField(t *testing.T) {
 		{"suid,dev", func(o *Options) { o.Flags = 0 }},
 		{"allow_suid,allow-dev", func(o *Options) { o.Flags = 0 }},
 		{"suid,dev,nosuid,nodev", func(*Options) {}},
+		{"nosuid,allow_suid,allow_dev,nodev", func(*Options) {}},
+		{"nosuid,nodev,suid,allow_suid,allow_dev", func(o *Options) { o.Flags = unix.MS_NODEV }},
+		{"nosuid,nodev,remount,allow_suid", func(o *Options) { o.Flags, o.Remount = unix.MS_NODEV, true }},
+		{"remount,nosuid,allow_suid", func(o *Options) { o.Remount = true }},
 		{"noexec", func(o *Options) { o.Flags = def | unix.MS_NOEXEC }},
 		{"noexec,exec", func(*Options) {}},
 		{"noatime", func(o *Options) { o.Flags = def | unix.MS_NOATIME }},
@@ -126,7 +130,7 @@ func TestOptionsSetTheirField(t *testing.T) {
 // equal compares all but Set; an empty slice is as good as none.
 func equal(a, b Options) bool {
 	for _, o := range []*Options{&a, &b} {
-		o.Set = nil
+		o.Set, o.said = nil, 0
 		for _, s := range []*[]string{&o.Fallbacks, &o.Data, &o.Warnings} {
 			if len(*s) == 0 {
 				*s = nil

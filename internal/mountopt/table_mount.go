@@ -16,10 +16,10 @@ func mountOptions() []option {
 		// mount(8) does not pass on the words suid and dev, which undo what it
 		// takes for the default anyway (seen with util-linux 2.38). Hence
 		// second names.
-		unsaid(flag(Entry{Name: "allow_suid", Setting: "suid",
-			Help: "same as suid, which mount(8) and fstab do not pass on"}, 0, unix.MS_NOSUID)),
-		unsaid(flag(Entry{Name: "allow_dev", Setting: "dev",
-			Help: "same as dev, which mount(8) and fstab do not pass on"}, 0, unix.MS_NODEV)),
+		allow(Entry{Name: "allow_suid", Setting: "suid",
+			Help: "same as suid, which mount(8) and fstab do not pass on"}, unix.MS_NOSUID),
+		allow(Entry{Name: "allow_dev", Setting: "dev",
+			Help: "same as dev, which mount(8) and fstab do not pass on"}, unix.MS_NODEV),
 		flag(Entry{Name: "nosuid", Default: "on", Setting: "suid",
 			Help: "ignore set-user-ID and set-group-ID bits"}, unix.MS_NOSUID, 0),
 		flag(Entry{Name: "dev",
@@ -66,9 +66,8 @@ func mountOptions() []option {
 		word(Entry{Name: "nofail",
 			Help: "do not fail when a tier is missing: warn and mount nothing"},
 			func(o *Options) *bool { return &o.NoFail }, true),
-		word(Entry{Name: "remount",
-			Help: "change the options of a mount that is up"},
-			func(o *Options) *bool { return &o.Remount }, true),
+		remount(Entry{Name: "remount",
+			Help: "change the options of a mount that is up"}),
 
 		label(Entry{Name: "context", Arg: "CONTEXT",
 			Help: "SELinux context of all files"}),

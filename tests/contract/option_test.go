@@ -17,6 +17,8 @@ func TestMountFlagsAreVisibleInMountinfo(t *testing.T) {
 		{"noexec", "noexec", "ro"},
 		{"user,suid", "nodev noexec", "nosuid"},
 		{"suid,nosuid", "nosuid", ""},
+		{"allow_suid,allow_dev", "", "nosuid nodev"},
+		{"allow_suid,allow_dev,nosuid,nodev", "nosuid nodev", ""}, // of fstab, and of the command line
 		{"noatime", "noatime", "relatime"},
 		{"nodiratime", "nodiratime", ""},
 		{"strictatime", "", "relatime noatime"},

@@ -94,6 +94,22 @@ func TestRemountKeepsTheOtherFlags(t *testing.T) {
 	}
 }
 
+// mount(8) passes on what the mount has, what is asked for, and then all words
+// that it does not know, from wherever they are.
+func TestRemountTakesSuidAwayAndGivesItBack(t *testing.T) {
+	m := harness.New(t, 0)
+	m.Up("allow_suid")
+	for _, c := range []struct {
+		opts  string
+		clear bool
+	}{{"nosuid", true}, {"ro", true}, {"rw,allow_suid", false}, {"allow_suid,nosuid", true}} {
+		harness.Must(t, "mount", "-o", "remount,"+c.opts, m.Dir)
+		if got := slices.Contains(flags(m), "nosuid"); got != c.clear {
+			t.Errorf("after remount,%s: nosuid is %v", c.opts, got)
+		}
+	}
+}
+
 func TestRemountWithOpenWriterIsRefusedAndChangesNothing(t *testing.T) {
 	m := harness.New(t, 0)
 	m.Up()
