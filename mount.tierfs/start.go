@@ -95,27 +95,29 @@ func confirm(cmd mountopt.Command, point daemon.MountPoint) error {
 	return fmt.Errorf("mount point %q: the mount has gone again; see the system log", point.Path)
 }
 
-// interrupt ends a start that the user has given up.
+// interrupt ends a start that the user has given up. The daemon says so itself,
+// unless it was too young to have a handler, or is stuck.
 func interrupt(cmd mountopt.Command, child *os.Process) error {
+	ended := make(chan int, 1)
+	go func() {
+		state, _ := child.Wait()
+		ended <- state.ExitCode()
+	}()
 	_ = child.Signal(unix.SIGTERM)
-	if waitFor(child, patience) {
-		return failure{code: exitInterrupted} // it has said so
+	select {
+	case code := <-ended:
+		if code == exitInterrupted {
+			return failure{code: exitInterrupted}
+		}
+	case <-time.After(patience):
+		_ = child.Kill()
+		select {
+		case <-ended:
+		case <-time.After(patience):
+		}
 	}
-	_ = child.Kill()
-	waitFor(child, patience)
 	sweep(cmd)
 	return failure{exitInterrupted, errors.New("interrupted; nothing is mounted")}
-}
-
-func waitFor(child *os.Process, limit time.Duration) bool {
-	ended := make(chan struct{})
-	go func() { _, _ = child.Wait(); close(ended) }()
-	select {
-	case <-ended:
-		return true
-	case <-time.After(limit):
-		return false
-	}
 }
 
 // sweep removes the mount of a daemon that was killed after mount(2).

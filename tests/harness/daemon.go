@@ -54,6 +54,9 @@ func processesOf(dir string) []process {
 	return of
 }
 
+// Processes counts those that were started as a mount helper for the mount.
+func (m *Mount) Processes() int { return len(processesOf(m.Dir)) }
+
 func environ(pid int) []string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	return strings.Split(string(text), "\x00")

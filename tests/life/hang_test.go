@@ -80,7 +80,7 @@ func TestInterruptedMountIsCode8AndLeavesNothing(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(300 * time.Millisecond)
+		harness.Eventually(t, "the helper has started the daemon", func() bool { return m.Processes() > 1 })
 		cmd.Process.Signal(sig)
 		ended := time.AfterFunc(15*time.Second, func() { cont(); cmd.Process.Kill() })
 		cmd.Wait()
