@@ -53,9 +53,13 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 		g.close()
 		return nil, err
 	}
+	b := newBudget()
+	if g.options.Threads == 0 {
+		g.options.Threads = b.threads
+	}
 	g.fs, err = tierfs.New(set, tierfs.Config{
 		Options: rules(o), Log: log, RawLinks: o.RawLinks, Inodes32: o.Inodes32,
-		Export: o.NoForget, Passthrough: o.Passthrough != mountopt.PassthroughOff, MaxDirs: dirsToKeep(),
+		Export: o.NoForget, Passthrough: o.Passthrough != mountopt.PassthroughOff, MaxDirs: b.dirs, MaxFiles: b.files, MaxListings: memoryForListings(),
 	})
 	if err != nil {
 		g.close()
@@ -214,13 +218,40 @@ func rules(o mountopt.Options) tierfs.Options {
 	}
 }
 
-// dirsToKeep leaves most of the descriptors to open files.
-func dirsToKeep() int {
+// budget divides the descriptors that the process may have.
+type budget struct {
+	dirs    int   // directories of the tiers that are kept open
+	threads int   // workers, with a socket pair each
+	files   int64 // for what clients open: the rest
+}
+
+// ownFiles is what the daemon has open beside: tiers, locks, sockets, the log.
+const ownFiles = 64
+
+func newBudget() budget {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
-		return 256
+		l.Cur = 1024
 	}
-	return int(max(64, min(l.Cur/4, maxDirs)))
+	all := int64(min(l.Cur, 1<<30))
+	b := budget{
+		dirs:    int(max(64, min(all/4, maxDirs))),
+		threads: int(max(16, min(all/16, fusedev.DefaultThreads))),
+	}
+	// Ops that are stuck have workers beyond threads.
+	b.files = max(16, all-int64(b.dirs)-min(all/8, 4096)-ownFiles)
+	return b
+}
+
+// memoryForListings is an eighth of the machine's: a million names take a
+// twelfth of a gigabyte.
+func memoryForListings() int64 {
+	const least = 128 << 20
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return least
+	}
+	return max(least, int64(info.Totalram)*int64(info.Unit)/8)
 }
 
 // serve begins to answer the kernel on dev.

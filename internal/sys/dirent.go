@@ -20,9 +20,9 @@ const direntHeader = int(unsafe.Offsetof(unix.Dirent{}.Name))
 
 // ReadDir calls fn for every entry of the open directory fd but "." and "..",
 // from its current position on. It stops at fn's first error. buf is scratch
-// of at least 4 KiB.
+// of at least 4 KiB. A directory of nothing but dots, without end, is EIO.
 func ReadDir(fd int, buf []byte, fn func(Dirent) error) error {
-	for {
+	for idle := 0; idle < maxIdle; idle++ {
 		n, err := unix.Getdents(fd, buf)
 		if err == unix.EINTR {
 			continue
@@ -30,11 +30,19 @@ func ReadDir(fd int, buf []byte, fn func(Dirent) error) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		if err := parseDirents(buf[:n], fn); err != nil {
+		err = parseDirents(buf[:n], func(d Dirent) error {
+			idle = 0
+			return fn(d)
+		})
+		if err != nil {
 			return err
 		}
 	}
+	return unix.EIO
 }
+
+// maxIdle bounds the reads in a row that bring no entry: "." and ".." come once.
+const maxIdle = 1000
 
 // parseDirents walks the packed rows that the kernel wrote. A name with a
 // slash, which a broken or hostile filesystem can invent, is EIO: as a path

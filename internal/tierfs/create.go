@@ -16,8 +16,21 @@ func (fs *FS) create(r *fusedev.Request, op *fusedev.CreateOp) error {
 	if !op.Tmpfile && fs.hidden(p, op.Name) {
 		return unix.EPERM
 	}
+	debt, err := fs.charge(r.UID, int(op.Flags))
+	if err != nil {
+		return err
+	}
+	if err := fs.createOpen(r, p, op, debt); err != nil {
+		fs.refund(debt)
+		return err
+	}
+	return nil
+}
+
+// createOpen makes the file and its first handle, which owes debt.
+func (fs *FS) createOpen(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, debt debt) error {
 	var file *tier.File
-	err = fs.place(p, func(d *tier.Dir) (err error) {
+	err := fs.place(p, func(d *tier.Dir) (err error) {
 		file, err = fs.createIn(r, d, op)
 		return err
 	})
@@ -27,7 +40,7 @@ func (fs *FS) create(r *fusedev.Request, op *fusedev.CreateOp) error {
 	if err != nil {
 		return err
 	}
-	return fs.created(r, p, op, file)
+	return fs.created(r, p, op, file, debt)
 }
 
 // createIn makes the file in one tier. It is opened for reading and writing
@@ -52,7 +65,7 @@ func (fs *FS) createIn(r *fusedev.Request, d *tier.Dir, op *fusedev.CreateOp) (*
 }
 
 // created enters the new file, opens its first handle and answers.
-func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, file *tier.File) error {
+func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, file *tier.File, debt debt) error {
 	var f found
 	f.rank, f.copies = -1, f.buf[:0]
 	var st unix.Stat_t
@@ -73,6 +86,7 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 		fs.forget(in.ID, 1)
 		return err
 	}
+	fs.owe(h, debt)
 	o := fs.opened(h)
 	fs.answer(r, in, nil, func() bool {
 		if r.Created(fs.entry(in, &f.st), o) {

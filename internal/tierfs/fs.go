@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +38,9 @@ type Config struct {
 	Inodes32    bool
 	Export      bool // IDs are good for as long as the file is there (noforget)
 	Passthrough bool
-	MaxDirs     int // directory descriptors to keep
+	MaxDirs     int   // directory descriptors to keep
+	MaxFiles    int64 // descriptors for all that clients open
+	MaxListings int64 // bytes for all their listings
 }
 
 // FS serves the union of a set of tiers.
@@ -63,6 +66,11 @@ type FS struct {
 	lists   handles[*dirHandle]
 	journal journal
 	moves   *moves
+
+	descriptors *shares
+	memory      *shares // of listings, in bytes
+	heldMu      sync.Mutex
+	held        map[*tier.File]uint32 // GUARDED_BY(heldMu): whose debt the descriptors from leave are
 }
 
 // New makes the filesystem of the opened tiers.
@@ -84,6 +92,8 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	fs.options.Store(&cfg.Options)
 	fs.journal.fs = fs
 	fs.moves = newMoves(fs.table)
+	fs.descriptors, fs.memory = newShares(cfg.MaxFiles), newShares(cfg.MaxListings)
+	fs.held = map[*tier.File]uint32{}
 	return fs, nil
 }
 

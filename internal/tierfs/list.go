@@ -1,7 +1,9 @@
 package tierfs
 
 import (
+	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
@@ -15,7 +17,9 @@ import (
 // first read and anew at every rewind, so that offsets are stable and each
 // name comes once whatever happens meanwhile.
 type dirHandle struct {
-	in *inode.Inode
+	in       *inode.Inode
+	uid      uint32
+	released atomic.Bool
 
 	mu   sync.Mutex
 	rows *listing // GUARDED_BY(mu)
@@ -27,7 +31,12 @@ type listing struct {
 	names []byte
 	rows  []row
 	err   error // what ends it: a tier that did not answer
+	paid  int64 // bytes taken of the memory for listings
 }
+
+// rowCost is what a row takes beside its name: itself, room to grow, and its
+// place among the names seen while tiers are merged.
+const rowCost = 96
 
 // row is one name. Its tier is the winner's; a directory may be merged of more.
 type row struct {
@@ -53,58 +62,102 @@ func (fs *FS) openDir(r *fusedev.Request, op *fuseops.OpenDirOp) error {
 	if err != nil {
 		return err
 	}
-	id := fs.lists.add(&dirHandle{in: in})
+	id := fs.lists.add(&dirHandle{in: in, uid: r.UID})
 	if !r.Opened(fusedev.Open{Handle: id}) {
 		fs.lists.remove(id)
 	}
 	return nil
 }
 
-// rows is the handle's listing, taken anew at offset 0.
+func (fs *FS) releaseDir(id uint64) {
+	if h, ok := fs.lists.remove(id); ok {
+		h.released.Store(true)
+		fs.dropRows(h)
+	}
+}
+
+// dropRows gives up the listing of a handle that is released. An op that the
+// watchdog has answered for may be at it still; then that does it at its end.
+func (fs *FS) dropRows(h *dirHandle) {
+	if h.released.Load() && h.mu.TryLock() {
+		fs.setRows(h, nil)
+		h.mu.Unlock()
+	}
+}
+
+// LOCKS_REQUIRED(h.mu)
+func (fs *FS) setRows(h *dirHandle, l *listing) {
+	if h.rows != nil {
+		fs.memory.give(h.uid, h.rows.paid)
+	}
+	h.rows = l
+}
+
+// rows locks a handle and returns its listing for a read at off.
+func (fs *FS) rows(id, off uint64) (h *dirHandle, l *listing, done func(), err error) {
+	if h, err = fs.lists.get(id, nil); err != nil {
+		return nil, nil, nil, err
+	}
+	h.mu.Lock()
+	done = func() {
+		h.mu.Unlock()
+		fs.dropRows(h)
+	}
+	if l, err = fs.listingAt(h, off); err != nil {
+		done()
+		return nil, nil, nil, err
+	}
+	return h, l, done, nil
+}
+
+// listingAt is the handle's listing, taken anew at offset 0.
 //
 // LOCKS_REQUIRED(h.mu)
 func (fs *FS) listingAt(h *dirHandle, off uint64) (*listing, error) {
 	if h.rows != nil && off > 0 {
 		return h.rows, nil
 	}
-	l, err := fs.list(h.in)
-	if err != nil {
+	fs.setRows(h, nil)
+	l := &listing{}
+	if err := fs.list(h.in, h.uid, l); err != nil {
+		fs.memory.give(h.uid, l.paid)
 		return nil, err
 	}
-	h.rows = l
+	fs.setRows(h, l)
 	return l, nil
 }
 
 // list merges the listings of a directory's copies, highest first. A tier that
 // is away is left out, and the listing ends in EIO: no backup may take it for
-// complete.
-func (fs *FS) list(in *inode.Inode) (*listing, error) {
-	l := &listing{}
+// complete. One that is longer than uid may have memory for is ENOMEM: a tier
+// may be a filesystem whose directories never end.
+func (fs *FS) list(in *inode.Inode, uid uint32, l *listing) error {
 	up := in
 	if parent, _, ok := fs.table.Dentry(in); ok {
 		up = parent
 	}
 	l.add(".", in.Ino, 0, unix.DT_DIR)
 	l.add("..", up.Ino, 0, unix.DT_DIR)
-	m := merger{fs: fs, in: in, l: l}
+	m := merger{fs: fs, in: in, uid: uid, l: l}
 	for rank, t := range fs.tiers() {
 		if err := m.merge(rank); err != nil {
-			if !t.Away() {
-				return nil, err
+			if !t.Away() || err == unix.ENOMEM {
+				return err
 			}
 			l.err = unix.EIO
 		}
 	}
 	if m.tiers == 0 && l.err == nil {
-		return nil, unix.ENOENT
+		return unix.ENOENT
 	}
-	return l, nil
+	return nil
 }
 
 // merger adds one tier's rows after another's.
 type merger struct {
 	fs    *FS
 	in    *inode.Inode
+	uid   uint32
 	l     *listing
 	tiers int
 	seen  map[string]struct{} // from the second tier on
@@ -134,7 +187,7 @@ func (m *merger) merge(rank int) error {
 	before := len(m.l.rows)
 	err = f.ReadDir(func(e sys.Dirent) error {
 		m.row(d, rank, st.Dev, e)
-		return nil
+		return m.pay()
 	})
 	if m.seen != nil {
 		for i := before; i < len(m.l.rows); i++ {
@@ -142,6 +195,21 @@ func (m *merger) merge(rank int) error {
 		}
 	}
 	return err
+}
+
+// pay takes the memory for the rows so far.
+func (m *merger) pay() error {
+	l := m.l
+	need := int64(len(l.rows)*rowCost + len(l.names))
+	if need <= l.paid {
+		return nil
+	}
+	step := max(4096, l.paid/8)
+	if len(l.names) > math.MaxUint32-1<<16 || !m.fs.memory.take(m.uid, step) {
+		return unix.ENOMEM
+	}
+	l.paid += step
+	return nil
 }
 
 // index makes the set of names seen, which one tier alone does not need.
@@ -172,16 +240,11 @@ func (m *merger) row(d *tier.Dir, rank int, dev uint64, e sys.Dirent) {
 }
 
 func (fs *FS) readDir(r *fusedev.Request, op *fuseops.ReadDirOp) error {
-	h, err := fs.lists.get(uint64(op.Handle), nil)
+	_, l, done, err := fs.rows(uint64(op.Handle), uint64(op.Offset))
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	l, err := fs.listingAt(h, uint64(op.Offset))
-	if err != nil {
-		return err
-	}
+	defer done()
 	dst := op.Dst[:min(len(op.Dst), fusedev.MaxListing)]
 	n := 0
 	for i := int(op.Offset); i >= 0 && i < len(l.rows); i++ {
@@ -201,16 +264,11 @@ func (fs *FS) readDir(r *fusedev.Request, op *fuseops.ReadDirOp) error {
 
 // readDirPlus lists rows with what a lookup of each would say.
 func (fs *FS) readDirPlus(r *fusedev.Request, op *fuseops.ReadDirPlusOp) error {
-	h, err := fs.lists.get(uint64(op.Handle), nil)
+	h, l, done, err := fs.rows(uint64(op.Handle), uint64(op.Offset))
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	l, err := fs.listingAt(h, uint64(op.Offset))
-	if err != nil {
-		return err
-	}
+	defer done()
 	dst, n := op.Dst[:min(len(op.Dst), fusedev.MaxListing)], 0
 	var looked []*inode.Inode
 	for i := int(op.Offset); i >= 0 && i < len(l.rows); i++ {

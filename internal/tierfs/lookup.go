@@ -214,5 +214,5 @@ func (fs *FS) forget(id, n uint64) {
 	if idle && in.IsDir() {
 		fs.dirs.DropAll(in)
 	}
-	closeHeld(in, file)
+	fs.closeHeld(in, file)
 }

@@ -16,6 +16,7 @@ type fileHandle struct {
 	opened *inode.Opened
 	own    *tier.File   // with the client's flags; nil in passthrough
 	maps   bool         // counted in in.Mappable
+	debt   debt         // the descriptors that it stands for
 	users  atomic.Int32 // ops under way, and one until the release
 }
 
@@ -60,18 +61,18 @@ func (fs *FS) open(r *fusedev.Request, op *fuseops.OpenFileOp) error {
 		return err
 	}
 	flags := int(op.OpenFlags)
+	debt, err := fs.charge(r.UID, flags)
+	if err != nil {
+		return err
+	}
 	in.Mu.Lock()
 	defer in.Mu.Unlock()
-	var st unix.Stat_t
-	first, err := fs.ensureOpen(r, in, &st, flags)
+	h, err := fs.openHandle(r, in, flags)
 	if err != nil {
+		fs.refund(debt)
 		return err
 	}
-	h, err := fs.newHandle(in, flags, first)
-	if err != nil {
-		fs.closeIfIdle(in)
-		return err
-	}
+	fs.owe(h, debt)
 	if h.maps && fs.Options().AttrTTL > 0 {
 		fs.srv.InvalAttr(in.ID) // see attrs
 	}
@@ -81,6 +82,22 @@ func (fs *FS) open(r *fusedev.Request, op *fuseops.OpenFileOp) error {
 		fs.closeHandle(h)
 	}
 	return nil
+}
+
+// openHandle opens the file once more.
+//
+// LOCKS_REQUIRED(in.Mu)
+func (fs *FS) openHandle(r *fusedev.Request, in *inode.Inode, flags int) (*fileHandle, error) {
+	var st unix.Stat_t
+	first, err := fs.ensureOpen(r, in, &st, flags)
+	if err != nil {
+		return nil, err
+	}
+	h, err := fs.newHandle(in, flags, first)
+	if err != nil {
+		fs.closeIfIdle(in)
+	}
+	return h, err
 }
 
 // ensureOpen opens the backing file unless a handle has it open, and truncates
@@ -269,6 +286,7 @@ func (fs *FS) closeHandle(h *fileHandle) {
 	if h.maps {
 		h.in.Mappable.Add(-1)
 	}
+	fs.refund(h.debt)
 	h.opened.Handles--
 	fs.closeIfIdle(h.in)
 }

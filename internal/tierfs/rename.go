@@ -137,7 +137,7 @@ func (fs *FS) renameFile(x *renaming) error {
 	}
 	var over *inode.Inode
 	if len(x.dst) > 0 {
-		over = fs.leave(x.to, x.newName, &x.dst[0])
+		over = fs.leave(x.r, x.to, x.newName, &x.dst[0])
 	}
 	higher, same, lower := split(x.dst, home)
 	if len(higher) > 0 {

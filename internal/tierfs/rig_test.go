@@ -122,7 +122,7 @@ func (r *rig) open(order ...int) *FS {
 		r.Fatal(err)
 	}
 	r.Cleanup(set.Close)
-	fs, err := New(set, Config{Log: log, MaxDirs: 16})
+	fs, err := New(set, Config{Log: log, MaxDirs: 16, MaxFiles: 1000, MaxListings: 2 << 20})
 	if err != nil {
 		r.Fatal(err)
 	}

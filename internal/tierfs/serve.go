@@ -86,7 +86,7 @@ func (fs *FS) serveName(r *fusedev.Request, op any) error {
 	case *fuseops.ReadDirPlusOp:
 		return fs.readDirPlus(r, op)
 	case *fuseops.ReleaseDirHandleOp:
-		fs.lists.remove(uint64(op.Handle))
+		fs.releaseDir(uint64(op.Handle))
 		return nil
 	}
 	return fs.serveXattr(r, op)

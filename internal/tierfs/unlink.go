@@ -83,7 +83,7 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 	if err := fs.frozen(all); err != nil {
 		return err
 	}
-	in := fs.leave(p, name, &all[0])
+	in := fs.leave(r, p, name, &all[0])
 	if err := fs.removeCopies(r, p, name, all); err != nil {
 		fs.stay(in)
 		return err
@@ -98,7 +98,7 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 // may still open the file, and through the mount it could not. It is done
 // before the removal, so that there is no time between. NFS would rename the
 // file aside for as long as it is held. The result is nil if the inode stays.
-func (fs *FS) leave(p *inode.Inode, name string, c *copyAt) *inode.Inode {
+func (fs *FS) leave(r *fusedev.Request, p *inode.Inode, name string, c *copyAt) *inode.Inode {
 	in := fs.table.Find(fs.key(c))
 	if in == nil || !c.isDir() && c.st.Nlink > 1 {
 		return nil
@@ -107,38 +107,81 @@ func (fs *FS) leave(p *inode.Inode, name string, c *copyAt) *inode.Inode {
 		fs.table.Leave(in, nil)
 		return in
 	}
-	d, err := fs.dir(p, c.rank)
+	f, err := fs.hold(r.UID, p, name, c)
 	if err != nil {
 		return nil
+	}
+	fs.table.Leave(in, f)
+	if f != nil && fs.table.Gone(in) != f { // it had one
+		fs.releaseHeld(f)
+	}
+	return in
+}
+
+// hold opens the copy c of a name for leave, at the cost of uid. One who holds
+// all that he may gets none, and with it less than a local filesystem gives:
+// who has looked the name up cannot open the file any more.
+func (fs *FS) hold(uid uint32, p *inode.Inode, name string, c *copyAt) (*tier.File, error) {
+	if !fs.descriptors.take(uid, 1) {
+		return nil, nil
+	}
+	f, err := fs.openCopy(p, name, c)
+	if err != nil {
+		fs.descriptors.give(uid, 1)
+		return nil, err
+	}
+	fs.heldMu.Lock()
+	defer fs.heldMu.Unlock()
+	fs.held[f] = uid
+	return f, nil
+}
+
+// releaseHeld ends the debt of a descriptor from hold.
+func (fs *FS) releaseHeld(f *tier.File) {
+	fs.heldMu.Lock()
+	uid, owed := fs.held[f]
+	delete(fs.held, f)
+	fs.heldMu.Unlock()
+	if owed {
+		fs.descriptors.give(uid, 1)
+	}
+}
+
+// openCopy opens the copy c of a name with O_PATH, and makes sure that it is
+// that one.
+func (fs *FS) openCopy(p *inode.Inode, name string, c *copyAt) (*tier.File, error) {
+	d, err := fs.dir(p, c.rank)
+	if err != nil {
+		return nil, err
 	}
 	defer d.Put()
 	f, err := d.OpenPath(name)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	var st unix.Stat_t
 	if f.Stat(&st) != nil || st.Ino != c.st.Ino || st.Dev != c.st.Dev {
 		f.Close()
-		return nil
+		return nil, unix.ESTALE
 	}
-	fs.table.Leave(in, f)
-	return in
+	return f, nil
 }
 
 // stay takes leave back.
 func (fs *FS) stay(in *inode.Inode) {
 	if in != nil {
-		closeHeld(in, fs.table.Stay(in))
+		fs.closeHeld(in, fs.table.Stay(in))
 	}
 }
 
 // closeHeld closes the descriptor that in held, once no op uses it: one that was
 // answered for may still.
-func closeHeld(in *inode.Inode, file *tier.File) {
+func (fs *FS) closeHeld(in *inode.Inode, file *tier.File) {
 	if file != nil {
 		in.Mu.Lock()
 		defer in.Mu.Unlock()
 		file.Close()
+		fs.releaseHeld(file)
 	}
 }
 
@@ -211,7 +254,7 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 	}
 	in := fs.table.Find(fs.key(&all[0]))
 	defer fs.moves.mark([]*inode.Inode{in}, p)()
-	fs.leave(p, name, &all[0])
+	fs.leave(r, p, name, &all[0])
 	dirs, err := fs.rmdirAll(r, parents, name)
 	defer putAll(dirs)
 	if err != nil {
