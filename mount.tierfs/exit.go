@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/mountopt"
 	"golang.org/x/sys/unix"
@@ -73,7 +74,8 @@ func report(name string, err error) int {
 	return codeOf(err)
 }
 
-// say writes one line to standard error.
+// say writes one line to standard error, whatever is in it: it may be the
+// answer of a user's daemon that root has asked.
 func say(name, line string) {
-	fmt.Fprintf(os.Stderr, "%s: %s\n", name, line)
+	fmt.Fprintf(os.Stderr, "%s: %s\n", name, daemon.Printable(line))
 }

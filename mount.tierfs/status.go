@@ -106,14 +106,15 @@ func printStatuses(w io.Writer, all []control.Status, asJSON bool) error {
 func printStatus(w io.Writer, st control.Status) error {
 	var b strings.Builder
 	up := time.Since(st.Since).Round(time.Second)
-	fmt.Fprintf(&b, "%s: %s, daemon %d of release %s, up %s\n", st.MountPoint, st.Source, st.PID, st.Version, up)
+	show := daemon.Printable // a user's daemon says what that user wants
+	fmt.Fprintf(&b, "%s: %s, daemon %d of release %s, up %s\n", show(st.MountPoint), show(st.Source), st.PID, show(st.Version), up)
 	for _, t := range st.Tiers {
-		fmt.Fprintf(&b, "  tier %d  %s  %s\n", t.Rank, t.Path, tierState(t))
+		fmt.Fprintf(&b, "  tier %d  %s  %s\n", t.Rank, show(t.Path), tierState(t))
 	}
-	fmt.Fprintf(&b, "  options %s\n", st.Options)
+	fmt.Fprintf(&b, "  options %s\n", show(st.Options))
 	var ops []string
 	for _, kind := range slices.Sorted(maps.Keys(st.Ops)) {
-		ops = append(ops, fmt.Sprintf("%s %d", kind, st.Ops[kind]))
+		ops = append(ops, fmt.Sprintf("%s %d", show(kind), st.Ops[kind]))
 	}
 	fmt.Fprintf(&b, "  served  %s\n", strings.Join(ops, ", "))
 	_, err := io.WriteString(w, b.String())

@@ -37,7 +37,7 @@ func Serve(l net.Listener, d Daemon, log *slog.Logger) *Server {
 	}
 	go func() {
 		defer close(s.done)
-		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(bound(l, os.Geteuid())); !errors.Is(err, http.ErrServerClosed) {
 			log.Warn("control socket: gone; remount to change options is not possible", "err", err)
 		}
 	}()
@@ -65,13 +65,16 @@ func withPeer(ctx context.Context, conn net.Conn) context.Context {
 func onlyOwner(own int, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		uid, ok := r.Context().Value(peerKey{}).(int)
-		if !ok || uid != 0 && uid != own {
+		if !ok || !allowed(uid, own) {
 			refuse(w, http.StatusForbidden, fmt.Errorf("user %d: not allowed; ask as root or as the user who mounted", uid))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
+
+// allowed says who may ask a daemon of own.
+func allowed(uid, own int) bool { return uid == 0 || uid == own }
 
 func routes(d Daemon) http.Handler {
 	mux := http.NewServeMux()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -123,7 +124,7 @@ func (l *Listener) close() error {
 
 // peer returns the user at the other end (SO_PEERCRED, unix(7)).
 func peer(conn net.Conn) (uid int, err error) {
-	u, ok := conn.(*net.UnixConn)
+	u, ok := conn.(syscall.Conn)
 	if !ok {
 		return -1, errors.New("not a unix socket")
 	}

@@ -114,8 +114,9 @@ func (l *Log) put(e entry) {
 }
 
 // handler turns records into lines. An attribute "err" is the reason and
-// stands behind a colon, the others are key=value; values of several lines,
-// such as stacks, follow in lines of their own.
+// stands behind a colon, the others are key=value. Only what is known to have
+// lines, a stack and a report, follows in lines of its own: a name with a line
+// break in it must not look like a line of ours.
 type handler struct {
 	log   *Log
 	group string      // prefix of keys
@@ -162,14 +163,17 @@ func (h handler) named(a slog.Attr) slog.Attr {
 // line renders one record.
 func line(msg string, attrs []slog.Attr) string {
 	var text, reason, below strings.Builder
-	text.WriteString(printable(msg))
+	text.WriteString(Printable(msg))
 	for _, a := range attrs {
 		v := a.Value.Resolve().String()
 		switch {
 		case a.Key == "err":
-			reason.WriteString(": " + printable(v))
-		case strings.Contains(v, "\n"):
-			below.WriteString("\n" + a.Key + ":\n" + printable(strings.TrimSuffix(v, "\n")))
+			reason.WriteString(": " + Printable(v))
+		case a.Key == "stack" || a.Key == "report":
+			below.WriteString("\n" + a.Key + ":")
+			for l := range strings.Lines(v) {
+				below.WriteString("\n" + Printable(strings.TrimSuffix(l, "\n")))
+			}
 		default:
 			text.WriteString(" " + a.Key + "=" + quoted(v))
 		}
@@ -179,15 +183,15 @@ func line(msg string, attrs []slog.Attr) string {
 
 // quoted puts v into quotes if it could be mistaken for something else.
 func quoted(v string) string {
-	if v == "" || strings.ContainsAny(v, " =\"\\") || printable(v) != v {
+	if v == "" || strings.ContainsAny(v, " =\"\\") || Printable(v) != v {
 		return strconv.Quote(v)
 	}
 	return v
 }
 
-// printable escapes what could move a terminal's cursor or forge a line: names
-// of files come from clients. Line breaks of ours stay.
-func printable(s string) string {
+// Printable escapes what could move a terminal's cursor or forge a line: names
+// of files come from clients, and the answers of a user's daemon from that user.
+func Printable(s string) string {
 	plain := true
 	for i, r := range s {
 		if !isPrintable(s[i:], r) {
@@ -217,5 +221,5 @@ func isPrintable(s string, r rune) bool {
 		_, size := utf8.DecodeRuneInString(s)
 		return size > 1
 	}
-	return r == '\n' || r == '\t' || strconv.IsPrint(r)
+	return r == '\t' || strconv.IsPrint(r)
 }
