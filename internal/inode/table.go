@@ -179,6 +179,15 @@ func (t *Table) sameDir(parent *Inode, name string, copies []Copy) *Inode {
 	return nil
 }
 
+// Covered reports that k, which name in parent leads to now, is not the copy by
+// which the directory of that name is known.
+func (t *Table) Covered(parent *Inode, name string, k Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	in := parent.dir.sub[name]
+	return in != nil && !in.dead && in.key != k
+}
+
 // rekey gives in another backing inode; it goes on showing its number.
 //
 // LOCKS_REQUIRED(t.mu)

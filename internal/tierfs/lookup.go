@@ -81,8 +81,12 @@ func (fs *FS) lookupNode(r *fusedev.Request, id uint64, up bool) error {
 
 // spareEntry leaves what is known of a directory with the watchdog, while its
 // lower tiers are asked. The lookup that it counts is the kernel's if it is
-// sent.
+// sent. There is none, nil, if a directory was made above the one that the name
+// led to so far: that it is the same one, only the lower tiers can tell.
 func (fs *FS) spareEntry(r *fusedev.Request, p *inode.Inode, name string, f *found) *inode.Inode {
+	if fs.table.Covered(p, name, f.copies[0].Key) {
+		return nil
+	}
 	in, changed := fs.table.Lookup(p, name, f.st.Mode, f.copies, false)
 	fs.dropDirs(in, changed)
 	st := f.st

@@ -180,3 +180,25 @@ func TestSymlinkInATierIsNeverFollowed(t *testing.T) {
 	unix.Mknod(u.Path("d/e/made"), unix.S_IFREG|0o644, 0)
 	harness.WantList(t, outside+"/e", "f", "g")
 }
+
+// TestDirectoryMadeAboveAnotherBehindTheMountStaysTheSame: a directory of the
+// fallback is made on the primary too. To those who have it open, or are in it,
+// it is the one that it was.
+func TestDirectoryMadeAboveAnotherBehindTheMountStaysTheSame(t *testing.T) {
+	u := newUnion(t, 1, briefly...)
+	u.put(1, "d/f", "of the fallback")
+	u.Up()
+	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
+	before := harness.Stat(t, u.Path("d"))
+	u.dir("d", 0)
+	expired()
+	if after := harness.Stat(t, u.Path("d")); after.Ino != before.Ino {
+		t.Errorf("the number was %#x, now it is %#x", before.Ino, after.Ino)
+	}
+	u.put(0, "d/new", "of the primary")
+	expired()
+	for _, name := range []string{"f", "new"} {
+		var st unix.Stat_t
+		u.ok("fstatat of "+name+" in the open directory", unix.Fstatat(fd, name, &st, 0))
+	}
+}
