@@ -215,6 +215,7 @@ func rules(o mountopt.Options) tierfs.Options {
 	return tierfs.Options{
 		CreatePrimary: o.Create == mountopt.CreatePrimary, MinFree: o.MinFree.Of, StatfsPrimary: o.StatfsPrimary,
 		EntryTTL: o.EntryTimeout, AttrTTL: o.AttrTimeout, NegativeTTL: o.NegativeTimeout,
+		Sync: o.Flags&unix.MS_SYNCHRONOUS != 0, DirSync: o.Flags&(unix.MS_SYNCHRONOUS|unix.MS_DIRSYNC) != 0,
 	}
 }
 

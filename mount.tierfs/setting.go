@@ -55,13 +55,18 @@ var settings = map[string]setting{
 	"atime":     {flags: timeFlags},
 	"diratime":  {flags: unix.MS_NODIRATIME},
 	"lazytime":  {flags: unix.MS_LAZYTIME},
-	"sync":      {flags: unix.MS_SYNCHRONOUS},
-	"dirsync":   {flags: unix.MS_DIRSYNC},
+	"sync":      {flags: unix.MS_SYNCHRONOUS, take: takeFlags(unix.MS_SYNCHRONOUS)},
+	"dirsync":   {flags: unix.MS_DIRSYNC, take: takeFlags(unix.MS_DIRSYNC)},
 	"symfollow": {flags: unix.MS_NOSYMFOLLOW},
 
 	"foreground": {},
 	"nofail":     {},
 	"remount":    {},
+}
+
+// takeFlags is for flags of mount(2) that mean something to the daemon too.
+func takeFlags(mask uintptr) func(o *mountopt.Options, n mountopt.Options) {
+	return func(o *mountopt.Options, n mountopt.Options) { o.Flags = o.Flags&^mask | n.Flags&mask }
 }
 
 // extends reports whether want has the fallbacks of now, and perhaps more at

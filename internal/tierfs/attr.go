@@ -321,12 +321,18 @@ func (fs *FS) truncate(r *fusedev.Request, open *inode.Opened, f *tier.File, siz
 	if err := f.Stat(&st); err != nil {
 		return err
 	}
-	return fs.asWriter(r, f.Tier, &st, func() error {
+	err := fs.asWriter(r, f.Tier, &st, func() (err error) {
 		if byHandle && open != nil && open.Writes {
-			return open.File.Ftruncate(size)
+			err = open.File.Ftruncate(size)
+		} else {
+			err = f.Truncate(size)
 		}
-		return f.Truncate(size)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	return fs.settleFile(f)
 }
 
 func (fs *FS) statx(r *fusedev.Request, op *fusedev.StatxOp) error {

@@ -40,6 +40,10 @@ func (fs *FS) createOpen(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateO
 	if err != nil {
 		return err
 	}
+	if err := fs.settle(p); err != nil {
+		file.Close()
+		return err
+	}
 	return fs.created(r, p, op, file, debt)
 }
 

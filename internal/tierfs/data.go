@@ -80,20 +80,7 @@ func (fs *FS) sync(r *fusedev.Request, op *fusedev.SyncOp) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range fs.table.Copies(in) {
-		d, err := fs.dir(in, c.Rank)
-		if absent(err) {
-			continue
-		}
-		if err == nil {
-			err = d.Sync()
-			d.Put()
-		}
-		if err != nil && !fs.tiers()[c.Rank].ReadOnly() {
-			return err
-		}
-	}
-	return nil
+	return fs.syncDir(in)
 }
 
 // flush serves FLUSH, which only files on network filesystems ask for.
@@ -160,6 +147,9 @@ func (fs *FS) copyRange(r *fusedev.Request, op *fusedev.CopyFileRangeOp) error {
 		n, err = src.CopyRange(op.Offset, dst, op.OffsetOut, int(min(op.Len, 1<<30)), op.Flags)
 		return err
 	})
+	if err == nil {
+		err = fs.settleFile(dst)
+	}
 	switch {
 	case err != nil:
 		return err

@@ -25,6 +25,8 @@ type Options struct {
 	CreatePrimary bool                      // new files go to the primary, not to where their directory is
 	MinFree       func(total uint64) uint64 // bytes a tier must have free to be given new files
 	StatfsPrimary bool                      // statfs shows the primary alone
+	Sync          bool                      // what was answered is durable
+	DirSync       bool                      // … of changes in directories; implied by Sync
 	EntryTTL      time.Duration             // how long the kernel may believe a name
 	AttrTTL       time.Duration             // … attributes
 	NegativeTTL   time.Duration             // … that a name does not exist

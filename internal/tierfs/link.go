@@ -45,6 +45,9 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 	if err := fs.foundAt(d, op.Name, &f); err != nil {
 		return err
 	}
+	if err := fs.settle(p); err != nil {
+		return err
+	}
 	in2 := fs.admit(p, op.Name, &f)
 	fs.answer(r, in2, nil, func() bool { return r.Entry(fs.entry(in2, &f.st)) })
 	return nil

@@ -210,8 +210,8 @@ func (fs *FS) truncateOpen(r *fusedev.Request, f *tier.File) error {
 // register asks for passthrough of a file just opened; 0 is none. The kernel
 // writes with the credentials given here.
 func (fs *FS) register(r *fusedev.Request, f *tier.File, st *unix.Stat_t) int32 {
-	if !fs.wantPass || !fs.pass.Enabled() {
-		return 0
+	if !fs.wantPass || !fs.pass.Enabled() || fs.options.Load().Sync {
+		return 0 // the kernel would write past the sync of the mount
 	}
 	var id int32
 	fs.asWriter(r, f.Tier, st, func() error {

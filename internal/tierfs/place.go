@@ -132,6 +132,9 @@ func (fs *FS) newName(r *fusedev.Request, parent uint64, name string, mode, umas
 		}
 		return fs.foundAt(d, name, &f)
 	})
+	if err == nil {
+		err = fs.settle(p)
+	}
 	if err != nil {
 		return err
 	}

@@ -51,11 +51,16 @@ func (fs *FS) rename(r *fusedev.Request, op *fusedev.RenameOp) error {
 	case len(x.dst) > 0 && fs.key(&x.src[0]) == fs.key(&x.dst[0]):
 		return nil // two names of one file: rename(2) does nothing
 	case x.swaps:
-		return fs.exchange(&x)
+		err = fs.exchange(&x)
 	case x.src[0].isDir():
-		return fs.renameDir(&x)
+		err = fs.renameDir(&x)
+	default:
+		err = fs.renameFile(&x)
 	}
-	return fs.renameFile(&x)
+	if err != nil {
+		return err
+	}
+	return fs.settle(x.to, x.from)
 }
 
 // allowed judges a rename by what both names are in the merged view, and by

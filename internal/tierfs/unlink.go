@@ -89,7 +89,7 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 		return err
 	}
 	fs.removed(in, p, name, &all[0])
-	return nil
+	return fs.settle(p)
 }
 
 // leave prepares the inode of the visible copy c of a name for the removal of
@@ -263,7 +263,7 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 	}
 	fs.removed(in, p, name, &all[0])
 	fs.keepDirs(in, dirs)
-	return nil
+	return fs.settle(p)
 }
 
 // keepDirs keeps the descriptors of a directory that was removed: a client may

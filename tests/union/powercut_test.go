@@ -264,3 +264,57 @@ func TestFsyncedFileSurvives(t *testing.T) {
 		harness.WantRead(t, filepath.Join(d.cut()[rank], rel), newText)
 	}
 }
+
+// TestSyncMountAnswersWhatIsOnDisk: with sync and dirsync nothing that was
+// answered is lost, without a word from the program; also after a remount.
+func TestSyncMountAnswersWhatIsOnDisk(t *testing.T) {
+	for _, options := range []string{"sync", "sync,passthrough=off", "dirsync", "remount,sync"} {
+		t.Run(options, func(t *testing.T) {
+			d := newDisks(t)
+			d.dir("low", 1)
+			d.dir("both", 0, 1)
+			d.put(0, "here", "old")
+			d.put(1, "low/there", "old")
+			d.put(1, "low/long", oldText)
+			for _, rel := range []string{"unlinked", "renamed", "replacing", "gone/f", "low/unlinked", "low/renamed", "low/gone/f"} {
+				d.put(len(rel)%2, rel, "x")
+			}
+			if strings.HasPrefix(options, "remount") {
+				d.Up()
+				harness.Must(t, "mount", "-o", options, d.Dir)
+			} else {
+				d.Up(options)
+			}
+			d.settle()
+			for _, dir := range []string{"", "low/", "both/"} {
+				d.ok("mkdir", unix.Mkdir(d.Path(dir+"dir"), 0o755))
+				d.ok("symlink", unix.Symlink("target", d.Path(dir+"symlink")))
+				d.ok("mknod", unix.Mknod(d.Path(dir+"fifo"), unix.S_IFIFO|0o600, 0))
+				d.create(dir+"file", newText)
+				d.ok("link", unix.Link(d.Path(dir+"file"), d.Path(dir+"link")))
+			}
+			for _, dir := range []string{"", "low/"} {
+				d.ok("unlink", unix.Unlink(d.Path(dir+"unlinked")))
+				d.ok("rename", d.rename(dir+"renamed", dir+"new"))
+				d.ok("unlink", unix.Unlink(d.Path(dir+"gone/f")))
+				d.ok("rmdir", unix.Rmdir(d.Path(dir+"gone")))
+			}
+			d.ok("rename", d.rename("replacing", "low/there"))
+			d.ok("truncate", unix.Truncate(d.Path("low/long"), 5))
+			at := d.cut()
+			d.Down()
+			after := newUnionOn(t, at)
+			after.Up()
+			after.wantList("", "both", "dir", "fifo", "file", "here", "link", "lost+found", "low", "new", "symlink")
+			after.wantList("low", "dir", "fifo", "file", "link", "long", "new", "symlink", "there")
+			after.wantList("both", "dir", "fifo", "file", "link", "symlink")
+			after.want("low/there", "x")
+			if !strings.HasPrefix(options, "dirsync") {
+				after.want("low/long", oldText[:5])
+				for _, rel := range []string{"file", "low/file", "both/link"} {
+					after.want(rel, newText)
+				}
+			}
+		})
+	}
+}
