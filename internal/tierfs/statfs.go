@@ -19,6 +19,7 @@ func (fs *FS) statfs(op *fuseops.StatFSOp) error {
 			return err
 		}
 		fillStatfs(op, &st, uint64(st.Frsize))
+		op.IoSize = uint32(st.Bsize)
 		return nil
 	}
 	return fs.statfsSum(op)
@@ -44,7 +45,8 @@ func (fs *FS) statfsSum(op *fuseops.StatFSOp) (err error) {
 	return err
 }
 
-// fillStatfs adds st to op, in blocks of unit bytes.
+// fillStatfs adds st to op, in blocks of unit bytes. The size for transfers is
+// the same, as it is on local filesystems: many multiply by the wrong one.
 func fillStatfs(op *fuseops.StatFSOp, st *unix.Statfs_t, unit uint64) {
 	scale := func(blocks uint64) uint64 {
 		if uint64(st.Frsize) == unit {
@@ -53,7 +55,7 @@ func fillStatfs(op *fuseops.StatFSOp, st *unix.Statfs_t, unit uint64) {
 		return blocks * uint64(st.Frsize) / unit
 	}
 	op.BlockSize = uint32(unit)
-	op.IoSize = uint32(st.Bsize)
+	op.IoSize = uint32(unit)
 	op.Blocks += scale(st.Blocks)
 	op.BlocksFree += scale(st.Bfree)
 	op.BlocksAvailable += scale(st.Bavail)

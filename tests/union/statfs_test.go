@@ -53,6 +53,9 @@ func TestStatfsIsTheSumOfDistinctFilesystems(t *testing.T) {
 	if st.Namelen != 255 {
 		t.Errorf("longest name %d, want 255", st.Namelen)
 	}
+	if st.Bsize != st.Frsize {
+		t.Errorf("blocks of %d bytes, transfers of %d: programs take either for the unit", st.Frsize, st.Bsize)
+	}
 }
 
 func TestStatfsPrimaryShowsThePrimaryAlone(t *testing.T) {
