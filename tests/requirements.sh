@@ -26,6 +26,9 @@ wanted() {
 		test  setquota                 quota
 		test  setcap                   libcap2-bin
 		test  findmnt                  util-linux
+		test  smbd                     samba
+		test  smbclient                smbclient
+		test  /usr/share/doc/samba-vfs-modules  samba-vfs-modules
 		test  ps                       procps
 		test  git                      git
 		test  shellcheck               shellcheck
@@ -53,6 +56,15 @@ apt_install() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $1 >/dev/null
 }
 
+# No service that a package brings is to start: the tests run their own.
+keep_services_down() {
+	policy=/usr/sbin/policy-rc.d
+	[ ! -e $policy ] || return 0
+	trap 'rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod 755 $policy
+}
+
 # mkfs and quota tools live in sbin, which an ordinary user's PATH may lack.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 packages=$(lacking "$@")
@@ -63,6 +75,7 @@ if [ "$(id -u)" != 0 ] || ! present apt-get; then
 	exit 0
 fi
 echo "installing $packages"
+keep_services_down
 # A fresh image knows no package until its first update.
 apt_install "$packages" 2>/dev/null || { apt-get update -q >/dev/null && apt_install "$packages"; } ||
 	echo "tests/requirements.sh: could not install $packages" >&2

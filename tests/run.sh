@@ -16,7 +16,9 @@ capabilities() {
 	echo root
 	[ -c /dev/fuse ] && echo fuse
 	[ -c /dev/loop-control ] && echo loop
-	present fusermount3 && echo fusermount3
+	for program in fusermount3 smbd smbclient; do
+		present $program && echo $program
+	done
 	for fs in ext4 xfs btrfs; do
 		present "mkfs.$fs" && grep -qw "$fs" /proc/filesystems && echo "$fs"
 	done

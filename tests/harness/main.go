@@ -27,18 +27,24 @@ const (
 // Main is the body of TestMain. It runs the tests in new mount and PID
 // namespaces, so that neither a panic nor a time-out leaves a mount or a
 // daemon behind: both end with the namespaces' first process.
-func Main(m *testing.M) {
+func Main(m *testing.M) { mainIn(m, syscall.CLONE_NEWNS) }
+
+// MainWithNetwork is Main with a network besides that has nothing but its own
+// 127.0.0.1, where every port is free.
+func MainWithNetwork(m *testing.M) { mainIn(m, syscall.CLONE_NEWNS|syscall.CLONE_NEWNET) }
+
+func mainIn(m *testing.M, namespaces uintptr) {
 	if name := os.Getenv(envCall); name != "" {
 		os.Exit(serveCall(name, os.Args[1:]))
 	}
 	if scratch := os.Getenv(envInside); scratch != "" {
-		os.Exit(inside(m, scratch))
+		os.Exit(inside(m, scratch, namespaces))
 	}
-	os.Exit(outside())
+	os.Exit(outside(namespaces))
 }
 
 // outside starts the second self and removes what it leaves on disk.
-func outside() int {
+func outside(namespaces uintptr) int {
 	if os.Geteuid() != 0 {
 		return withoutRoot()
 	}
@@ -55,7 +61,7 @@ func outside() int {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:   syscall.CLONE_NEWPID,
-		Unshareflags: syscall.CLONE_NEWNS,
+		Unshareflags: namespaces,
 		Pdeathsig:    syscall.SIGKILL,
 	}
 	err = cmd.Run()
@@ -83,9 +89,14 @@ func withoutTestLog(args []string) []string {
 }
 
 // inside prepares the namespaces, runs the tests and looks for what they left.
-func inside(m *testing.M, scratch string) int {
+func inside(m *testing.M, scratch string, namespaces uintptr) int {
 	os.Unsetenv(envInside)
 	syscall.Umask(0o022)
+	if namespaces&syscall.CLONE_NEWNET != 0 {
+		if err := loopback(); err != nil {
+			return complain(err)
+		}
+	}
 	if err := enter(scratch); err != nil {
 		return complain(err)
 	}

@@ -46,6 +46,24 @@ func mountProc() error {
 	return nil
 }
 
+// loopback makes 127.0.0.1 of a new network answer.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
+		return fmt.Errorf("lo: %w", err)
+	}
+	return nil
+}
+
 // dropForeign takes the host's own tierfs mounts out of the namespace: a copy
 // of one would keep its daemon alive after the host has unmounted it.
 func dropForeign() error {
