@@ -244,15 +244,15 @@ func newBudget() budget {
 	return b
 }
 
-// memoryForListings is an eighth of the machine's: a million names take a
-// twelfth of a gigabyte.
+// memoryForListings is an eighth of the machine's, within bounds: a million
+// names take a tenth of a gigabyte.
 func memoryForListings() int64 {
-	const least = 128 << 20
+	const least, most = 128 << 20, 1 << 30
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) != nil {
 		return least
 	}
-	return max(least, int64(info.Totalram)*int64(info.Unit)/8)
+	return max(least, min(int64(info.Totalram)*int64(info.Unit)/8, most))
 }
 
 // serve begins to answer the kernel on dev.
