@@ -2,6 +2,7 @@ package inode
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/tier"
 )
@@ -110,6 +111,26 @@ func (t *Table) Dentry(in *Inode) (parent *Inode, name string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return in.parent, in.name, in.parent != nil
+}
+
+// Named reports whether the kernel was told that name in parent leads to in.
+func (t *Table) Named(in, parent *Inode, name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return in.parent == parent && in.name == name || slices.Contains(in.more, dentry{parent, name})
+}
+
+// Elsewhere is the live inode of the backing inode k if it is known under
+// names, but not under this one, and when the kernel was first told of it, to
+// within a tick or two.
+func (t *Table) Elsewhere(k Key, parent *Inode, name string) (in *Inode, since time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	in = t.byKey[k]
+	if in == nil || in.parent == nil || in.parent == parent && in.name == name || slices.Contains(in.more, dentry{parent, name}) {
+		return nil, time.Time{}
+	}
+	return in, t.begun.Add(time.Duration(in.since+2) * tick)
 }
 
 // Stale drops a name that turned out to lead elsewhere.

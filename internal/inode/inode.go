@@ -35,9 +35,14 @@ type Inode struct {
 	// file by a shared mapping, of which the daemon does not hear.
 	Mappable atomic.Int32
 
+	// Told is a hash of the owner and mode by which the kernel judges who may
+	// use the file, see FS.asTold; 0: it was not told yet.
+	Told atomic.Uint32
+
 	// GUARDED_BY(Table.mu)
 	key     Key
 	life    uint32 // Copy.Life; 0: not known
+	since   uint32 // when it was entered, by the table's clock
 	lookups uint64
 	dead    bool // out of Table.byKey: its last name is gone, or another took its number
 	parent  *Inode

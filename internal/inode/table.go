@@ -3,6 +3,7 @@ package inode
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
@@ -22,6 +23,7 @@ import (
 //  4. a directory is in its parent's sub under its name, and has one name.
 type Table struct {
 	narrow bool // inodes=32
+	begun  time.Time
 	keep   bool // noforget: an ID is good for as long as its file is there
 	slots  atomic.Pointer[[]slot]
 
@@ -38,7 +40,7 @@ type Table struct {
 // NewTable makes a table with its root, whose copies are the tiers' roots:
 // roots[rank] is the stat of each.
 func NewTable(roots []unix.Stat_t, narrow, keep bool) *Table {
-	t := &Table{narrow: narrow, keep: keep, byID: map[uint64]*Inode{}, byKey: map[Key]*Inode{}, kept: map[uint64]int{}, next: RootID}
+	t := &Table{narrow: narrow, begun: time.Now(), keep: keep, byID: map[uint64]*Inode{}, byKey: map[Key]*Inode{}, kept: map[uint64]int{}, next: RootID}
 	t.slots.Store(&[]slot{{0, roots[0].Dev}})
 	key := t.Key(0, roots[0].Dev, roots[0].Ino)
 	t.root = &Inode{ID: RootID, Ino: t.number(key), Type: unix.S_IFDIR, key: key, lookups: 1}
@@ -84,12 +86,18 @@ func (t *Table) Len() int {
 	return len(t.byID)
 }
 
+// tick is the unit of the table's clock. It counts beyond a year, and a file
+// that is made in the same one as a mark of the kernel's coarse clock may seem
+// to be older.
+const tick = 10 * time.Millisecond
+
 // admit enters a new inode.
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) admit(in *Inode) {
 	t.byID[in.ID] = in
 	t.byKey[in.key] = in
+	in.since = uint32(time.Since(t.begun) / tick)
 	if t.narrow || in.Ino != natural(in.key) {
 		t.kept[in.Ino]++
 	}

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
@@ -80,6 +81,16 @@ func (d *Dir) Life(name string) (life uint32) {
 		return nil
 	})
 	return life
+}
+
+// Born is when name was made, if its filesystem tells, by this machine's clock.
+func (d *Dir) Born(name string) (at time.Time, ok bool) {
+	if d.Tier.Network {
+		return at, false
+	}
+	var sx unix.Statx_t
+	err := d.do(func() error { return unix.Statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &sx) })
+	return time.Unix(sx.Btime.Sec, int64(sx.Btime.Nsec)), err == nil && sx.Mask&unix.STATX_BTIME != 0
 }
 
 // OpenDir opens the directory name. The descriptor is readable where the

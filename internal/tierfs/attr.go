@@ -206,6 +206,9 @@ func (fs *FS) setattr(r *fusedev.Request, op *fusedev.SetattrOp) error {
 	}
 	var st unix.Stat_t
 	if in.IsDir() {
+		if err := fs.mayChangeDir(r, in); err != nil {
+			return err
+		}
 		err = fs.eachCopy(in, "the attributes", func(f *tier.File) error { return fs.change(r, nil, f, op) })
 		if err == nil {
 			err = fs.statDir(nil, in, &st)
@@ -224,6 +227,11 @@ func (fs *FS) setFileAttr(r *fusedev.Request, in *inode.Inode, op *fusedev.Setat
 	in.Mu.RLock()
 	defer in.Mu.RUnlock()
 	return fs.withFile(in, st, func(f *tier.File) error {
+		if !op.ByHandle && !op.Empty() { // what the open file or the write allowed
+			if err := fs.mayChange(r, in, st); err != nil {
+				return err
+			}
+		}
 		if err := fs.change(r, in.Open, f, op); err != nil {
 			return err
 		}

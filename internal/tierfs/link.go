@@ -36,6 +36,9 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 	defer in.Mu.RUnlock()
 	var st unix.Stat_t
 	err = fs.withFile(in, &st, func(f *tier.File) error {
+		if err := fs.mayChange(r, in, &st); err != nil { // protected_hardlinks (proc_sys_fs(5))
+			return err
+		}
 		return fs.onNetwork(d.Tier, r, func() error { return d.LinkFile(f, op.Name) })
 	})
 	if err != nil {

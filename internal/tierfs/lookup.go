@@ -117,6 +117,9 @@ func (fs *FS) admit(p *inode.Inode, name string, f *found) *inode.Inode {
 	if fs.export && p != nil {
 		f.copies[0].Life = fs.life(p, name, f.rank)
 	}
+	if p != nil && !f.isDir() && f.st.Nlink == 1 {
+		fs.disown(p, name, f)
+	}
 	in, changed := fs.table.Lookup(p, name, f.st.Mode, f.copies, !f.partial)
 	if !in.IsDir() {
 		return in
@@ -198,6 +201,7 @@ func (fs *FS) entry(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
 func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
 	o := fs.options.Load()
 	st.Ino = in.Ino
+	in.Told.Store(permissions(st))
 	e := &fusedev.Entry{Stat: st, EntryTTL: o.EntryTTL, AttrTTL: o.AttrTTL}
 	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && !in.IsDir() || in.Mappable.Load() > 0 {
 		e.AttrTTL = 0

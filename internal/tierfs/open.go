@@ -115,7 +115,7 @@ func (fs *FS) ensureOpen(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, f
 		if own, err = fs.openFirst(r, in, st, flags); err != nil {
 			return nil, err
 		}
-	} else if err := mayWrite(in.Open, flags); err != nil {
+	} else if err := fs.mayOpenAgain(in, st, flags); err != nil {
 		return nil, err
 	}
 	if flags&unix.O_TRUNC != 0 {
@@ -124,6 +124,19 @@ func (fs *FS) ensureOpen(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, f
 		}
 	}
 	return own, err
+}
+
+// mayOpenAgain judges one more open of an open file.
+//
+// LOCKS_REQUIRED(in.Mu)
+func (fs *FS) mayOpenAgain(in *inode.Inode, st *unix.Stat_t, flags int) error {
+	if err := in.Open.File.Stat(st); err != nil {
+		return err
+	}
+	if err := fs.asTold(in, st); err != nil {
+		return err
+	}
+	return mayWrite(in.Open, flags)
 }
 
 // openFirst opens the backing file for the first handle.
@@ -144,6 +157,13 @@ func (fs *FS) openFirst(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, fl
 		}
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := fs.asTold(in, st); err != nil {
+		f.Close()
+		if own != nil {
+			own.Close()
+		}
 		return nil, err
 	}
 	o := &inode.Opened{File: f, Writes: writes}

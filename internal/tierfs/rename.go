@@ -47,6 +47,12 @@ func (fs *FS) rename(r *fusedev.Request, op *fusedev.RenameOp) error {
 	if err := fs.allowed(&x); err != nil {
 		return err
 	}
+	if err := fs.mayRemove(r, x.from, x.name, x.src); err != nil {
+		return err
+	}
+	if err := fs.mayRemove(r, x.to, x.newName, x.dst); err != nil {
+		return err
+	}
 	switch {
 	case len(x.dst) > 0 && fs.key(&x.src[0]) == fs.key(&x.dst[0]):
 		return nil // two names of one file: rename(2) does nothing

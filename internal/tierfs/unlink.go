@@ -83,6 +83,9 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 	if err := fs.frozen(all); err != nil {
 		return err
 	}
+	if err := fs.mayRemove(r, p, name, all); err != nil {
+		return err
+	}
 	in := fs.leave(r, p, name, &all[0])
 	if err := fs.removeCopies(r, p, name, all); err != nil {
 		fs.stay(in)
@@ -240,6 +243,9 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 		return unix.EBUSY
 	}
 	if err := fs.frozen(all); err != nil {
+		return err
+	}
+	if err := fs.mayRemove(r, p, name, all); err != nil {
 		return err
 	}
 	parents, err := fs.dirsOf(p, all)

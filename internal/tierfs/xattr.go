@@ -117,7 +117,7 @@ func (fs *FS) setxattr(r *fusedev.Request, op *fusedev.SetxattrOp) error {
 	if fs.reservedXattr(op.Name) {
 		return unix.EPERM
 	}
-	return fs.changeXattr(op.Node, func(f *tier.File) error {
+	return fs.changeXattr(r, op.Node, func(f *tier.File) error {
 		set := func() error { return f.Setxattr(op.Name, op.Value, int(op.Flags)) }
 		switch {
 		case strings.HasPrefix(op.Name, "system.") && !strings.HasPrefix(op.Name, "system.posix_acl_"):
@@ -139,21 +139,32 @@ func (fs *FS) removexattr(r *fusedev.Request, op *fuseops.RemoveXattrOp) error {
 	if fs.reservedXattr(op.Name) {
 		return unix.EPERM
 	}
-	return fs.changeXattr(uint64(op.Inode), func(f *tier.File) error {
+	return fs.changeXattr(r, uint64(op.Inode), func(f *tier.File) error {
 		return fs.onNetwork(f.Tier, r, func() error { return f.Removexattr(op.Name) })
 	})
 }
 
 // changeXattr runs fn on the file, or on every copy of the directory.
-func (fs *FS) changeXattr(node uint64, fn func(f *tier.File) error) error {
+func (fs *FS) changeXattr(r *fusedev.Request, node uint64, fn func(f *tier.File) error) error {
 	in, err := fs.get(node)
 	if err != nil {
 		return err
 	}
 	if in.IsDir() {
+		if err := fs.mayChangeDir(r, in); err != nil {
+			return err
+		}
 		return fs.eachCopy(in, "an extended attribute", fn)
 	}
-	return fs.onInode(in, fn)
+	in.Mu.RLock()
+	defer in.Mu.RUnlock()
+	var st unix.Stat_t
+	return fs.withFile(in, &st, func(f *tier.File) error {
+		if err := fs.mayChange(r, in, &st); err != nil {
+			return err
+		}
+		return fn(f)
+	})
 }
 
 // xattrNames and xattrValue read attributes whole, however long.
