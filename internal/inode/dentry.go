@@ -18,7 +18,7 @@ func (t *Table) addDentry(in, parent *Inode, name string) {
 	switch {
 	case in.parent == parent && in.name == name:
 		return
-	case in.dir != nil && above(in, parent):
+	case in.dir != nil && (in == parent || len(in.dir.sub) > 0 && above(in, parent)):
 		return // directories were moved into each other out of band: the kernel says ELOOP
 	case in.parent == nil:
 	case in.dir != nil:
@@ -86,9 +86,19 @@ func (t *Table) Ancestors(dirs []*Inode) []*Inode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var all []*Inode
-	for _, in := range dirs {
-		for ; in != nil && in != t.root && !slices.Contains(all, in); in = in.parent {
+	var seen map[*Inode]bool
+	for i, in := range dirs {
+		if i == 1 { // a path may be very deep: no search in a list for each directory
+			seen = make(map[*Inode]bool, len(all))
+			for _, in := range all {
+				seen[in] = true
+			}
+		}
+		for ; in != nil && in != t.root && !seen[in]; in = in.parent {
 			all = append(all, in)
+			if seen != nil {
+				seen[in] = true
+			}
 		}
 	}
 	return all
