@@ -241,3 +241,24 @@ func TestListChangedOnTheTierHolds(t *testing.T) {
 		}
 	}
 }
+
+// TestHighestListDecides where the copies of a merged directory disagree, as
+// mode and owner do; setting one through the mount makes them agree.
+func TestHighestListDecides(t *testing.T) {
+	m := harness.NewOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "64M")})
+	for _, d := range []string{"above", "below"} {
+		harness.Mkdir(t, m.Primary+"/"+d)
+		harness.Mkdir(t, m.Fallbacks[0]+"/"+d)
+		harness.Write(t, m.Fallbacks[0]+"/"+d+"/f", "x\n")
+	}
+	harness.Must(t, "setfacl", "-m", "u:2001:-", m.Primary+"/above")
+	harness.Must(t, "setfacl", "-m", "u:2001:-", m.Fallbacks[0]+"/below")
+	m.Up()
+	for d, want := range map[string]string{"above": "cat: above/f: Permission denied exit 1", "below": "x exit 0"} {
+		if got := strings.Join(run(t, m.Dir, "alice", "cat "+d+"/f"), " "); got != want {
+			t.Errorf("%s: %s, want %s", d, got, want)
+		}
+		harness.Must(t, "setfacl", "-m", "u:2002:-", m.Path(d))
+		wantSameLists(t, m.Path(d), []string{m.Primary + "/" + d, m.Fallbacks[0] + "/" + d})
+	}
+}
