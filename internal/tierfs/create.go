@@ -29,22 +29,25 @@ func (fs *FS) create(r *fusedev.Request, op *fusedev.CreateOp) error {
 
 // createOpen makes the file and its first handle, which owes debt.
 func (fs *FS) createOpen(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, debt debt) error {
-	var file *tier.File
-	err := fs.place(p, func(d *tier.Dir) (err error) {
-		file, err = fs.createIn(r, d, op)
+	err := fs.place(p, func(d *tier.Dir) error {
+		file, err := fs.createIn(r, d, op)
+		if err != nil {
+			return err
+		}
+		if err = fs.settle(p); err != nil {
+			file.Close()
+		} else {
+			err = fs.created(r, p, op, file, debt)
+		}
+		if err != nil && !op.Tmpfile {
+			fs.unmake(r, d, op.Name)
+		}
 		return err
 	})
 	if err == unix.EEXIST && op.Flags&unix.O_EXCL == 0 {
 		return unix.ESTALE // it appeared out of band since the lookup: the kernel looks again
 	}
-	if err != nil {
-		return err
-	}
-	if err := fs.settle(p); err != nil {
-		file.Close()
-		return err
-	}
-	return fs.created(r, p, op, file, debt)
+	return err
 }
 
 // createIn makes the file in one tier. It is opened for reading and writing

@@ -45,10 +45,11 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 		return err
 	}
 	var f found
-	if err := fs.foundAt(d, op.Name, &f); err != nil {
-		return err
+	if err = fs.foundAt(d, op.Name, &f); err == nil {
+		err = fs.settle(p)
 	}
-	if err := fs.settle(p); err != nil {
+	if err != nil {
+		fs.unmake(r, d, op.Name)
 		return err
 	}
 	in2 := fs.admit(p, op.Name, &f)

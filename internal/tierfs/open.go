@@ -96,13 +96,20 @@ func (fs *FS) openHandle(r *fusedev.Request, in *inode.Inode, flags int) (*fileH
 	h, err := fs.newHandle(in, flags, first)
 	if err != nil {
 		fs.closeIfIdle(in)
+		return nil, err
 	}
-	return h, err
+	// Last: an open that fails must leave the content.
+	if flags&unix.O_TRUNC != 0 {
+		if err := fs.truncateOpen(r, in.Open.File); err != nil {
+			fs.closeHandle(h)
+			return nil, err
+		}
+	}
+	return h, nil
 }
 
-// ensureOpen opens the backing file unless a handle has it open, and truncates
-// it for O_TRUNC. own is a descriptor for this handle alone, if the daemon may
-// not read the file.
+// ensureOpen opens the backing file unless a handle has it open. own is a
+// descriptor for this handle alone, if the daemon may not read the file.
 //
 // In passthrough the kernel opens the backing file for the client by itself,
 // and makes EIO of what that says (fuse_file_io_open). So what open(2) has to
@@ -112,18 +119,9 @@ func (fs *FS) openHandle(r *fusedev.Request, in *inode.Inode, flags int) (*fileH
 // LOCKS_REQUIRED(in.Mu)
 func (fs *FS) ensureOpen(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.File, err error) {
 	if in.Open == nil {
-		if own, err = fs.openFirst(r, in, st, flags); err != nil {
-			return nil, err
-		}
-	} else if err := fs.mayOpenAgain(in, st, flags); err != nil {
-		return nil, err
+		return fs.openFirst(r, in, st, flags)
 	}
-	if flags&unix.O_TRUNC != 0 {
-		if err = fs.truncateOpen(r, in.Open.File); err != nil {
-			fs.closeIfIdle(in)
-		}
-	}
-	return own, err
+	return nil, fs.mayOpenAgain(in, st, flags)
 }
 
 // mayOpenAgain judges one more open of an open file.
@@ -152,7 +150,9 @@ func (fs *FS) openFirst(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, fl
 	if err == unix.EACCES {
 		// The daemon may write what it cannot read, as an ordinary user's.
 		if own, err = fs.openFound(in, st, clientFlags(flags)); err == nil {
-			f, err = own.Reopen(unix.O_PATH)
+			if f, err = own.Reopen(unix.O_PATH); err != nil {
+				own.Close()
+			}
 			writes = false
 		}
 	}

@@ -130,11 +130,14 @@ func (fs *FS) newName(r *fusedev.Request, parent uint64, name string, mode, umas
 		if err := fs.as(uid, gid, func() error { return fn(d, mode) }); err != nil {
 			return err
 		}
-		return fs.foundAt(d, name, &f)
+		if err = fs.foundAt(d, name, &f); err == nil {
+			err = fs.settle(p)
+		}
+		if err != nil {
+			fs.unmake(r, d, name)
+		}
+		return err
 	})
-	if err == nil {
-		err = fs.settle(p)
-	}
 	if err != nil {
 		return err
 	}
@@ -152,6 +155,23 @@ func (fs *FS) foundAt(d *tier.Dir, name string, f *found) error {
 	}
 	f.add(fs.table, d.Tier.Rank, &st)
 	return nil
+}
+
+// unmake takes back a name that was just made in d, because the op fails after
+// all. The name is still what was made: until the op is answered, the kernel
+// lets no other client change the directory (inode_lock in vfs_create and its
+// like).
+func (fs *FS) unmake(r *fusedev.Request, d *tier.Dir, name string) {
+	err := fs.onNetwork(d.Tier, r, func() error {
+		err := d.Unlink(name)
+		if err == unix.EISDIR || err == unix.EPERM { // POSIX has unlink(2) say EPERM of a directory
+			err = d.Rmdir(name)
+		}
+		return err
+	})
+	if err != nil && !absent(err) {
+		fs.log.Warn("a name stays although it was answered with an error", "tier", d.Tier.Root, "name", name, "err", err)
+	}
 }
 
 func (fs *FS) mkdir(r *fusedev.Request, op *fusedev.MkdirOp) error {
