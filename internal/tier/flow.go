@@ -74,8 +74,9 @@ func (t *Tier) run(gen uint32, long bool, call func() error) error {
 	switch err {
 	case nil:
 		return nil
-	case unix.ENOTCONN, unix.ESHUTDOWN, unix.EHOSTDOWN:
-		// The tier is a FUSE or network filesystem whose server is gone.
+	case unix.ENOTCONN, unix.ECONNABORTED, unix.ESHUTDOWN, unix.EHOSTDOWN:
+		// The tier is a FUSE or network filesystem whose server is gone, or just
+		// going (fuse_abort_conn: the calls under way).
 		if gen == t.gen.Load() {
 			t.lose(err)
 		}

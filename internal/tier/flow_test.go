@@ -123,7 +123,7 @@ func TestRunGivesWhatTheCallSays(t *testing.T) {
 // The server of a FUSE or network filesystem is gone: nobody waits for the
 // time-out.
 func TestDeadServerIsAwayAtOnce(t *testing.T) {
-	for _, dead := range []error{unix.ENOTCONN, unix.ESHUTDOWN, unix.EHOSTDOWN} {
+	for _, dead := range []error{unix.ENOTCONN, unix.ECONNABORTED, unix.ESHUTDOWN, unix.EHOSTDOWN} {
 		s := newPlace(t, "a", "b").openSet(time.Minute, "a", "b")
 		tr := s.Tiers()[1]
 		if err := tr.do(func() error { return dead }); err != unix.EIO {
