@@ -287,8 +287,8 @@ func openEntry(dirfd int, name string, flags int, want uint32) (int, unix.Stat_t
 	if err == nil {
 		err = checkEntry(&st, want)
 	}
-	if err == nil && !sameMount(dirfd, fd, want) {
-		err = errors.New("something is mounted over it; unmount that")
+	if err == nil {
+		err = checkMount(dirfd, fd, want)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -316,11 +316,13 @@ func wrongType(mode, want uint32) error {
 	return fmt.Errorf("%s, not %s; find out who made it and move it away", kinds[mode&unix.S_IFMT], kinds[want])
 }
 
-// sameMount reports whether fd, found in dirfd, is in the same mount. Mounts of
-// one filesystem differ in the mount ID alone, which statx has from Linux 5.8
-// on. Device numbers count for directories only: overlayfs shows its files
-// under those of other filesystems.
-func sameMount(dirfd, fd int, kind uint32) bool {
+var errMountedOver = errors.New("something is mounted over it; unmount that")
+
+// checkMount refuses what was found in dirfd, as fd, unless it is in the same
+// mount. Mounts of one filesystem differ in the mount ID alone, which statx has
+// from Linux 5.8 on. Device numbers count for directories only: overlayfs shows
+// its files under those of other filesystems.
+func checkMount(dirfd, fd int, kind uint32) error {
 	const mask = unix.STATX_MNT_ID
 	var dir, entry unix.Statx_t
 	for _, x := range []struct {
@@ -328,21 +330,27 @@ func sameMount(dirfd, fd int, kind uint32) bool {
 		sx *unix.Statx_t
 	}{{dirfd, &dir}, {fd, &entry}} {
 		if err := unix.Statx(x.fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, mask, x.sx); err != nil {
-			return sameDevice(dirfd, fd, kind) // ENOSYS, or EPERM of an old seccomp filter
+			return checkDevice(dirfd, fd, kind) // ENOSYS, or EPERM of an old seccomp filter
 		}
 	}
 	if dir.Mask&entry.Mask&mask != 0 && dir.Mnt_id != entry.Mnt_id {
-		return false
+		return errMountedOver
 	}
-	return sameDevice(dirfd, fd, kind)
+	return checkDevice(dirfd, fd, kind)
 }
 
-func sameDevice(dirfd, fd int, kind uint32) bool {
+func checkDevice(dirfd, fd int, kind uint32) error {
 	var dir, entry unix.Stat_t
-	if unix.Fstat(dirfd, &dir) != nil || unix.Fstat(fd, &entry) != nil {
-		return false
+	if err := unix.Fstat(dirfd, &dir); err != nil {
+		return err
 	}
-	return kind != unix.S_IFDIR || dir.Dev == entry.Dev
+	if err := unix.Fstat(fd, &entry); err != nil {
+		return err
+	}
+	if kind == unix.S_IFDIR && dir.Dev != entry.Dev {
+		return errMountedOver
+	}
+	return nil
 }
 
 // readMark returns the record of a tier, nil if it has none.
