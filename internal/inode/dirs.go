@@ -39,7 +39,10 @@ func NewDirCache(max int) *DirCache { return &DirCache{max: max, begun: time.Now
 // Get is the cached descriptor of in's copy on the tier with rank, for the
 // caller to Put. It is nil when there is none, and ENOENT when the tier is
 // known not to have the directory.
-func (c *DirCache) Get(in *Inode, rank int) (*tier.Dir, error) {
+//
+// stalled is for how long the tier has not answered: what was known of it when
+// it stopped stays known until it answers again.
+func (c *DirCache) Get(in *Inode, rank int, stalled time.Duration) (*tier.Dir, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &in.dir.copies[rank]
@@ -47,7 +50,7 @@ func (c *DirCache) Get(in *Inode, rank int) (*tier.Dir, error) {
 		c.lru.MoveToFront(s.ref.at)
 		return s.ref.dir.Get(), nil
 	}
-	if s.absent != 0 && int64(time.Since(c.begun)) < s.absent {
+	if s.absent != 0 && int64(time.Since(c.begun)-stalled) < s.absent {
 		return nil, unix.ENOENT
 	}
 	return nil, nil

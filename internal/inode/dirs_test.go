@@ -120,7 +120,7 @@ func (s *shelf) wantHeld(c *DirCache, held, descriptors int) {
 // wantCached wants a descriptor of the right directory, or none.
 func (s *shelf) wantCached(c *DirCache, in *Inode, rank int, cached bool) {
 	s.Helper()
-	d, err := c.Get(in, rank)
+	d, err := c.Get(in, rank, 0)
 	if err != nil || (d != nil) != cached {
 		s.Fatalf("inode %d on tier %d: %v, %v, want cached %v", in.ID, rank, d, err, cached)
 	}
@@ -168,7 +168,7 @@ func TestDirCacheKeepsWhatIsInUseOpen(t *testing.T) {
 	c := NewDirCache(1)
 	a, b := s.inode("a"), s.inode("b")
 	s.add(c, a, 0, "a")
-	d, err := c.Get(a, 0)
+	d, err := c.Get(a, 0, 0)
 	if err != nil || d == nil {
 		t.Fatal(d, err)
 	}
@@ -236,7 +236,7 @@ func TestDirCacheBelievesAnAbsenceForASecond(t *testing.T) {
 	c := NewDirCache(10)
 	a := s.inode("a")
 	c.Absent(a, 1)
-	if d, err := c.Get(a, 1); err != unix.ENOENT || d != nil {
+	if d, err := c.Get(a, 1, 0); err != unix.ENOENT || d != nil {
 		t.Errorf("absent: %v, %v", d, err)
 	}
 	s.wantCached(c, a, 0, false) // nobody said so of the primary
@@ -249,6 +249,22 @@ func TestDirCacheBelievesAnAbsenceForASecond(t *testing.T) {
 	c.Absent(a, 1)
 	c.Drop(a, 1)
 	s.wantCached(c, a, 1, false)
+}
+
+// A tier that hangs cannot be asked again: what it said last holds on, but no
+// older word of it.
+func TestDirCacheBelievesATierThatStalls(t *testing.T) {
+	s := newShelf(t, 2, "a")
+	c := NewDirCache(10)
+	a := s.inode("a")
+	c.Absent(a, 1)
+	c.begun = c.begun.Add(-10 * absentFor)
+	if d, err := c.Get(a, 1, 10*absentFor); err != unix.ENOENT || d != nil {
+		t.Errorf("it said so just before it stalled: %v, %v", d, err)
+	}
+	if d, err := c.Get(a, 1, 8*absentFor); err != nil || d != nil {
+		t.Errorf("it still answered after the word had expired: %v, %v", d, err)
+	}
 }
 
 // Many ops at once, as workers do: nothing is closed under anybody's hands,
@@ -286,7 +302,7 @@ func TestDirCacheServesManyAtOnce(t *testing.T) {
 
 // use does what FS.dir does.
 func (s *shelf) use(c *DirCache, in *Inode, rank int, name string) {
-	d, err := c.Get(in, rank)
+	d, err := c.Get(in, rank, 0)
 	if err == nil && d == nil {
 		root := s.set.Tiers()[rank].RootDir()
 		if d, err = root.OpenDir(name); err == nil {

@@ -23,7 +23,7 @@ func TestExtendGivesEveryDirectoryRoomForTheNewTier(t *testing.T) {
 	if copies := table.Copies(d); len(copies) != 1 {
 		t.Errorf("the directory's copies are %v", copies)
 	}
-	if got, err := c.Get(d, 2); got != nil || err != nil {
+	if got, err := c.Get(d, 2, 0); got != nil || err != nil {
 		t.Errorf("the directory on the new tier: %v, %v", got, err)
 	}
 	low := table.testKey(2, 20)

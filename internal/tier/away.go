@@ -46,7 +46,7 @@ func (t *Tier) monitor(stop <-chan struct{}) {
 		f := t.flow.Load()
 		short, any := f.oldest()
 		timeout := time.Duration(t.timeout.Load())
-		t.suspect.Store(short > suspectAfter)
+		t.notice(short)
 		switch {
 		case t.away.Load():
 			if time.Since(probed) >= probeEvery {
@@ -66,8 +66,34 @@ func (t *Tier) monitor(stop <-chan struct{}) {
 	}
 }
 
+// notice takes in how long the oldest short call is under way.
+func (t *Tier) notice(short time.Duration) {
+	if short <= suspectAfter {
+		t.suspect.Store(false)
+		if !t.away.Load() {
+			t.stalled.Store(0)
+		}
+		return
+	}
+	t.stalled.CompareAndSwap(0, int64(time.Since(begun)-short))
+	t.suspect.Store(true)
+}
+
+// begun is the origin of the times in stalled.
+var begun = time.Now()
+
+// Stalled is for how long the tier has not answered, zero if it does.
+func (t *Tier) Stalled() time.Duration {
+	at := t.stalled.Load()
+	if at == 0 {
+		return 0
+	}
+	return time.Since(begun) - time.Duration(at)
+}
+
 // lose declares the tier away.
 func (t *Tier) lose(why error) {
+	t.stalled.CompareAndSwap(0, int64(time.Since(begun)))
 	if t.away.CompareAndSwap(false, true) {
 		t.log.Error("tier is away: what only it has gives EIO until it is back", "tier", t.Root, "err", why)
 	}
@@ -122,6 +148,7 @@ func (t *Tier) takeBack() error {
 	t.suspect.Store(false)
 	t.onReturn()
 	t.away.Store(false)
+	t.stalled.Store(0)
 	t.log.Info("tier is back", "tier", t.Root)
 	return nil
 }

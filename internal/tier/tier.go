@@ -34,6 +34,7 @@ type Tier struct {
 	flow     atomic.Pointer[flow]
 	away     atomic.Bool
 	suspect  atomic.Bool
+	stalled  atomic.Int64 // since when, see Stalled
 	readOnly atomic.Bool
 	dev      atomic.Uint64
 	probing  atomic.Bool

@@ -119,13 +119,20 @@ func (fs *FS) dir(in *inode.Inode, rank int) (*tier.Dir, error) {
 
 func (fs *FS) cachedDir(in *inode.Inode, rank int) (*tier.Dir, error) {
 	t := fs.tiers()[rank]
-	switch {
-	case t.Away():
-		return nil, unix.EIO
-	case in.ID == inode.RootID:
+	if in.ID == inode.RootID {
+		if t.Away() {
+			return nil, unix.EIO
+		}
 		return t.RootDir(), nil
 	}
-	return fs.dirs.Get(in, rank)
+	d, err := fs.dirs.Get(in, rank, t.Stalled())
+	if err == nil && t.Away() {
+		if d != nil {
+			d.Put()
+		}
+		return nil, unix.EIO
+	}
+	return d, err
 }
 
 // walkDir is dir for callers that have pinned the way: it walks down from the
