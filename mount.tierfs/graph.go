@@ -279,6 +279,7 @@ func (g *graph) serve(dev int) (err error) {
 	if !g.joined.Owner {
 		g.tasks.Go(func() { g.takeOver(ctx) })
 	}
+	g.tasks.Go(func() { g.fs.Chores(ctx) })
 	return nil
 }
 
@@ -361,7 +362,7 @@ func (g *graph) wait() error { return g.srv.Wait(graceTime) }
 func (g *graph) close() {
 	g.stop()
 	g.set.Stop()
-	g.tasks.Wait()
+	g.awaitTasks()
 	if g.fs != nil {
 		g.fs.Close()
 	}
@@ -369,6 +370,18 @@ func (g *graph) close() {
 		g.joined.Close()
 	}
 	g.set.Close()
+}
+
+// awaitTasks waits for the background tasks, but not for ever: one may hang in
+// a tier that does not answer.
+func (g *graph) awaitTasks() {
+	done := make(chan struct{})
+	go func() { g.tasks.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(graceTime):
+		g.log.Warn("a task still waits for a tier that does not answer; leaving it")
+	}
 }
 
 // change puts the options of a remount into force.

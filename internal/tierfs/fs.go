@@ -47,8 +47,8 @@ type Config struct {
 
 // FS serves the union of a set of tiers.
 //
-// LOCK ORDER: Inode.Mu → moves → Table.mu → DirCache.mu; journal.active before
-// all. No lock that others need is held while a tier is waited for, but
+// LOCK ORDER: Inode.Mu → moves → Table.mu → DirCache.mu; journal.calm before
+// all, journal.mu is a leaf. No lock that others need is held while a tier is waited for, but
 // Inode.Mu, by ops on that very file.
 type FS struct {
 	log                   *slog.Logger
@@ -66,7 +66,7 @@ type FS struct {
 
 	files   handles[*fileHandle]
 	lists   handles[*dirHandle]
-	journal journal
+	journal *journal
 	moves   *moves
 
 	descriptors *shares
@@ -92,7 +92,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	}
 	fs.rawLinks = cfg.RawLinks || !fs.union
 	fs.options.Store(&cfg.Options)
-	fs.journal.fs = fs
+	fs.journal = newJournal(fs)
 	fs.moves = newMoves(fs.table)
 	fs.descriptors, fs.memory = newShares(cfg.MaxFiles), newShares(cfg.MaxListings)
 	fs.held = map[*tier.File]uint32{}
@@ -131,8 +131,12 @@ func (fs *FS) Options() Options { return *fs.options.Load() }
 func (fs *FS) Inodes() int  { return fs.table.Len() }
 func (fs *FS) Handles() int { return fs.files.len() + fs.lists.len() }
 
-// TierReturned drops what is cached of a tier that was away.
-func (fs *FS) TierReturned(t *tier.Tier) { fs.dirs.DropTier(t.Rank) }
+// TierReturned drops what is cached of a tier that was away, and wakes the
+// chores.
+func (fs *FS) TierReturned(t *tier.Tier) {
+	fs.dirs.DropTier(t.Rank)
+	fs.journal.tell()
+}
 
 // Close closes the descriptors that the filesystem holds.
 func (fs *FS) Close() { fs.dirs.DropTier(-1) }

@@ -107,7 +107,12 @@ func TestWrittenIntentIsReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := readIntent(rec.dir, rec.name)
+	d, err := rec.t.Private("journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Put()
+	got, err := readIntent(d, rec.name)
 	if err != nil || got.Kind != in.Kind || got.From != in.From || got.To != in.To || !reflect.DeepEqual(got.Moves, in.Moves) || !reflect.DeepEqual(got.Replaced, in.Replaced) {
 		t.Errorf("%+v became %+v, %v", in, got, err)
 	}
@@ -117,6 +122,6 @@ func TestWrittenIntentIsReadBack(t *testing.T) {
 	if rec, err = fs.journal.write(fs.tiers()[0], in); err != nil {
 		t.Fatal(err)
 	}
-	rec.leave()
+	rec.leave(nextMount)
 	r.wantRecords(1)
 }

@@ -1,6 +1,7 @@
 package tierfs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type intent struct {
 const (
 	intentRename  = "rename-directory"
 	intentReplace = "replace-file" // To on Moves[0] has come into place; what it replaces goes
+	intentUnlink  = "unlink-link"  // To on Moves[0] is a hidden link to From, and goes
 )
 
 // move is a backing inode on a member tier. A name that leads to another inode
@@ -49,10 +51,19 @@ type journal struct {
 	fs      *FS
 	members atomic.Pointer[[]string] // member IDs by rank; none in a mount without marks
 	serial  atomic.Uint64
+	news    chan struct{} // something was left, or a tier is back
 
-	// active is held for reading while an intent of our own stands, for writing
-	// by a replay, which must not finish it for us. It is taken before FS.tree.
-	active sync.RWMutex
+	// calm is held for reading while a directory is renamed, for writing by the
+	// chores, which finish such renames: their paths hold meanwhile.
+	calm sync.RWMutex
+
+	mu       sync.Mutex
+	standing map[string]bool // names of our own records, which a replay leaves alone; GUARDED_BY(mu)
+	left     []*record       // those of them that the chores are to finish; GUARDED_BY(mu)
+}
+
+func newJournal(fs *FS) *journal {
+	return &journal{fs: fs, news: make(chan struct{}, 1), standing: map[string]bool{}}
 }
 
 // SetMembers tells the tiers' member IDs, by rank.
@@ -65,63 +76,131 @@ func (fs *FS) moveOf(c *copyAt) move {
 // record is an intent that stands in a journal.
 type record struct {
 	j    *journal
-	dir  *tier.Dir
+	in   *intent
+	t    *tier.Tier
 	name string
+	todo chore
 }
 
-// write makes an intent durable on the tier.
+// write makes an intent durable: on the tier, or if that cannot take it on any
+// other. All records are read at the next mount.
 func (j *journal) write(t *tier.Tier, in *intent) (*record, error) {
 	in.FromRaw, in.ToRaw = []byte(in.From), []byte(in.To)
 	b, err := json.Marshal(in)
 	if err != nil {
 		return nil, unix.EIO
 	}
-	j.active.RLock()
-	r := &record{j: j, name: fmt.Sprintf("%x-%d", time.Now().UnixNano(), j.serial.Add(1))}
-	if r.dir, err = t.Private("journal"); err != nil {
-		j.active.RUnlock()
+	r, err := j.writeOn(t, in, b)
+	if err == nil {
+		return r, nil
+	}
+	for _, other := range j.fs.tiers() {
+		if other == t || other.ReadOnly() || other.Suspect() {
+			continue
+		}
+		if r, e := j.writeOn(other, in, b); e == nil {
+			return r, nil
+		}
+	}
+	return nil, err
+}
+
+// writeOn writes a record, whole or not at all: it is prepared in the staging
+// directory.
+func (j *journal) writeOn(t *tier.Tier, in *intent, b []byte) (*record, error) {
+	staging, err := j.fs.staging(t)
+	if err != nil {
 		return nil, err
 	}
-	if err := writeDurably(r.dir, r.name, b); err != nil {
-		r.dir.Unlink(r.name)
-		r.leave()
+	defer staging.Put()
+	d, err := t.Private("journal")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Put()
+	temp := stagingName()
+	if err := writeFile(staging, temp, b); err != nil {
+		staging.Unlink(temp)
+		return nil, err
+	}
+	r := j.stand(t, in)
+	if err := staging.Rename(temp, d, r.name, 0); err != nil {
+		staging.Unlink(temp)
+		r.forget()
+		return nil, err
+	}
+	if err := d.Sync(); err != nil {
+		r.finish() // nothing has begun that it could finish
 		return nil, err
 	}
 	return r, nil
 }
 
-// leave lets the record stand for the next mount.
-func (r *record) leave() {
-	r.dir.Put()
-	r.j.active.RUnlock()
+// stand makes a record that a replay leaves alone.
+func (j *journal) stand(t *tier.Tier, in *intent) *record {
+	r := &record{j: j, in: in, t: t, name: fmt.Sprintf("%x-%d", time.Now().UnixNano(), j.serial.Add(1))}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.standing[r.name] = true
+	return r
 }
 
-// finish removes the record, durably: a power cut must not bring it back.
+// forget is the end of a record that is not there any more.
+func (r *record) forget() {
+	r.j.mu.Lock()
+	defer r.j.mu.Unlock()
+	delete(r.j.standing, r.name)
+}
+
+// leave lets the record stand until the chores have done todo, or else for the
+// next mount.
+func (r *record) leave(todo chore) {
+	if r.todo = todo; todo == nextMount {
+		return
+	}
+	r.j.mu.Lock()
+	r.j.left = append(r.j.left, r)
+	r.j.mu.Unlock()
+	r.j.tell()
+}
+
+// finish removes the record, durably: a power cut must not bring it back. If
+// that cannot be done it is done later, as the record must not be taken for an
+// operation that waits to be finished.
 func (r *record) finish() {
-	err := r.dir.Unlink(r.name)
-	if err == nil {
-		err = r.dir.Sync()
+	if err := r.remove(); err != nil {
+		r.j.fs.log.Warn("cannot remove a finished intent yet", "tier", r.t.Root, "err", err)
+		r.leave(dropRecord)
 	}
-	if err != nil {
-		r.j.fs.log.Warn("cannot remove a finished intent", "tier", r.dir.Tier.Root, "err", err)
-	}
-	r.leave()
 }
 
-// writeDurably writes the file name in d and syncs both.
-func writeDurably(d *tier.Dir, name string, b []byte) error {
+func (r *record) remove() error {
+	d, err := r.t.Private("journal")
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	if err := d.Unlink(r.name); err != nil && !absent(err) {
+		return err
+	}
+	if err := d.Sync(); err != nil {
+		return err
+	}
+	r.forget()
+	return nil
+}
+
+// writeFile writes the new file name in d and makes its content durable.
+func writeFile(d *tier.Dir, name string, b []byte) error {
 	f, err := d.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, err := f.Pwrite(b, 0); err != nil {
-		return err
+	if n, err := f.Pwrite(b, 0); err != nil || n < len(b) {
+		return cmp.Or(err, error(unix.EIO))
 	}
-	if err := f.Sync(false); err != nil {
-		return err
-	}
-	return d.Sync()
+	return f.Sync(false)
 }
 
 // Replay finishes what earlier daemons left. It is called by the daemon that
@@ -131,8 +210,6 @@ func (fs *FS) Replay() {
 	if !fs.union {
 		return
 	}
-	fs.journal.active.Lock()
-	defer fs.journal.active.Unlock()
 	for _, t := range fs.tiers() {
 		if t.ReadOnly() {
 			continue
@@ -145,7 +222,8 @@ func (fs *FS) Replay() {
 	fs.dirs.DropTier(-1) // what was opened before may have another name now
 }
 
-// sweepStaging removes directories that were prepared and never put in place.
+// sweepStaging removes directories that were prepared and never put in place,
+// and files that were replaced.
 func (fs *FS) sweepStaging(t *tier.Tier) {
 	d, err := fs.staging(t)
 	if err != nil {
@@ -157,7 +235,12 @@ func (fs *FS) sweepStaging(t *tier.Tier) {
 		return
 	}
 	for _, name := range names {
-		d.Rmdir(name)
+		if strings.HasPrefix(name, stagingPrefix) {
+			continue // of an operation under way
+		}
+		if d.Unlink(name) != nil {
+			d.Rmdir(name)
+		}
 	}
 }
 
@@ -183,6 +266,9 @@ func (j *journal) replayTier(t *tier.Tier) error {
 		return err
 	}
 	for _, name := range names {
+		if j.stands(name) {
+			continue
+		}
 		err := j.replay(d, name)
 		if err != nil {
 			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal", "tier", t.Root, "record", name, "err", err)
@@ -195,16 +281,30 @@ func (j *journal) replayTier(t *tier.Tier) error {
 	return nil
 }
 
+// stands reports whether the record is our own.
+func (j *journal) stands(name string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.standing[name]
+}
+
 func (j *journal) replay(d *tier.Dir, name string) error {
 	in, err := readIntent(d, name)
 	if err != nil {
 		return err
 	}
+	return j.finish(in)
+}
+
+// finish does what is left to do of an intent.
+func (j *journal) finish(in *intent) error {
 	switch in.Kind {
 	case intentRename:
 		return j.replayRename(in)
 	case intentReplace:
 		return j.replayReplace(in)
+	case intentUnlink:
+		return j.replayUnlink(in)
 	}
 	return fmt.Errorf("unknown kind %q", in.Kind)
 }
@@ -238,7 +338,7 @@ func parseIntent(b []byte) (*intent, error) {
 		return nil, errors.New("not a record")
 	}
 	in.From, in.To = string(in.FromRaw), string(in.ToRaw)
-	if !inside(in.To) || in.Kind == intentRename && !inside(in.From) || len(in.Moves) == 0 {
+	if !inside(in.To) || in.Kind != intentReplace && !inside(in.From) || len(in.Moves) == 0 {
 		return nil, errors.New("not a record")
 	}
 	return &in, nil
@@ -317,6 +417,48 @@ func (j *journal) replayReplace(in *intent) error {
 		}
 	}
 	return nil
+}
+
+// replayUnlink removes the link To if From is the same file still, and a higher
+// tier has what To shows.
+func (j *journal) replayUnlink(in *intent) error {
+	t, err := j.member(in.Moves[0].Member)
+	if err != nil {
+		return err
+	}
+	from, err := lookup(t, in.From)
+	if err != nil {
+		return unlessAbsent(err)
+	}
+	for _, higher := range j.fs.tiers()[:t.Rank] {
+		st, err := lookup(higher, in.To)
+		switch {
+		case absent(err):
+			continue
+		case err != nil:
+			return err
+		case st.Mode&unix.S_IFMT != unix.S_IFDIR && from.Ino == in.Moves[0].Ino:
+			return removeIfStill(t, in.To, from.Ino, false)
+		}
+	}
+	return nil
+}
+
+// lookup is lstat(2) of a path on a tier.
+func lookup(t *tier.Tier, p string) (st unix.Stat_t, err error) {
+	d, name, err := walk(t, p)
+	if err != nil {
+		return st, err
+	}
+	defer d.Put()
+	return st, d.Stat(name, &st)
+}
+
+func unlessAbsent(err error) error {
+	if absent(err) {
+		return nil
+	}
+	return err
 }
 
 // walk opens the directory that holds path on a tier, for the caller to Put.

@@ -113,13 +113,14 @@ func (fs *FS) topDirPinned(in *inode.Inode) (*tier.Dir, error) {
 	return nil, unix.ESTALE
 }
 
-// stagingSerial numbers what this process prepares.
-var stagingSerial atomic.Uint64
+// stagingPrefix begins the names that this process gives in staging
+// directories, and no other, before or beside it; stagingSerial numbers them.
+var (
+	stagingPrefix = fmt.Sprintf("%x-%x-", os.Getpid(), time.Now().UnixNano())
+	stagingSerial atomic.Uint64
+)
 
-// stagingName is a name that no other daemon, before or beside this one, uses.
-func stagingName() string {
-	return fmt.Sprintf("dir-%x-%x-%d", os.Getpid(), time.Now().UnixNano(), stagingSerial.Add(1))
-}
+func stagingName() string { return stagingPrefix + fmt.Sprint(stagingSerial.Add(1)) }
 
 // makeLike makes the directory name in up as a copy of model without its
 // entries: owner, mode, ACLs, extended attributes and times. It is prepared in

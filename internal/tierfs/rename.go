@@ -142,7 +142,7 @@ func (fs *FS) renameFile(x *renaming) error {
 		if err := fs.durable(sd, x.name, &x.src[0].st, x.src[1:]); err != nil {
 			return err
 		}
-		if err := fs.removeCopies(x.r, x.from, x.name, x.src[1:]); err != nil {
+		if err := fs.removeCopies(x.r, x.from, x.name, x.src, 1); err != nil {
 			return err
 		}
 	}
@@ -183,84 +183,46 @@ func split(all []copyAt, home int) (higher, same, lower []copyAt) {
 }
 
 // renameOver renames where no higher tier has the new name. Once it is done
-// the copies below are hidden; one that cannot be removed is reported, not an
-// error.
+// the copies below are hidden. For one that cannot be removed a record stays,
+// and the next mount does it; that is not an error.
 func (fs *FS) renameOver(x *renaming, sd, dd *tier.Dir, lower []copyAt) error {
 	err := fs.step(x, sd, dd)
 	if err != nil || len(lower) == 0 {
 		return err
 	}
 	if err = fs.durable(dd, x.newName, &x.src[0].st, lower); err == nil {
-		err = fs.removeCopies(x.r, x.to, x.newName, lower)
+		err = fs.removeCopies(x.r, x.to, x.newName, lower, 0)
 	}
 	if err != nil {
-		fs.log.Warn("a replaced file stays hidden on a lower tier", "name", x.newName, "tier", fs.tiers()[lower[0].rank].Root, "err", err)
+		fs.replaceLater(x, dd, lower, err)
 	}
 	return nil
 }
 
-// renameUnder renames where a higher tier has the new name.
-func (fs *FS) renameUnder(x *renaming, sd, dd *tier.Dir, higher, same, lower []copyAt) error {
-	if len(same) > 0 { // hidden by the higher one
-		if err := fs.removeCopies(x.r, x.to, x.newName, same); err != nil {
-			return err
-		}
-	}
-	err := fs.onNetwork(sd.Tier, x.r, func() error { return sd.Link(x.name, dd, x.newName) })
-	switch err {
-	case nil:
-	case unix.EPERM, unix.EOPNOTSUPP, unix.EMLINK, unix.ENOSYS:
-		return fs.renameByIntent(x, sd, dd, higher, lower)
-	default:
-		return err
-	}
-	others := append(append([]copyAt(nil), higher...), lower...)
-	if err = fs.durable(dd, x.newName, &x.src[0].st, others); err == nil {
-		err = fs.removeCopies(x.r, x.to, x.newName, others)
-	}
+// replaceLater leaves a record by which the next mount removes the copies that
+// a file has replaced.
+func (fs *FS) replaceLater(x *renaming, dd *tier.Dir, replaced []copyAt, why error) {
+	record, err := fs.intendReplace(x, dd, replaced)
 	if err != nil {
-		if e := dd.Unlink(x.newName); e != nil {
-			fs.log.Warn("a second name of a file stays hidden after a rename that failed", "name", x.newName, "tier", dd.Tier.Root, "err", e)
-		}
-		return err
+		fs.log.Warn("a replaced file stays hidden on a lower tier", "name", x.newName, "tier", fs.tiers()[replaced[0].rank].Root, "err", why)
+		return
 	}
-	return fs.onNetwork(sd.Tier, x.r, func() error { return sd.Unlink(x.name) })
+	fs.log.Warn("a replaced file stays hidden on a lower tier until the next mount", "name", x.newName, "tier", fs.tiers()[replaced[0].rank].Root, "err", why)
+	record.leave(nextMount)
 }
 
-// renameByIntent is renameUnder where the tier has no hard links: for a moment
-// the file has no visible name, so a record says how to finish. What is removed
-// by it later must not be all there is, so the file is durable before.
-func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copyAt) error {
-	others := append(append([]copyAt(nil), higher...), lower...)
+// intendReplace records that the file replaces the copies of the new name.
+func (fs *FS) intendReplace(x *renaming, dd *tier.Dir, replaced []copyAt) (*record, error) {
 	defer fs.moves.pin(x.to)()
 	path, ok := fs.pathOf(x.to, x.newName)
 	if !ok {
-		return unix.ESTALE
-	}
-	if err := fs.durable(sd, x.name, &x.src[0].st, others); err != nil {
-		return err
+		return nil, unix.ESTALE
 	}
 	in := intent{Kind: intentReplace, To: path, Moves: []move{fs.moveOf(&x.src[0])}}
-	for i := range others {
-		in.Replaced = append(in.Replaced, fs.moveOf(&others[i]))
+	for i := range replaced {
+		in.Replaced = append(in.Replaced, fs.moveOf(&replaced[i]))
 	}
-	record, err := fs.journal.write(dd.Tier, &in)
-	if err != nil {
-		return err
-	}
-	if err := fs.step(x, sd, dd); err != nil {
-		record.finish()
-		return err
-	}
-	if err = fs.durable(dd, x.newName, &x.src[0].st, others); err == nil {
-		err = fs.removeCopies(x.r, x.to, x.newName, others)
-	}
-	if err != nil && dd.Rename(x.newName, sd, x.name, 0) != nil {
-		record.leave()
-		return err
-	}
-	record.finish()
-	return err
+	return fs.journal.write(dd.Tier, &in)
 }
 
 // durable makes the file name in d, and its name, last on its disk before the
@@ -309,6 +271,8 @@ func (fs *FS) exchange(x *renaming) error {
 		return err
 	}
 	defer dd.Put()
+	fs.journal.calm.RLock()
+	defer fs.journal.calm.RUnlock()
 	defer fs.moves.mark([]*inode.Inode{fs.table.Find(fs.key(a)), fs.table.Find(fs.key(b))}, x.from, x.to)()
 	if err := sd.Rename(x.name, dd, x.newName, unix.RENAME_EXCHANGE); err != nil {
 		return err

@@ -16,6 +16,8 @@ type step struct{ from, to *tier.Dir }
 // target goes with it, from the tiers that lack the source too. It is undone
 // if one tier fails, and finished at the next mount after a kill.
 func (fs *FS) renameDir(x *renaming) error {
+	fs.journal.calm.RLock()
+	defer fs.journal.calm.RUnlock()
 	targets, err := fs.dirsOf(x.to, x.dst)
 	if err != nil {
 		return err
@@ -37,8 +39,11 @@ func (fs *FS) renameDir(x *renaming) error {
 	alone := slices.DeleteFunc(slices.Clone(targets), func(d *tier.Dir) bool {
 		return slices.ContainsFunc(steps, func(s step) bool { return s.to.Tier == d.Tier })
 	})
-	replaced := openAll(targets, x.newName)
+	replaced, err := openAll(targets, x.newName)
 	defer putAll(replaced)
+	if err != nil {
+		return err
+	}
 	var over *inode.Inode
 	if len(x.dst) > 0 {
 		over = fs.table.Find(fs.key(&x.dst[0]))
@@ -47,7 +52,7 @@ func (fs *FS) renameDir(x *renaming) error {
 	if over != nil {
 		fs.table.Leave(over, nil)
 	}
-	if err := fs.renameOnAll(x, steps, alone); err != nil {
+	if err := fs.renameOnAll(x, steps, alone, replaced); err != nil {
 		fs.stay(over)
 		return err
 	}
@@ -59,14 +64,16 @@ func (fs *FS) renameDir(x *renaming) error {
 	return nil
 }
 
-// openAll opens the directory name in each of parents, as far as it can.
-func openAll(parents []*tier.Dir, name string) (dirs []*tier.Dir) {
+// openAll opens the directory name in each of parents.
+func openAll(parents []*tier.Dir, name string) (dirs []*tier.Dir, err error) {
 	for _, p := range parents {
-		if d, err := p.OpenDir(name); err == nil {
-			dirs = append(dirs, d)
+		d, err := p.OpenDir(name)
+		if err != nil {
+			return dirs, err
 		}
+		dirs = append(dirs, d)
 	}
-	return dirs
+	return dirs, nil
 }
 
 // stepsOf opens both parents on every tier that has the directory, highest
@@ -117,9 +124,9 @@ func (fs *FS) intendDir(x *renaming, steps []step) (*record, error) {
 }
 
 // renameOnAll renames on every tier; alone are the parents of empty targets on
-// tiers without the source. One tier alone needs no record: its rename(2) is
-// whole.
-func (fs *FS) renameOnAll(x *renaming, steps []step, alone []*tier.Dir) error {
+// tiers without the source, replaced the empty targets. One tier alone needs no
+// record: its rename(2) is whole.
+func (fs *FS) renameOnAll(x *renaming, steps []step, alone, replaced []*tier.Dir) error {
 	if len(steps)+len(alone) == 1 {
 		return fs.step(x, steps[0].from, steps[0].to)
 	}
@@ -129,11 +136,11 @@ func (fs *FS) renameOnAll(x *renaming, steps []step, alone []*tier.Dir) error {
 	}
 	for i := len(steps) - 1; i >= 0; i-- {
 		if err := fs.step(x, steps[i].from, steps[i].to); err != nil {
-			if undo(x, steps[i+1:]) {
+			if fs.undo(x, steps[i+1:], replaced) {
 				record.finish()
 			} else {
-				fs.log.Error("cannot undo the rename of a directory; the next mount finishes it", "name", x.name, "err", err)
-				record.leave()
+				fs.log.Error("cannot undo the rename of a directory yet; the next mount finishes it if that stays so", "name", x.name, "err", err)
+				record.leave(undoRename)
 			}
 			return err
 		}
@@ -144,19 +151,25 @@ func (fs *FS) renameOnAll(x *renaming, steps []step, alone []*tier.Dir) error {
 		}
 	}
 	if err := syncSteps(steps, alone); err != nil {
-		fs.log.Warn("cannot make the rename of a directory durable; its record stays for the next mount", "name", x.newName, "err", err)
-		record.leave()
+		fs.log.Warn("cannot make the rename of a directory durable; its record stays until then", "name", x.newName, "err", err)
+		record.leave(syncRename)
 		return nil
 	}
 	record.finish()
 	return nil
 }
 
-// undo takes the steps back and reports whether it could.
-func undo(x *renaming, steps []step) bool {
+// undo takes the steps back, with the empty directories that they replaced, and
+// reports whether it could.
+func (fs *FS) undo(x *renaming, steps []step, replaced []*tier.Dir) bool {
 	for _, s := range steps {
 		if s.to.Rename(x.newName, s.from, x.name, unix.RENAME_NOREPLACE) != nil {
 			return false
+		}
+		for i := range x.dst {
+			if x.dst[i].rank == s.to.Tier.Rank {
+				fs.restore(s.to, x.newName, replaced[i], &x.dst[i].st)
+			}
 		}
 	}
 	return true

@@ -87,7 +87,7 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 		return err
 	}
 	in := fs.leave(r, p, name, &all[0])
-	if err := fs.removeCopies(r, p, name, all); err != nil {
+	if err := fs.removeCopies(r, p, name, all, 0); err != nil {
 		fs.stay(in)
 		return err
 	}
@@ -200,11 +200,11 @@ func (fs *FS) removed(in, p *inode.Inode, name string, c *copyAt) {
 	}
 }
 
-// removeCopies unlinks the given copies of a name, lowest first. Before a
+// removeCopies unlinks the copies all[keep:] of a name, lowest first. Before a
 // higher one on another filesystem goes, the removal of the lower is made
 // durable: a power cut must not bring the old one back to light.
-func (fs *FS) removeCopies(r *fusedev.Request, p *inode.Inode, name string, all []copyAt) error {
-	for i := len(all) - 1; i >= 0; i-- {
+func (fs *FS) removeCopies(r *fusedev.Request, p *inode.Inode, name string, all []copyAt, keep int) error {
+	for i := len(all) - 1; i >= keep; i-- {
 		d, err := fs.dir(p, all[i].rank)
 		if err != nil {
 			return err
@@ -261,7 +261,7 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 	in := fs.table.Find(fs.key(&all[0]))
 	defer fs.moves.mark([]*inode.Inode{in}, p)()
 	fs.leave(r, p, name, &all[0])
-	dirs, err := fs.rmdirAll(r, parents, name)
+	dirs, err := fs.rmdirAll(r, parents, name, all)
 	defer putAll(dirs)
 	if err != nil {
 		fs.stay(in)
@@ -332,9 +332,10 @@ func isEmpty(p *tier.Dir, name string) (bool, error) {
 	return err == nil, err
 }
 
-// rmdirAll removes name from every one of parents, the last first, and returns
-// what it removed. If one fails, the others are made again.
-func (fs *FS) rmdirAll(r *fusedev.Request, parents []*tier.Dir, name string) (removed []*tier.Dir, err error) {
+// rmdirAll removes name from every one of parents, where all are its copies,
+// the last first, and returns what it removed. If one fails, the others are made
+// again.
+func (fs *FS) rmdirAll(r *fusedev.Request, parents []*tier.Dir, name string, all []copyAt) (removed []*tier.Dir, err error) {
 	for i := len(parents) - 1; i >= 0; i-- {
 		p := parents[i]
 		d, err := p.OpenDir(name)
@@ -345,7 +346,8 @@ func (fs *FS) rmdirAll(r *fusedev.Request, parents []*tier.Dir, name string) (re
 		}
 		if err != nil {
 			for j, d := range removed {
-				fs.restore(parents[len(parents)-1-j], name, d)
+				lower := len(parents) - 1 - j
+				fs.restore(parents[lower], name, d, &all[lower].st)
 			}
 			return removed, err
 		}
@@ -354,9 +356,36 @@ func (fs *FS) rmdirAll(r *fusedev.Request, parents []*tier.Dir, name string) (re
 	return removed, nil
 }
 
-// restore makes a directory again whose removal on a higher tier failed.
-func (fs *FS) restore(parent *tier.Dir, name string, was *tier.Dir) {
-	if err := fs.makeLike(parent, name, was); err != nil {
-		fs.log.Error("cannot make a directory again after a higher tier refused to remove it", "tier", parent.Tier.Root, "name", name, "err", err)
+// restore makes a directory again that was removed, because the operation
+// failed on a higher tier. st is what it was. A server may not know a directory
+// any more that has no name; then at least its owner and mode are restored.
+func (fs *FS) restore(parent *tier.Dir, name string, was *tier.Dir, st *unix.Stat_t) {
+	err := fs.makeLike(parent, name, was)
+	if err != nil {
+		err = fs.makeBare(parent, name, st)
 	}
+	if err != nil {
+		fs.log.Error("cannot make an empty directory again after a higher tier failed", "tier", parent.Tier.Root, "name", name, "err", err)
+	}
+}
+
+// makeBare makes a directory with the owner and mode in st.
+func (fs *FS) makeBare(parent *tier.Dir, name string, st *unix.Stat_t) error {
+	if err := parent.Mkdir(name, 0700); err != nil {
+		if err == unix.EEXIST {
+			return nil
+		}
+		return err
+	}
+	d, err := parent.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	if fs.root {
+		if err := d.Self().Chown(int(st.Uid), int(st.Gid)); err != nil {
+			return err
+		}
+	}
+	return fs.as(0, st.Gid, func() error { return d.Self().Chmod(st.Mode & 07777) })
 }

@@ -1,0 +1,155 @@
+package tierfs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/inode"
+)
+
+// The chores' times: between tries of what a tier has refused.
+const (
+	choreSoon = time.Second
+	choreLate = 10 * time.Minute
+)
+
+// chore is what is left to do for a record.
+type chore int
+
+const (
+	nextMount  chore = iota // nothing now: a file may have changed its names, the next mount looks in peace
+	undoRename              // a directory's rename has failed and could not be undone
+	syncRename              // it is done, but not durable yet
+	dropRecord              // only the record is left
+)
+
+// tell wakes the chores.
+func (j *journal) tell() {
+	select {
+	case j.news <- struct{}{}:
+	default: // they have been told
+	}
+}
+
+// Chores does what operations had to leave because a tier failed, until ctx
+// ends: soon after, when a tier is back, and then more and more rarely. What it
+// does not get done, the next mount finishes.
+func (fs *FS) Chores(ctx context.Context) {
+	var again <-chan time.Time
+	for wait := choreSoon; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-fs.journal.news:
+			wait = choreSoon
+			again = time.After(wait)
+			continue
+		case <-again:
+		}
+		again = nil
+		if left := fs.journal.tidy(); left > 0 {
+			wait = min(2*wait, choreLate)
+			again = time.After(wait)
+		}
+	}
+}
+
+// tidy tries each record that was left, and returns how many it is to try again.
+func (j *journal) tidy() (again int) {
+	j.mu.Lock()
+	all := j.left
+	j.left = nil
+	j.mu.Unlock()
+	for _, r := range all {
+		if err := r.retry(); err != nil {
+			j.fs.log.Debug("an unfinished operation has to wait", "name", r.in.To, "err", err)
+			j.mu.Lock()
+			j.left = append(j.left, r)
+			j.mu.Unlock()
+			again++
+		}
+	}
+	return again
+}
+
+var errWait = errors.New("a tier does not answer, or a directory is being renamed")
+
+// retry does what is left, and removes the record.
+func (r *record) retry() (err error) {
+	for _, t := range r.j.fs.tiers() {
+		if t.Suspect() {
+			return errWait
+		}
+	}
+	switch r.todo {
+	case undoRename:
+		err = r.undo()
+	case syncRename:
+		err = r.sync()
+	}
+	if err != nil {
+		return err
+	}
+	r.todo = dropRecord
+	return r.remove()
+}
+
+// undo takes the rename of a directory back. Nobody else renames a directory
+// meanwhile, and nobody goes through the one in question.
+func (r *record) undo() error {
+	fs := r.j.fs
+	if !r.j.calm.TryLock() {
+		return errWait
+	}
+	defer r.j.calm.Unlock()
+	defer fs.moves.mark(r.j.inodesOf(r.in))()
+	defer fs.dirs.DropTier(-1) // what was opened before may have another name now
+	for _, m := range r.in.Moves {
+		t, err := r.j.member(m.Member)
+		if err != nil {
+			return err
+		}
+		if err := r.j.renameIfStill(t, r.in.To, r.in.From, m.Ino); err != nil {
+			return err
+		}
+	}
+	fs.log.Info("undid the rename of a directory that a tier had refused", "from", r.in.From, "to", r.in.To)
+	return nil
+}
+
+// sync makes the rename of a directory durable.
+func (r *record) sync() error {
+	for _, m := range slices.Concat(r.in.Moves, r.in.Replaced) {
+		t, err := r.j.member(m.Member)
+		if err != nil {
+			return err
+		}
+		for _, path := range []string{r.in.To, r.in.From} {
+			d, _, err := walk(t, path)
+			if absent(err) {
+				continue // it has been moved on, which will be synced with it
+			}
+			if err == nil {
+				err = d.Sync()
+				d.Put()
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inodesOf are the directories that an intent renames, as far as the kernel
+// holds them.
+func (j *journal) inodesOf(in *intent) (all []*inode.Inode) {
+	for _, m := range in.Moves {
+		if t, err := j.member(m.Member); err == nil {
+			all = append(all, j.fs.table.Find(j.fs.table.Key(t.Rank, t.Dev(), m.Ino)))
+		}
+	}
+	return all
+}

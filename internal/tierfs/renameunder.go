@@ -1,0 +1,170 @@
+package tierfs
+
+import (
+	"slices"
+
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// renameUnder renames where a higher tier has the new name.
+func (fs *FS) renameUnder(x *renaming, sd, dd *tier.Dir, higher, same, lower []copyAt) error {
+	if len(same) > 0 { // hidden by the higher one
+		if err := fs.removeCopies(x.r, x.to, x.newName, same, 0); err != nil {
+			return err
+		}
+	}
+	err := fs.onNetwork(sd.Tier, x.r, func() error { return sd.Link(x.name, dd, x.newName) })
+	switch err {
+	case nil:
+	case unix.EPERM, unix.EOPNOTSUPP, unix.EMLINK, unix.ENOSYS:
+		return fs.renameByIntent(x, sd, dd, higher, lower)
+	default:
+		return err
+	}
+	shown, err := fs.showLink(x, sd, dd, higher, lower)
+	if err != nil && !shown {
+		if e := dd.Unlink(x.newName); e != nil {
+			fs.unlinkLater(x, dd, e)
+		}
+	}
+	return err
+}
+
+// unlinkLater leaves a record by which the next mount removes the link that a
+// rename has made and could not take back.
+func (fs *FS) unlinkLater(x *renaming, dd *tier.Dir, why error) {
+	defer fs.moves.pin(x.from, x.to)()
+	from, ok1 := fs.pathOf(x.from, x.name)
+	to, ok2 := fs.pathOf(x.to, x.newName)
+	if ok1 && ok2 {
+		in := intent{Kind: intentUnlink, From: from, To: to, Moves: []move{fs.moveOf(&x.src[0])}}
+		if record, err := fs.journal.write(dd.Tier, &in); err == nil {
+			record.leave(nextMount)
+		}
+	}
+	fs.log.Warn("a second name of a file stays hidden after a rename that failed, until the next mount", "name", x.newName, "tier", dd.Tier.Root, "err", why)
+}
+
+// showLink brings the link under the new name to light, and then removes the
+// old name. What hides it is only set aside before that, because the old name
+// may be on a disk that fails. shown reports that the link is what the new name
+// shows, after an error too: if what was set aside cannot be put back, both
+// names are better than none.
+func (fs *FS) showLink(x *renaming, sd, dd *tier.Dir, higher, lower []copyAt) (shown bool, err error) {
+	others := slices.Concat(higher, lower)
+	if err := fs.durable(dd, x.newName, &x.src[0].st, others); err != nil {
+		return false, err
+	}
+	if err := fs.removeCopies(x.r, x.to, x.newName, others, len(higher)); err != nil {
+		return false, err
+	}
+	aside, err := fs.setAside(x, higher)
+	if err == nil {
+		err = fs.onNetwork(sd.Tier, x.r, func() error { return sd.Unlink(x.name) })
+	}
+	if err != nil {
+		return !fs.putBack(x, aside), err
+	}
+	fs.dropAside(aside)
+	return true, nil
+}
+
+// aside is a file that was taken from its name into the staging directory of
+// its tier.
+type aside struct {
+	from, staging *tier.Dir
+	name          string // in staging, "" if the file had to be removed at once
+}
+
+// setAside takes the copies of the new name away, lowest first. On an error it
+// returns what it has set aside until then.
+func (fs *FS) setAside(x *renaming, higher []copyAt) (all []aside, err error) {
+	for i := len(higher) - 1; i >= 0; i-- {
+		d, err := fs.dir(x.to, higher[i].rank)
+		if err != nil {
+			return all, err
+		}
+		a := aside{from: d, name: stagingName()}
+		if a.staging, err = fs.staging(d.Tier); err != nil {
+			d.Put()
+			return all, err
+		}
+		err = d.Rename(x.newName, a.staging, a.name, 0)
+		if err == unix.EXDEV || err == unix.EACCES || err == unix.EPERM {
+			// Another filesystem is mounted inside the tier here, or its server lets
+			// only the client at the file.
+			a.name = ""
+			err = fs.onNetwork(d.Tier, x.r, func() error { return d.Unlink(x.newName) })
+		}
+		if err != nil && !absent(err) {
+			a.put()
+			return all, err
+		}
+		all = append(all, a)
+		if i > 0 && higher[i-1].st.Dev != higher[i].st.Dev {
+			if err := d.Sync(); err != nil {
+				return all, err
+			}
+		}
+	}
+	return all, nil
+}
+
+func (a *aside) put() {
+	a.from.Put()
+	a.staging.Put()
+}
+
+// putBack undoes setAside and reports whether it could.
+func (fs *FS) putBack(x *renaming, all []aside) bool {
+	ok := true
+	for _, a := range slices.Backward(all) {
+		if a.name == "" || a.staging.Rename(a.name, a.from, x.newName, unix.RENAME_NOREPLACE) != nil {
+			fs.log.Error("cannot put back a file that a rename has replaced before it failed", "tier", a.from.Tier.Root, "name", x.newName)
+			ok = false
+		}
+		a.put()
+	}
+	return ok
+}
+
+// dropAside removes what was set aside. What stays is swept by the next mount.
+func (fs *FS) dropAside(all []aside) {
+	for _, a := range all {
+		if a.name != "" {
+			if err := a.staging.Unlink(a.name); err != nil && !absent(err) {
+				fs.log.Warn("a replaced file stays in .tierfs/staging until the next mount", "tier", a.from.Tier.Root, "err", err)
+			}
+		}
+		a.put()
+	}
+}
+
+// renameByIntent is renameUnder where the tier has no hard links: for a moment
+// the file has no visible name, so a record says how to finish. What is removed
+// by it later must not be all there is, so the file is durable before.
+func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copyAt) error {
+	others := slices.Concat(higher, lower)
+	defer fs.moves.pin(x.to)() // the path in the record holds
+	if err := fs.durable(sd, x.name, &x.src[0].st, others); err != nil {
+		return err
+	}
+	record, err := fs.intendReplace(x, dd, others)
+	if err != nil {
+		return err
+	}
+	if err := fs.step(x, sd, dd); err != nil {
+		record.finish()
+		return err
+	}
+	if err = fs.durable(dd, x.newName, &x.src[0].st, others); err == nil {
+		err = fs.removeCopies(x.r, x.to, x.newName, others, 0)
+	}
+	if err != nil && dd.Rename(x.newName, sd, x.name, 0) != nil {
+		record.leave(nextMount)
+		return err
+	}
+	record.finish()
+	return err
+}
