@@ -1,0 +1,105 @@
+package faultfs
+
+import (
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// gate is what every call on the disks passes.
+type gate struct {
+	mu       sync.Mutex
+	plan     *Plan         // GUARDED_BY(mu)
+	report   Report        // GUARDED_BY(mu)
+	disarmed chan struct{} // closed at the end of the plan; GUARDED_BY(mu)
+}
+
+// maxCalls bounds what is remembered of a plan under load.
+const maxCalls = 4096
+
+func (g *gate) arm(p *Plan) Report {
+	g.disarm()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.plan, g.report, g.disarmed = p, Report{}, make(chan struct{})
+	return g.report
+}
+
+func (g *gate) disarm() Report {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.plan != nil {
+		g.plan = nil
+		close(g.disarmed)
+	}
+	return g.report
+}
+
+func (g *gate) now() Report {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.report
+}
+
+// strike counts a call, and returns the plan if it is to happen to it.
+func (g *gate) strike(c Call) (*Plan, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.plan
+	if p == nil || p.Disk >= 0 && p.Disk != c.Disk || len(p.Ops) > 0 && !slices.Contains(p.Ops, c.Op) {
+		return nil, nil
+	}
+	g.report.Calls = append(g.report.Calls, c)
+	if n := len(g.report.Calls); n < p.Nth || n > p.Nth && !p.Stays {
+		return nil, nil
+	} else if n > maxCalls { // a plan that stays, under load
+		g.report.Calls = g.report.Calls[:n-1]
+	}
+	g.report.Hit = true
+	return p, g.disarmed
+}
+
+// linkless reports whether the call is a link(2) that the disk does not have.
+func (g *gate) linkless(c Call) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return c.Op == "LINK" && g.plan != nil && g.plan.NoLinks
+}
+
+// pass lets a call through, or does to it what is planned. short tells fn to do
+// half of its work.
+func (g *gate) pass(c Call, fn func(short bool) fuse.Status) fuse.Status {
+	if g.linkless(c) {
+		return fuse.EPERM
+	}
+	p, disarmed := g.strike(c)
+	if p == nil {
+		return fn(false)
+	}
+	if p.DelayMS > 0 {
+		time.Sleep(time.Duration(p.DelayMS) * time.Millisecond)
+	}
+	if p.Hang {
+		g.stuck(1)
+		<-disarmed
+		g.stuck(-1)
+	}
+	if p.Errno == 0 {
+		return fn(p.Short)
+	}
+	if p.Done {
+		if status := fn(p.Short); !status.Ok() {
+			return status
+		}
+	}
+	return fuse.Status(syscall.Errno(p.Errno))
+}
+
+func (g *gate) stuck(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.report.Stuck += n
+}

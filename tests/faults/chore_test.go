@@ -1,0 +1,102 @@
+package faults
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/faultfs"
+	"github.com/tierfs/tierfs/tests/harness"
+)
+
+// records counts what stands in the journals.
+func (b *bench) records() (n int) {
+	for _, root := range b.disks.Roots {
+		if names, err := os.ReadDir(root + "/.tierfs/journal"); err == nil {
+			n += len(names)
+		}
+	}
+	return n
+}
+
+// settles waits until no record stands and the directory shows what it should.
+func (b *bench) settles(dir string, want tree) {
+	b.t.Helper()
+	harness.Eventually(b.t, "the chores have been done", func() bool {
+		return b.records() == 0 && look(b.Path(dir)).diff(want) == ""
+	})
+}
+
+// TestRenameThatCouldNotBeUndoneIsUndoneLater: the primary refuses its part of
+// a directory's rename, and the fallback to take back what it has done. When
+// the disks are well again nobody has to mount anew.
+func TestRenameThatCouldNotBeUndoneIsUndoneLater(t *testing.T) {
+	b := newBench(t)
+	dir := b.fresh()
+	before := look(b.Path(dir))
+	// The record, then the fallback's part, are let through.
+	b.disks.Arm(faultfs.Plan{Disk: -1, Ops: []string{"RENAME2"}, Nth: 3, Stays: true, Errno: unix.EIO})
+	if err := unix.Rename(b.Path(dir)+"/d", b.Path(dir)+"/new"); !errors.Is(err, unix.EIO) {
+		t.Errorf("rename: %v", err)
+	}
+	if gone := look(b.Path(dir)).lost(before, before); len(gone) > 0 {
+		t.Errorf("between: lost %q", gone)
+	}
+	if b.records() != 1 {
+		t.Errorf("%d records stand", b.records())
+	}
+	b.disks.Disarm()
+	b.settles(dir, before)
+	if err := unix.Rename(b.Path(dir)+"/d", b.Path(dir)+"/new"); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+}
+
+// TestRecordOfADoneRenameGoes: it stays while the disks cannot say that the
+// rename is durable, or cannot remove it. A mount that finds it later would
+// rename again what has been renamed back.
+func TestRecordOfADoneRenameGoes(t *testing.T) {
+	for _, p := range []faultfs.Plan{
+		{Ops: []string{"FSYNCDIR"}, Nth: 4}, // both new parents and the journal before
+		{Ops: []string{"UNLINK"}, Nth: 1},
+	} {
+		t.Run(p.Ops[0], func(t *testing.T) {
+			b := newBench(t)
+			dir := b.fresh()
+			before := look(b.Path(dir))
+			p.Disk, p.Stays, p.Errno = -1, true, unix.EIO
+			b.disks.Arm(p)
+			harness.Rename(t, b.Path(dir)+"/d", b.Path(dir)+"/new")
+			if b.records() != 1 {
+				t.Errorf("%d records stand", b.records())
+			}
+			b.disks.Disarm()
+			harness.Rename(t, b.Path(dir)+"/new", b.Path(dir)+"/d")
+			b.settles(dir, before)
+			b.Down()
+			b.Up()
+			if diff := look(b.Path(dir)).diff(before); diff != "" {
+				t.Errorf("after a new mount:%s", diff)
+			}
+		})
+	}
+}
+
+// TestRecordGoesToAnotherTier: where the primary cannot write a record, the
+// fallback can hold it.
+func TestRecordGoesToAnotherTier(t *testing.T) {
+	b := newBench(t)
+	dir := b.fresh()
+	b.disks.Arm(faultfs.Plan{Disk: 0, Ops: []string{"CREATE"}, Nth: 1, Stays: true, Errno: unix.ENOSPC})
+	harness.Rename(t, b.Path(dir)+"/d", b.Path(dir)+"/new")
+	if !b.disks.Disarm().Hit {
+		t.Error("nothing was written to the primary")
+	}
+	harness.WantRead(t, b.Path(dir)+"/new/cold", "d cold")
+	if harness.Exists(t, b.Path(dir)+"/d") {
+		t.Error("the old name is still there")
+	}
+	b.tidy()
+}

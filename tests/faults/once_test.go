@@ -1,0 +1,104 @@
+package faults
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/faultfs"
+)
+
+// soak is a run that takes every call; otherwise some stand for their like.
+var soak = os.Getenv("TIERFS_SOAK") != ""
+
+// looking are the calls of which an operation makes many, such as those for
+// each directory on the way.
+var looking = map[string]bool{"LOOKUP": true, "GETATTR": true, "OPENDIR": true, "FLUSH": true, "STATFS": true}
+
+// picker chooses calls, by what they are and by their number.
+type picker func(c faultfs.Call, n int) bool
+
+// every picks all calls that change or move something, and of those that only
+// look one in step.
+func every(step int) picker {
+	if soak {
+		step = 1
+	}
+	return func(c faultfs.Call, n int) bool { return n%step == step/2 || !looking[c.Op] }
+}
+
+// changing are the calls that a disk may refuse for want of room, or because it
+// has turned read-only.
+var changing = []string{"CREATE", "TMPFILE", "MKDIR", "MKNOD", "SYMLINK", "LINK", "UNLINK", "RMDIR", "RENAME2", "WRITE",
+	"FALLOCATE", "COPY_FILE_RANGE", "SETATTR", "SETXATTR", "REMOVEXATTR", "FSYNC", "FSYNCDIR"}
+
+// TestOneFailingCallUndoesTheOperation: a disk that fails a single call, in the
+// middle of whatever is going on.
+func TestOneFailingCallUndoesTheOperation(t *testing.T) {
+	b, y := newBench(t), tally{}
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, every(12), 5)
+	if soak {
+		b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ENOMEM}, every(1), 5)
+	}
+	b.settled(5)
+	y.hold(t, "one call fails", len(b.cases))
+}
+
+// TestOneFailingCallWithoutHardLinks: where the disk has none, a rename over a
+// file above goes by a record.
+func TestOneFailingCallWithoutHardLinks(t *testing.T) {
+	b, y := newBench(t), tally{}
+	const row = "rename of a file over a higher one"
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, every(12), 2, row)
+	for disk := range 2 {
+		b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, every(24), 2, row)
+	}
+	b.settled(2)
+	y.within(t, "the disk fails", len(b.cases))
+}
+
+// TestDiskThatFailsForGoodLosesNothing: from some call on a disk fails whatever
+// it is asked, so what was begun cannot be undone there. It is undone, or
+// finished, when the disk is well again.
+func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
+	y, n := tally{}, 0
+	for disk, name := range []string{"primary", "fallback"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, every(24), 10)
+			b.settled(10)
+			n += len(b.cases)
+		})
+	}
+	y.hold(t, "the disk fails", n)
+}
+
+// TestFullDiskIsPassedOverOrAnswered: ENOSPC and EDQUOT where a call takes up
+// room, and from there on.
+func TestFullDiskIsPassedOverOrAnswered(t *testing.T) {
+	b, y := newBench(t), tally{}
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, every(1), 10)
+	if soak {
+		b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EDQUOT}, every(1), 10)
+	}
+	b.settled(10)
+	y.hold(t, "no room", len(b.cases))
+}
+
+// TestDiskThatTurnsReadOnly: what ext4 does after an error.
+func TestDiskThatTurnsReadOnly(t *testing.T) {
+	b, y := newBench(t), tally{}
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EROFS}, every(1), 10)
+	b.settled(10)
+	y.hold(t, "read-only", len(b.cases))
+}
+
+// TestStaleHandle: what NFS says when its server has forgotten a file. Once is
+// looked up anew by the kernel.
+func TestStaleHandle(t *testing.T) {
+	b, y := newBench(t), tally{}
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ESTALE}, every(48), 10)
+	b.settled(10)
+	y.hold(t, "stale", len(b.cases))
+}
