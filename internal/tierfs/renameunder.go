@@ -162,9 +162,22 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 		err = fs.removeCopies(x.r, x.to, x.newName, others, 0)
 	}
 	if err != nil && dd.Rename(x.newName, sd, x.name, 0) != nil {
+		fs.uncover(x, higher)
 		record.leave(nextMount)
 		return err
 	}
 	record.finish()
 	return err
+}
+
+// uncover brings a file to light that is under its new name and cannot be taken
+// back: what hides it is set aside. Hidden, it would pass for a stale copy.
+func (fs *FS) uncover(x *renaming, higher []copyAt) {
+	all, err := fs.setAside(x, higher)
+	if err != nil {
+		fs.log.Error("a renamed file is hidden until the next mount", "name", x.newName, "err", err)
+	}
+	for _, a := range all {
+		a.put()
+	}
 }
