@@ -24,7 +24,7 @@ func (g *gate) arm(p *Plan) Report {
 	g.disarm()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.plan, g.report, g.disarmed = p, Report{}, make(chan struct{})
+	g.plan, g.report, g.disarmed = p, Report{Stuck: g.report.Stuck}, make(chan struct{})
 	return g.report
 }
 

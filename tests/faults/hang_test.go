@@ -233,47 +233,6 @@ func TestKilledClientsLeaveAHungFallback(t *testing.T) {
 	h.asBefore()
 }
 
-// oneOfEachRow is enough where the number of calls does not matter; the soak
-// takes all.
-func oneOfEachRow() (some []op) {
-	rows := map[string]bool{}
-	for _, o := range ops {
-		if soak || !rows[o.row] {
-			some = append(some, o)
-		}
-		rows[o.row] = true
-	}
-	return some
-}
-
-// TestSlowDisksServeEveryOperation: each call takes 50 ms, as on a server far
-// away, and every op goes on at once.
-func TestSlowDisksServeEveryOperation(t *testing.T) {
-	b := newBench(t)
-	dirs, some := map[string]string{}, oneOfEachRow()
-	for _, o := range some {
-		b.expect(o)
-		dirs[o.name] = b.fresh()
-	}
-	b.disks.Arm(faultfs.Plan{Disk: -1, Nth: 1, Stays: true, DelayMS: 50})
-	var all sync.WaitGroup
-	for _, o := range some {
-		all.Go(func() {
-			if err := o.do(b.Path(dirs[o.name])); err != known[o.name].err {
-				t.Errorf("%s: %v", o.name, err)
-			}
-		})
-	}
-	all.Wait()
-	b.disks.Disarm()
-	for _, o := range some {
-		if diff := look(b.Path(dirs[o.name])).diff(known[o.name].after); diff != "" {
-			t.Errorf("%s:%s", o.name, diff)
-		}
-	}
-	b.tidy()
-}
-
 // TestFallbackThatComesAndGoesLeaksNothing: a disk with a loose cable, under
 // load. Each time the calls under way fail, and the tier comes back anew.
 func TestFallbackThatComesAndGoesLeaksNothing(t *testing.T) {
