@@ -38,6 +38,7 @@ var changing = []string{"CREATE", "TMPFILE", "MKDIR", "MKNOD", "SYMLINK", "LINK"
 func TestOneFailingCallUndoesTheOperation(t *testing.T) {
 	b, y := newBench(t), tally{}
 	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, every(12), 5)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, every(12), 5, linkless)
 	if soak {
 		b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ENOMEM}, every(1), 5)
 	}
@@ -45,18 +46,9 @@ func TestOneFailingCallUndoesTheOperation(t *testing.T) {
 	y.hold(t, "one call fails", len(b.cases))
 }
 
-// TestOneFailingCallWithoutHardLinks: where the disk has none, a rename over a
-// file above goes by a record.
-func TestOneFailingCallWithoutHardLinks(t *testing.T) {
-	b, y := newBench(t), tally{}
-	const row = "rename of a file over a higher one"
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, every(12), 2, row)
-	for disk := range 2 {
-		b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, every(24), 2, row)
-	}
-	b.settled(2)
-	y.within(t, "the disk fails", len(b.cases))
-}
+// linkless is the row of which a disk without hard links makes another
+// operation, by way of a record.
+const linkless = "rename of a file over a higher one"
 
 // TestDiskThatFailsForGoodLosesNothing: from some call on a disk fails whatever
 // it is asked, so what was begun cannot be undone there. It is undone, or
@@ -67,6 +59,7 @@ func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, every(24), 10)
+			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, every(24), 10, linkless)
 			b.settled(10)
 			n += len(b.cases)
 		})
