@@ -31,6 +31,7 @@ type Plan struct {
 	Hang    bool // no answer until Disarm
 	DelayMS int
 	Short   bool // half of the data is read or written
+	Die     bool // the server exits; see Revive
 
 	NoLinks bool // besides: the disks have no hard links
 }
@@ -161,6 +162,14 @@ func (f *FS) Kill() {
 	defer f.mu.Unlock()
 	f.conn.Close()
 	f.cmd = nil
+}
+
+// Revive mounts the disks anew after their server has died.
+func (f *FS) Revive() {
+	f.t.Helper()
+	f.Kill()
+	f.Unmount()
+	f.Up()
 }
 
 // Unmount takes the disks off their directories, which are empty then. Who has

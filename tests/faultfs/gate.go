@@ -1,6 +1,7 @@
 package faultfs
 
 import (
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -78,6 +79,9 @@ func (g *gate) pass(c Call, fn func(short bool) fuse.Status) fuse.Status {
 	p, disarmed := g.strike(c)
 	if p == nil {
 		return fn(false)
+	}
+	if p.Die {
+		os.Exit(1)
 	}
 	if p.DelayMS > 0 {
 		time.Sleep(time.Duration(p.DelayMS) * time.Millisecond)

@@ -273,8 +273,7 @@ func TestFallbackThatComesAndGoesLeaksNothing(t *testing.T) {
 		} else {
 			h.low.Kill()
 			harness.Eventually(t, "away", func() bool { return errors.Is(stat("low/cold")(h.Dir), unix.EIO) })
-			h.low.Unmount()
-			h.low.Up()
+			h.low.Revive()
 		}
 		harness.Eventually(t, "back", func() bool { return stat("low/cold")(h.Dir) == nil })
 		if turn == 1 {

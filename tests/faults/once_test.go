@@ -79,6 +79,17 @@ func TestFullDiskIsPassedOverOrAnswered(t *testing.T) {
 	y.hold(t, "no room", len(b.cases))
 }
 
+// TestOneFailingCallWithCreatePrimary: parents are made on the primary for what
+// is new in directories of the fallback.
+func TestOneFailingCallWithCreatePrimary(t *testing.T) {
+	b, y := newBench(t, "create=primary"), tally{}
+	rows := []string{"create", "O_TMPFILE", "mkdir, mknod, symlink"}
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, every(24), 5, rows...)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, every(1), 5, rows...)
+	b.settled(5)
+	y.within(t, "one call fails", len(b.cases))
+}
+
 // TestDiskThatTurnsReadOnly: what ext4 does after an error.
 func TestDiskThatTurnsReadOnly(t *testing.T) {
 	b, y := newBench(t), tally{}
