@@ -44,7 +44,7 @@ type graph struct {
 
 // newGraph opens the tiers and settles their membership, before the mount.
 func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) (*graph, error) {
-	set, err := tier.OpenSet(roots, tier.Config{Log: log, Timeout: o.TierTimeout})
+	set, err := tier.OpenSet(roots, tier.Config{Log: log, Timeout: o.TierTimeout, AccessTimes: accessTimes(o.Flags), Mounts: mountPoints})
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,10 @@ func member(t *tier.Tier) tier.Root {
 }
 
 // foreignMounts warns of filesystems mounted inside the tiers.
-func foreignMounts(set *tier.Set) []string {
+func foreignMounts(set *tier.Set) []string { return set.Warnings(mountPoints()) }
+
+// mountPoints is where something is mounted.
+func mountPoints() []string {
 	mounts, err := daemon.Mounts()
 	if err != nil {
 		return nil
@@ -201,7 +204,24 @@ func foreignMounts(set *tier.Set) []string {
 	for _, m := range mounts {
 		points = append(points, m.Dir)
 	}
-	return set.Warnings(points)
+	return points
+}
+
+// accessTimes are the flags about access times for the tiers: what FUSE does
+// with a mount's own is nothing.
+func accessTimes(flags uintptr) (a tier.AccessTimes) {
+	switch {
+	case flags&unix.MS_NOATIME != 0:
+		a = tier.AccessTimes{Set: unix.MOUNT_ATTR_NOATIME, Clear: unix.MOUNT_ATTR__ATIME}
+	case flags&unix.MS_STRICTATIME != 0:
+		a = tier.AccessTimes{Set: unix.MOUNT_ATTR_STRICTATIME, Clear: unix.MOUNT_ATTR__ATIME}
+	case flags&unix.MS_RELATIME != 0:
+		a = tier.AccessTimes{Set: unix.MOUNT_ATTR_RELATIME, Clear: unix.MOUNT_ATTR__ATIME}
+	}
+	if flags&unix.MS_NODIRATIME != 0 {
+		a.Set |= unix.MOUNT_ATTR_NODIRATIME
+	}
+	return a
 }
 
 // isMissing reports that a tier is not there, which nofail forgives.

@@ -9,7 +9,7 @@ import (
 // An ordinary user may not, nor does every kernel: then there is none.
 func (t *Tier) setQuiet(fd int) {
 	var q *Dir
-	if quiet, err := sys.NoAtime(fd); err == nil && !t.Network {
+	if quiet, err := sys.View(fd, noAtime.Set, noAtime.Clear); err == nil && !t.Network {
 		q = newDir(t, 0, quiet)
 	} else if err == nil {
 		unix.Close(quiet)

@@ -20,6 +20,9 @@ import (
 type Config struct {
 	Log     *slog.Logger
 	Timeout time.Duration // a tier that has not answered for so long is away
+
+	AccessTimes AccessTimes
+	Mounts      func() []string // where filesystems are mounted; for AccessTimes
 }
 
 // Set is the tiers of one mount in rank order.

@@ -23,12 +23,14 @@ type Tier struct {
 	Rank    int
 	Network bool // its server checks permissions; close(2) reports errors
 
+	cfg     Config
 	log     *slog.Logger
 	timeout atomic.Int64 // a time.Duration
 	covered bool         // the path leads into our own mount: never open it again
 	verify  func(fd int) error
 
 	root     atomic.Pointer[Dir]
+	anchor   atomic.Pointer[Dir] // the root as it was opened, if root is a view of it
 	quiet    atomic.Pointer[Dir] // the root where nothing changes access times, or nil
 	gen      atomic.Uint32       // counts the mounts of its disk that have served
 	flow     atomic.Pointer[flow]
@@ -49,7 +51,7 @@ type Tier struct {
 
 // open makes the tier of the directory that fd refers to.
 func open(root string, rank, fd int, cfg Config) (*Tier, error) {
-	t := &Tier{Root: root, Rank: rank, log: cfg.Log}
+	t := &Tier{Root: root, Rank: rank, cfg: cfg, log: cfg.Log}
 	t.timeout.Store(int64(cfg.Timeout))
 	t.flow.Store(newFlow())
 	var fs unix.Statfs_t
@@ -73,15 +75,21 @@ func (t *Tier) setRoot(fd int) error {
 	t.dev.Store(st.Dev)
 	t.readOnly.Store(fs.Flags&unix.ST_RDONLY != 0)
 	t.setQuiet(fd)
-	if old := t.root.Swap(newDir(t, t.gen.Add(1), fd)); old != nil {
+	view := t.view(fd)
+	if old := t.root.Swap(newDir(t, t.gen.Add(1), view)); old != nil {
 		old.Put()
 	}
+	if view == fd {
+		fd = -1
+	}
+	t.anchorAt(fd)
 	return nil
 }
 
 // Close closes the root.
 func (t *Tier) Close() {
 	t.root.Load().Put()
+	t.anchorAt(-1)
 	if q := t.quiet.Load(); q != nil {
 		q.Put()
 	}
