@@ -143,14 +143,15 @@ func relative(link, target string) string {
 
 // fixLinkSize makes a symlink's size that of the target shown (POSIX: the
 // length of what readlink(2) gives). Only a target that begins with a tier's
-// root can differ, and none shorter does.
-func (fs *FS) fixLinkSize(in *inode.Inode, st *unix.Stat_t) {
+// root can differ, and none shorter does. The result says whether it may.
+func (fs *FS) fixLinkSize(in *inode.Inode, st *unix.Stat_t) (mayDiffer bool) {
 	for _, t := range fs.tiers() {
 		if st.Size >= int64(len(t.Root)) {
 			if target, err := fs.target(in, (*tier.Dir).Peek); err == nil {
 				st.Size = int64(len(target))
 			}
-			return
+			return true
 		}
 	}
+	return false
 }

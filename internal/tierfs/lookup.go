@@ -206,8 +206,8 @@ func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
 	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && !in.IsDir() || in.Mappable.Load() > 0 {
 		e.AttrTTL = 0
 	}
-	if in.Type == unix.S_IFLNK && !fs.rawLinks {
-		fs.fixLinkSize(in, st)
+	if in.Type == unix.S_IFLNK && !fs.rawLinks && fs.fixLinkSize(in, st) {
+		e.AttrTTL = 0
 	}
 	return e
 }

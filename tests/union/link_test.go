@@ -117,6 +117,24 @@ func (u union) readlink(rel string) string {
 	return target
 }
 
+// TestSizeOfALinkFollowsARenameAboveIt: the way to a target in a tier gets
+// longer with the link's own path, and with it st_size, which readers of links
+// take for the length of what readlink(2) gives.
+func TestSizeOfALinkFollowsARenameAboveIt(t *testing.T) {
+	u := newUnion(t, 1)
+	u.put(0, "target", "x")
+	u.dir("dir", 0)
+	u.dir("deep/er", 0)
+	harness.Symlink(t, u.tier(0, "target"), u.tier(0, "dir/link"))
+	u.Up()
+	harness.Stat(t, u.Path("dir/link"))
+	u.ok("rename", u.rename("dir", "deep/er/dir"))
+	st := harness.Stat(t, u.Path("deep/er/dir/link"))
+	if target := u.readlink("deep/er/dir/link"); target != "../../../target" || st.Size != int64(len(target)) {
+		t.Errorf("leads to %q and has the size %d", target, st.Size)
+	}
+}
+
 func TestRawlinksShowsEveryTargetVerbatim(t *testing.T) {
 	u := newUnion(t, 1, "rawlinks")
 	u.put(1, "d/there", "x")
