@@ -26,7 +26,7 @@ LDFLAGS := -X main.version=$(VERSION)
 MANPAGES := $(wildcard man/*.[1-8])
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint race bench fuzz man install uninstall demo clean help
+.PHONY: build test lint race soak bench fuzz man install uninstall demo clean help
 
 build: ## build bin/mount.tierfs and its second name bin/tierfs (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mount.tierfs ./mount.tierfs
@@ -42,9 +42,15 @@ test: build ## install what the tests need (as root), lint, run every test
 lint: ## gofmt, vet, staticcheck, govulncheck, shellcheck, mandoc
 	@tests/lint.sh
 
-race: ## run every test against a daemon built with the race detector
-	CGO_ENABLED=1 $(GO) build -race -o bin/race/mount.tierfs ./mount.tierfs
+race: ## run every test against a daemon that looks for races and broken invariants
+	CGO_ENABLED=1 $(GO) build -race -tags invariants -o bin/race/mount.tierfs ./mount.tierfs
 	@TIERFS_BIN=bin/race/mount.tierfs tests/run.sh
+
+# How long the model is run, with new seeds each time.
+TIERFS_MODEL ?= 1h
+
+soak: build ## run random programs on mounts and on the model for TIERFS_MODEL (1h)
+	TIERFS_MODEL=$(TIERFS_MODEL) TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/model -count=1 -v -timeout 0
 
 bench: build ## measure the mount beside a native directory and its peers
 	@bench/run.sh

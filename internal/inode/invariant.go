@@ -5,9 +5,10 @@ import (
 	"maps"
 )
 
-// checkInvariants reports the first invariant of the table that does not hold.
-// Tests call it after every step; it looks at everything.
-func (t *Table) checkInvariants() error {
+// CheckInvariants reports the first invariant of the table that does not hold.
+// Tests call it after every step, and a daemon built with the tag invariants
+// after every operation; it looks at everything.
+func (t *Table) CheckInvariants() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, in := range t.byID {

@@ -50,7 +50,7 @@ func copiesOf(t *Table, keys ...Key) (c []Copy) {
 
 func wantInvariants(t *testing.T, table *Table) {
 	t.Helper()
-	if err := table.checkInvariants(); err != nil {
+	if err := table.CheckInvariants(); err != nil {
 		t.Error(err)
 	}
 }
@@ -519,7 +519,7 @@ func (m *model) path(n *node) (string, bool) {
 
 // check compares everything that the table tells with the model.
 func (m *model) check() {
-	if err := m.table.checkInvariants(); err != nil {
+	if err := m.table.CheckInvariants(); err != nil {
 		m.Error(err)
 	}
 	if m.table.Len() != len(m.held) {

@@ -8,6 +8,15 @@ import (
 
 // Serve implements fusedev.Handler.
 func (fs *FS) Serve(r *fusedev.Request, op any) error {
+	err := fs.serveInode(r, op)
+	if checking {
+		fs.check(op)
+	}
+	return err
+}
+
+// serveInode serves the ops on inodes, whatever they are.
+func (fs *FS) serveInode(r *fusedev.Request, op any) error {
 	switch op := op.(type) {
 	case *fuseops.LookUpInodeOp:
 		return fs.lookup(r, op)
