@@ -209,7 +209,12 @@ func (fs *FS) removeCopies(r *fusedev.Request, p *inode.Inode, name string, all 
 		if err != nil {
 			return err
 		}
-		err = fs.onNetwork(d.Tier, r, func() error { return d.Unlink(name) })
+		in := fs.leave(r, p, name, &all[i]) // a hidden one may have been looked up before it was
+		if err = fs.onNetwork(d.Tier, r, func() error { return d.Unlink(name) }); err != nil {
+			fs.stay(in)
+		} else {
+			fs.removed(in, p, name, &all[i])
+		}
 		if err == nil && i > 0 && all[i-1].st.Dev != all[i].st.Dev {
 			err = d.Sync()
 		}

@@ -202,3 +202,24 @@ func TestDirectoryMadeAboveAnotherBehindTheMountStaysTheSame(t *testing.T) {
 		u.ok("fstatat of "+name+" in the open directory", unix.Fstatat(fd, name, &st, 0))
 	}
 }
+
+// TestFileThatWasCoveredIsReachableAfterItsRemoval: who holds a file of the
+// fallback goes on holding it when another is put above it and the name removed
+// from both.
+func TestFileThatWasCoveredIsReachableAfterItsRemoval(t *testing.T) {
+	u := newUnion(t, 1, briefly...)
+	u.put(1, "f", "of the fallback")
+	u.Up()
+	fd := u.open("f", unix.O_PATH)
+	u.put(0, "f", "of the primary")
+	expired()
+	u.want("f", "of the primary")
+	u.ok("unlink", unix.Unlink(u.Path("f")))
+	u.wantOn("f")
+	expired()
+	var st unix.Stat_t
+	u.ok("fstat", unix.Fstat(fd, &st))
+	if st.Nlink != 0 || st.Size != int64(len("of the fallback")) {
+		t.Errorf("has %d names and %d bytes", st.Nlink, st.Size)
+	}
+}
