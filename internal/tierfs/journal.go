@@ -251,9 +251,24 @@ func names(d *tier.Dir) (all []string, err error) {
 		return nil, err
 	}
 	defer f.Close()
-	err = f.ReadDir(func(e sys.Dirent) error { all = append(all, e.Name); return nil })
+	err = f.ReadDir(func(e sys.Dirent) error {
+		all = append(all, e.Name)
+		if len(all) == maxRecords {
+			return errMany
+		}
+		return nil
+	})
+	if err == errMany {
+		err = nil
+	}
 	return all, err
 }
+
+// maxRecords bounds what is read of a directory of ours in one go; what daemons
+// leave is a handful.
+const maxRecords = 4096
+
+var errMany = errors.New("more than that")
 
 func (j *journal) replayTier(t *tier.Tier) error {
 	d, err := t.Private("journal")
@@ -491,8 +506,8 @@ func (j *journal) renameIfStill(t *tier.Tier, from, to string, ino uint64) error
 	}
 	defer sd.Put()
 	var st unix.Stat_t
-	if err := sd.Stat(name, &st); absent(err) || err == nil && st.Ino != ino {
-		return nil
+	if err := sd.Stat(name, &st); absent(err) || err == nil && (st.Ino != ino || st.Mode&unix.S_IFMT != unix.S_IFDIR) {
+		return nil // a file in its place would replace another
 	} else if err != nil {
 		return err
 	}
