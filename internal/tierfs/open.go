@@ -2,6 +2,7 @@ package tierfs
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
@@ -65,11 +66,34 @@ func (fs *FS) open(r *fusedev.Request, op *fuseops.OpenFileOp) error {
 	if err != nil {
 		return err
 	}
+	err = fs.openNow(r, in, flags, debt)
+	for end := time.Now().Add(leaseTime); err == unix.EAGAIN && flags&unix.O_NONBLOCK == 0 && time.Now().Before(end); {
+		r.MaySlow()
+		time.Sleep(leasePoll)
+		err = fs.openNow(r, in, flags, debt)
+	}
+	if err != nil {
+		fs.refund(debt)
+	}
+	return err
+}
+
+// Somebody may hold a lease on the backing file out of band (fcntl(2),
+// F_SETLEASE; Samba does). An open(2) that must not wait, as ours, asks him to
+// give it up and is EAGAIN until he does, or until the kernel takes it from him
+// (/proc/sys/fs/lease-break-time, 45 s). The client's may wait, without keeping
+// the file locked for others.
+const (
+	leaseTime = time.Minute
+	leasePoll = 10 * time.Millisecond
+)
+
+// openNow opens the file and answers, unless it returns an error.
+func (fs *FS) openNow(r *fusedev.Request, in *inode.Inode, flags int, debt debt) error {
 	in.Mu.Lock()
 	defer in.Mu.Unlock()
 	h, err := fs.openHandle(r, in, flags)
 	if err != nil {
-		fs.refund(debt)
 		return err
 	}
 	fs.owe(h, debt)
