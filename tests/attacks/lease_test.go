@@ -60,29 +60,29 @@ func TestLeaseInTheTierMakesAnOpenWait(t *testing.T) {
 func TestStoppedClientsHoldUpNobody(t *testing.T) {
 	m := harness.New(t, 1)
 	for i, tier := range m.Tiers {
-		harness.Mkdir(t, tier+"/work")
-		harness.Chown(t, tier+"/work", mallory, mallory)
-		harness.Write(t, fmt.Sprintf("%s/work/common%d", tier, i), "text")
+		harness.Mkdir(t, tier+"/job")
+		harness.Chown(t, tier+"/job", mallory, mallory)
+		harness.Write(t, fmt.Sprintf("%s/job/common%d", tier, i), "text")
 	}
 	m.Up()
 	var stopped []func()
 	for i := range 16 {
-		cmd := start(t, busy, mallory, m.Path("work"), fmt.Sprint(i))
-		harness.Eventually(t, "it works", func() bool { return harness.Exists(t, fmt.Sprintf("%s/work/ready%d", m.Primary, i)) })
+		cmd := start(t, busy, mallory, m.Path("job"), fmt.Sprint(i))
+		harness.Eventually(t, "it works", func() bool { return harness.Exists(t, fmt.Sprintf("%s/job/ready%d", m.Primary, i)) })
 		if err := cmd.Process.Signal(unix.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
 		stopped = append(stopped, func() { stop(cmd) })
 	}
 	serves(t, m)
-	for _, path := range []string{"work/common0", "work/common1"} {
+	for _, path := range []string{"job/common0", "job/common1"} {
 		harness.WantRead(t, m.Path(path), "text")
 		harness.Write(t, m.Path(path), "text")
 	}
-	harness.List(t, m.Path("work"))
-	harness.Rename(t, m.Path("work"), m.Path("renamed"))
-	harness.Rename(t, m.Path("renamed"), m.Path("work"))
-	fd, err := unix.Open(m.Path("work/common0"), unix.O_RDWR, 0)
+	harness.List(t, m.Path("job"))
+	harness.Rename(t, m.Path("job"), m.Path("renamed"))
+	harness.Rename(t, m.Path("renamed"), m.Path("job"))
+	fd, err := unix.Open(m.Path("job/common0"), unix.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
