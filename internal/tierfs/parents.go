@@ -96,7 +96,7 @@ func (fs *FS) makePinned(p *inode.Inode, rank int) (*tier.Dir, error) {
 		return nil, err
 	}
 	fs.table.AddCopy(p, inode.Copy{Rank: rank, Key: fs.table.Key(rank, st.Dev, st.Ino)})
-	fs.dirs.Add(p, rank, d)
+	fs.keepDir(p, rank, d)
 	return d, nil
 }
 

@@ -162,8 +162,22 @@ func (fs *FS) walkDir(in *inode.Inode, rank int) (*tier.Dir, error) {
 		d.Put()
 		return nil, err
 	}
-	fs.dirs.Add(in, rank, d)
+	fs.keepDir(in, rank, d)
 	return d, nil
+}
+
+// keepDir caches the descriptor of a directory's copy.
+//
+//	op on the directory: waits for a tier, its client gets the spare answer
+//	FORGET:              the inode is gone, and what is cached of it dropped
+//	op:                  the tier answers, and its descriptor is cached
+//
+// Nobody would drop it then but the cache's age.
+func (fs *FS) keepDir(in *inode.Inode, rank int, d *tier.Dir) {
+	fs.dirs.Add(in, rank, d)
+	if fs.table.Get(in.ID) != in {
+		fs.dirs.DropAll(in)
+	}
 }
 
 // recognise checks that d, just opened under in's name, is a copy of it.

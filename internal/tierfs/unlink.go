@@ -284,7 +284,7 @@ func (fs *FS) keepDirs(in *inode.Inode, dirs []*tier.Dir) {
 		return
 	}
 	for _, d := range dirs {
-		fs.dirs.Add(in, d.Tier.Rank, d)
+		fs.keepDir(in, d.Tier.Rank, d)
 	}
 }
 
