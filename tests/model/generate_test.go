@@ -17,11 +17,9 @@ type generator struct {
 	made  int
 }
 
-// Each program begins with what the tiers have before they are mounted, and is
-// checked so often.
+// Each program begins with what the tiers have before they are mounted.
 const (
 	beforeMount = 30
-	checkEvery  = 60
 	mostNames   = 70
 	deepest     = 4
 )
@@ -44,7 +42,7 @@ func (g *generator) next(s *state) (step, bool) {
 		return step{op: "check"}, g.made == g.steps+1
 	case g.made <= beforeMount:
 		return g.outside(s, true), true
-	case g.made%checkEvery == 0:
+	case g.made%max(60, g.steps/15) == 0:
 		return step{op: "check"}, true
 	case g.one(400):
 		return step{op: "remount"}, true

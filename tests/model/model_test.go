@@ -38,7 +38,7 @@ var configs = []config{
 // deep states, and short enough to be cut down quickly.
 const (
 	fewSteps  = 250
-	manySteps = 800
+	manySteps = 3000
 )
 
 // TestModel runs programs on every kind of mount and on the model. One of the

@@ -197,6 +197,9 @@ func differ(got, want result) error {
 // named compares what the names of a step are now.
 func (x *rig) named(st step) error {
 	for _, p := range []string{st.p, st.q} {
+		if p == "" {
+			continue
+		}
 		look := step{op: "stat", p: p}
 		if err := differ(callStat(x, look), ruleStat(x.model, look)); err != nil {
 			return fmt.Errorf("then %s: %w", look, err)
