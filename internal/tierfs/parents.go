@@ -198,16 +198,26 @@ func (fs *FS) dress(up *tier.Dir, name string, model *tier.Dir) error {
 }
 
 // copyXattrs copies the extended attributes, ACLs among them. What the target
-// does not support is left out.
+// does not support is left out, and what it has inherited is taken away: by the
+// default ACL of a tier's root a user could come in whom the model keeps out.
 func copyXattrs(from, to *tier.File) error {
 	names, err := xattrNames(from)
 	if err != nil {
 		return err
 	}
+	for _, name := range []string{"system.posix_acl_access", "system.posix_acl_default"} {
+		if err := to.Removexattr(name); err != nil && err != unix.ENODATA && err != unix.EOPNOTSUPP {
+			return err
+		}
+	}
 	for _, name := range names {
 		value, err := xattrValue(from, name)
-		if err != nil {
+		switch err {
+		case nil:
+		case unix.ENODATA, unix.EOPNOTSUPP, unix.EPERM, unix.EACCES: // removed meanwhile, or not for the daemon to read
 			continue
+		default:
+			return err
 		}
 		switch err := to.Setxattr(name, value, 0); err {
 		case nil, unix.EOPNOTSUPP, unix.EPERM, unix.EACCES, unix.EINVAL:
