@@ -220,7 +220,9 @@ func (m *merger) index() {
 	}
 }
 
-// row adds one of a tier's rows unless a higher tier has the name.
+// row adds one of a tier's rows unless a higher tier has the name. One that
+// cannot be looked at is listed as the tier listed it: who wants more of it gets
+// the error, and a listing without it would look complete.
 func (m *merger) row(d *tier.Dir, rank int, dev uint64, e sys.Dirent) {
 	if m.fs.hidden(m.in, e.Name) {
 		return
@@ -231,10 +233,12 @@ func (m *merger) row(d *tier.Dir, rank int, dev uint64, e sys.Dirent) {
 	if e.Type == unix.DT_UNKNOWN || e.Type == unix.DT_DIR {
 		// The row of a mount point has the number of what it covers.
 		var st unix.Stat_t
-		if d.Stat(e.Name, &st) != nil {
+		switch err := d.Stat(e.Name, &st); {
+		case absent(err):
 			return
+		case err == nil:
+			e.Type, e.Ino, dev = fusedev.DirentType(st.Mode), st.Ino, st.Dev
 		}
-		e.Type, e.Ino, dev = fusedev.DirentType(st.Mode), st.Ino, st.Dev
 	}
 	m.l.add(e.Name, m.fs.table.Shown(m.fs.table.Key(rank, dev, e.Ino)), rank, e.Type)
 }
