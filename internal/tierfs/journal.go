@@ -560,8 +560,8 @@ func (j *journal) makeWay(t *tier.Tier, dir string) error {
 	return nil
 }
 
-// removeIfStill removes p if it is still the inode. A directory that is not
-// empty is not the one that was replaced.
+// removeIfStill removes p if it is still the inode, durably, because the record
+// goes next. A directory that is not empty is not the one that was replaced.
 func removeIfStill(t *tier.Tier, p string, ino uint64, dir bool) error {
 	d, name, err := walk(t, p)
 	if absent(err) {
@@ -577,11 +577,16 @@ func removeIfStill(t *tier.Tier, p string, ino uint64, dir bool) error {
 	} else if err != nil {
 		return err
 	}
-	if !dir {
-		return d.Unlink(name)
+	if dir {
+		err = d.Rmdir(name)
+	} else {
+		err = d.Unlink(name)
 	}
-	if err := d.Rmdir(name); err != unix.ENOTEMPTY {
+	if dir && err == unix.ENOTEMPTY {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	return nil
+	return d.Sync()
 }

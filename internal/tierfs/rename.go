@@ -109,13 +109,20 @@ func (x *renaming) onOneTier() bool {
 	return len(x.src) == 1 && (len(x.dst) == 0 || len(x.dst) == 1 && x.dst[0].rank == x.src[0].rank)
 }
 
-// step renames on one tier. A whiteout, which the tier leaves under the old
-// name (RENAME_WHITEOUT, for overlayfs), belongs to the caller as any new file.
+// step renames on one tier. That nothing may be replaced is for the tier to
+// hold too: the new name may have appeared out of band. A whiteout, which the
+// tier leaves under the old name (RENAME_WHITEOUT, for overlayfs), belongs to
+// the caller as any new file.
 func (fs *FS) step(x *renaming, from, to *tier.Dir) error {
-	if x.whitens {
-		return fs.as(x.r.UID, x.r.GID, func() error { return from.Rename(x.name, to, x.newName, unix.RENAME_WHITEOUT) })
+	var flags uint
+	if x.exclusive {
+		flags = unix.RENAME_NOREPLACE
 	}
-	return fs.onNetwork(from.Tier, x.r, func() error { return from.Rename(x.name, to, x.newName, 0) })
+	if x.whitens {
+		flags |= unix.RENAME_WHITEOUT
+		return fs.as(x.r.UID, x.r.GID, func() error { return from.Rename(x.name, to, x.newName, flags) })
+	}
+	return fs.onNetwork(from.Tier, x.r, func() error { return from.Rename(x.name, to, x.newName, flags) })
 }
 
 // renameFile renames a non-directory on its home tier.
@@ -124,8 +131,8 @@ func (fs *FS) step(x *renaming, from, to *tier.Dir) error {
 // below have the new name, rename(2) replaces it, and the copies below go
 // after. If a higher tier has it, that one is what the new name shows until it
 // is removed: the file is linked under the new name below it, made durable,
-// and the old name goes last. At every instant both contents are reachable
-// under a name.
+// and the old name goes last, once the removal is durable too. At every instant
+// both contents are reachable under a name.
 func (fs *FS) renameFile(x *renaming) error {
 	home := x.src[0].rank
 	sd, err := fs.dir(x.from, home)

@@ -54,6 +54,7 @@ func (fs *FS) renameDir(x *renaming) error {
 	}
 	if err := fs.renameOnAll(x, steps, alone, replaced); err != nil {
 		fs.stay(over)
+		fs.again(over, targets, x.newName)
 		return err
 	}
 	if over != nil {

@@ -3,6 +3,7 @@ package tierfs
 import (
 	"slices"
 
+	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
@@ -77,8 +78,9 @@ type aside struct {
 	name          string // in staging, "" if the file had to be removed at once
 }
 
-// setAside takes the copies of the new name away, lowest first. On an error it
-// returns what it has set aside until then.
+// setAside takes the copies of the new name away, lowest first, each durably
+// before what is on another filesystem changes: the next one, and at last the
+// old name. On an error it returns what it has set aside until then.
 func (fs *FS) setAside(x *renaming, higher []copyAt) (all []aside, err error) {
 	for i := len(higher) - 1; i >= 0; i-- {
 		d, err := fs.dir(x.to, higher[i].rank)
@@ -102,7 +104,11 @@ func (fs *FS) setAside(x *renaming, higher []copyAt) (all []aside, err error) {
 			return all, err
 		}
 		all = append(all, a)
-		if i > 0 && higher[i-1].st.Dev != higher[i].st.Dev {
+		next := x.src[0].st.Dev
+		if i > 0 {
+			next = higher[i-1].st.Dev
+		}
+		if next != higher[i].st.Dev {
 			if err := d.Sync(); err != nil {
 				return all, err
 			}
@@ -161,6 +167,9 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 	if err = fs.durable(dd, x.newName, &x.src[0].st, others); err == nil {
 		err = fs.removeCopies(x.r, x.to, x.newName, others, 0)
 	}
+	if err == nil && others[0].st.Dev != x.src[0].st.Dev { // before the record goes
+		err = fs.syncAt(x.to, others[0].rank)
+	}
 	if err != nil && dd.Rename(x.newName, sd, x.name, 0) != nil {
 		fs.uncover(x, higher)
 		record.leave(nextMount)
@@ -168,6 +177,16 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 	}
 	record.finish()
 	return err
+}
+
+// syncAt makes the names durable that p has on the tier with rank.
+func (fs *FS) syncAt(p *inode.Inode, rank int) error {
+	d, err := fs.dir(p, rank)
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	return d.Sync()
 }
 
 // uncover brings a file to light that is under its new name and cannot be taken

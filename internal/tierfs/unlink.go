@@ -270,6 +270,7 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 	defer putAll(dirs)
 	if err != nil {
 		fs.stay(in)
+		fs.again(in, parents, name)
 		return err
 	}
 	fs.removed(in, p, name, &all[0])
@@ -285,6 +286,22 @@ func (fs *FS) keepDirs(in *inode.Inode, dirs []*tier.Dir) {
 	}
 	for _, d := range dirs {
 		fs.keepDir(in, d.Tier.Rank, d)
+	}
+}
+
+// again tells the table of the copies of the directory in that restore has made
+// anew: the kernel still holds it.
+func (fs *FS) again(in *inode.Inode, parents []*tier.Dir, name string) {
+	if in == nil {
+		return
+	}
+	for _, p := range parents {
+		var st unix.Stat_t
+		if p.Stat(name, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			rank := p.Tier.Rank
+			fs.table.AddCopy(in, inode.Copy{Rank: rank, Key: fs.table.Key(rank, st.Dev, st.Ino)})
+			fs.dirs.Drop(in, rank)
+		}
 	}
 }
 

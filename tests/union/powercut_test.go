@@ -193,6 +193,50 @@ func (d disks) wantComplete(at, names []string) {
 	}
 }
 
+// TestPowerCutHidesNoRenamedFile: a file of the fallback, on disk for long, was
+// renamed over one of the primary. The power went when the fallback had written
+// that the old name is gone and the primary not yet that its file is: the name
+// showed what was to be replaced, and the other file was hidden below it.
+func TestPowerCutHidesNoRenamedFile(t *testing.T) {
+	for when, ranks := range syncs {
+		t.Run(when, func(t *testing.T) {
+			d := newDisks(t)
+			d.put(0, "doc", oldText)
+			d.put(1, "low/new", newText)
+			d.Up()
+			d.settle()
+			d.ok("rename", d.rename("low/new", "doc"))
+			for _, rank := range ranks {
+				harness.Must(t, "sync", "-f", d.Tiers[rank])
+			}
+			at := d.cut()
+			if read(t, at, "doc") != newText && read(t, at, "low/new") != newText {
+				t.Error("the file that was renamed is not reachable under any name")
+			}
+		})
+	}
+}
+
+// TestPowerCutBringsNoShadowedCopyToLight when the file above it was renamed.
+func TestPowerCutBringsNoShadowedCopyToLight(t *testing.T) {
+	for when, ranks := range syncs {
+		t.Run(when, func(t *testing.T) {
+			d := newDisks(t)
+			d.put(0, "doc", newText)
+			d.put(1, "doc", oldText)
+			d.Up()
+			d.settle()
+			d.ok("rename", d.rename("doc", "moved"))
+			for _, rank := range ranks {
+				harness.Must(t, "sync", "-f", d.Tiers[rank])
+			}
+			if read(t, d.cut(), "doc") == oldText {
+				t.Error("the shadowed copy is back under the old name")
+			}
+		})
+	}
+}
+
 // TestPowerCutLeavesARenamedDirectoryWhole: one tier's journal may hold the
 // rename and the other's not; the next mount must show one directory.
 func TestPowerCutLeavesARenamedDirectoryWhole(t *testing.T) {

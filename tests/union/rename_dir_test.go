@@ -197,3 +197,24 @@ func TestKilledDirectoryRenameIsFinished(t *testing.T) {
 
 // renaming renames in a process of its own, which may hang for a while.
 var renaming = harness.Func("rename", func(args []string) error { return os.Rename(args[0], args[1]) })
+
+// TestRenameThatIsUndoneBringsTheEmptyTargetBack: the lower tier has replaced
+// the empty target already when the higher one refuses.
+func TestRenameThatIsUndoneBringsTheEmptyTargetBack(t *testing.T) {
+	u := newUnion(t, 1)
+	u.put(0, "d/p", "P")
+	u.put(1, "d/f", "F")
+	u.dir("empty", 1)
+	harness.Chmod(t, u.tier(1, "empty"), 0o751)
+	harness.Must(t, "mount", "--bind", u.tier(0, "d"), u.tier(0, "d")) // a mount point cannot be renamed
+	t.Cleanup(func() { unix.Unmount(u.tier(0, "d"), unix.MNT_DETACH) })
+	u.Up()
+	u.refuse("rename", u.rename("d", "empty"), unix.EBUSY)
+	u.wantOn("d", 0, 1)
+	u.wantList("d", "f", "p")
+	u.wantOn("empty", 1)
+	u.wantList("empty")
+	if st := harness.Stat(t, u.Path("empty")); st.Mode&0o7777 != 0o751 {
+		t.Errorf("mode %o", st.Mode)
+	}
+}

@@ -1,0 +1,39 @@
+package tierfs
+
+import (
+	"testing"
+
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"golang.org/x/sys/unix"
+)
+
+// TestNoReplaceHoldsAgainstOutOfBand: what appears on the tier after both names
+// were looked at must not be replaced.
+func TestNoReplaceHoldsAgainstOutOfBand(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "file", "ours")
+	r.write(0, "dir/f", "ours")
+	r.mkdir(1, "dir")
+	fs := r.open()
+	for _, name := range []string{"file", "dir"} {
+		x := &renaming{r: &fusedev.Request{}, from: fs.table.Root(), to: fs.table.Root(), name: name, newName: "new" + name, exclusive: true}
+		var err error
+		if x.src, err = fs.survey(x.from, name); err != nil {
+			t.Fatal(err)
+		}
+		if name == "dir" {
+			r.mkdir(0, "newdir")
+			err = fs.renameDir(x)
+		} else {
+			r.write(0, "newfile", "theirs")
+			err = fs.renameFile(x)
+		}
+		if err != unix.EEXIST {
+			t.Errorf("%s: %v, want EEXIST", name, err)
+		}
+	}
+	r.wantContent(0, "newfile", "theirs")
+	r.wantContent(0, "file", "ours")
+	r.want(1, "newdir", false)
+	r.want(1, "dir", true)
+}
