@@ -157,6 +157,20 @@ func (t *Table) Find(k Key) *Inode {
 	return t.byKey[k]
 }
 
+// Known are the directories that name in parent and the backing inode k stand
+// for. They may be two while the one is replaced by the other.
+func (t *Table) Known(parent *Inode, name string, k Key) (dirs []*Inode) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if in := t.byKey[k]; in != nil && in.dir != nil {
+		dirs = append(dirs, in)
+	}
+	if in := parent.dir.sub[name]; in != nil && !slices.Contains(dirs, in) {
+		dirs = append(dirs, in)
+	}
+	return dirs
+}
+
 // Leave is told that the file or directory in is about to lose its last name.
 // From then on its backing number may belong to a new file at once (ext4 does
 // that), so it leads to in no more. file, if not nil, is a descriptor of it: a
@@ -216,11 +230,16 @@ func (t *Table) Gone(in *Inode) *tier.File {
 	return in.gone
 }
 
-// Moved is told that the backing inode k went from one name to another.
+// Moved is told that the backing inode k went from one name to another. A
+// directory may be known under a lower copy: the highest was made out of band
+// and is not looked up yet.
 func (t *Table) Moved(parent *Inode, name string, newParent *Inode, newName string, k Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	in := t.byKey[k]
+	if in == nil {
+		in = parent.dir.sub[name]
+	}
 	if in == nil {
 		return
 	}

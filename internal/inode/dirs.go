@@ -81,10 +81,14 @@ func (c *DirCache) Add(in *Inode, rank int, d *tier.Dir) {
 	}
 }
 
-// Absent notes that the tier lacks the directory.
+// Absent notes that the tier lacks the directory, unless another op has found or
+// made it meanwhile.
 func (c *DirCache) Absent(in *Inode, rank int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if s := &in.dir.copies[rank]; s.ref != nil && !s.ref.dir.Stale() {
+		return
+	}
 	in.dir.copies[rank].absent = int64(time.Since(c.begun) + absentFor)
 }
 

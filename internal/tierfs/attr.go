@@ -57,7 +57,7 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 		var low unix.Stat_t
 		err := fs.statCopy(in, c.Rank, &low)
 		switch {
-		case absent(err) && (asked > 0 || c.Rank != copies[len(copies)-1].Rank):
+		case absent(err) && (asked > 0 || c.Rank != copies[len(copies)-1].Rank), err == unix.ESTALE && asked > 0:
 			continue // removed out of band; the next lookup tells
 		case err != nil && asked > 0 && t.Away():
 			partial = true

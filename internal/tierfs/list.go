@@ -305,16 +305,15 @@ func (fs *FS) rowEntry(dir *inode.Inode, row row, name string) (*fusedev.Entry, 
 		return &fusedev.Entry{}, nil
 	}
 	var f found
-	var err error
-	if row.typ == unix.DT_DIR {
-		err = fs.resolve(dir, name, &f, nil)
-	} else {
-		err = fs.resolveAt(dir, name, int(row.rank), &f)
-	}
+	in, err := fs.look(dir, name, &f, func(uint64) error {
+		if row.typ == unix.DT_DIR {
+			return fs.resolve(dir, name, &f, nil)
+		}
+		return fs.resolveAt(dir, name, int(row.rank), &f)
+	})
 	if err != nil {
 		return &fusedev.Entry{}, nil
 	}
-	in := fs.admit(dir, name, &f)
 	return fs.entry(in, &f.st), in
 }
 

@@ -21,20 +21,14 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 	}
 	var f found
 	var spare *inode.Inode
-	for {
-		ended := fs.moves.ended.Load()
-		err = fs.resolve(p, op.Name, &f, func() {
+	in, err := fs.look(p, op.Name, &f, func(began uint64) error {
+		return fs.resolve(p, op.Name, &f, func() {
 			if spare == nil {
-				spare = fs.spareEntry(r, p, op.Name, &f)
+				spare = fs.spareEntry(r, p, op.Name, &f, began)
 			}
 		})
-		// A directory that was renamed meanwhile must not get its old name back.
-		if err != nil || !f.isDir() || ended == fs.moves.ended.Load() {
-			break
-		}
-	}
+	})
 	if err == nil {
-		in := fs.admit(p, op.Name, &f)
 		fs.answer(r, in, spare, func() bool { return r.Entry(fs.entry(in, &f.st)) })
 		return nil
 	}
@@ -47,6 +41,26 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 		fs.forget(spare.ID, 1)
 	}
 	return nil
+}
+
+// look counts a lookup of what resolve finds under name in p. A directory that
+// is renamed, removed or made on a tier meanwhile is asked for again.
+func (fs *FS) look(p *inode.Inode, name string, f *found, resolve func(began uint64) error) (in *inode.Inode, err error) {
+	for {
+		began := fs.moves.count(p)
+		if err := resolve(began); err != nil {
+			return nil, err
+		}
+		if !f.isDir() {
+			return fs.admit(p, name, f), nil
+		}
+		fs.recall(p, name, f)
+		key := f.copies[0].Key
+		if fs.moves.enter(p, name, key, began, func() { in = fs.tell(p, name, f) }) {
+			return in, nil
+		}
+		fs.moves.await(p, name, key)
+	}
 }
 
 // lookupNode serves LOOKUP of "." and "..", which the kernel sends when it is
@@ -81,14 +95,21 @@ func (fs *FS) lookupNode(r *fusedev.Request, id uint64, up bool) error {
 
 // spareEntry leaves what is known of a directory with the watchdog, while its
 // lower tiers are asked. The lookup that it counts is the kernel's if it is
-// sent. There is none, nil, if a directory was made above the one that the name
-// led to so far: that it is the same one, only the lower tiers can tell.
-func (fs *FS) spareEntry(r *fusedev.Request, p *inode.Inode, name string, f *found) *inode.Inode {
-	if fs.table.Covered(p, name, f.copies[0].Key) {
+// sent. There is none, and no inode, for a directory that is being moved; nor if
+// one was made above the one that the name led to so far: that it is the same
+// one, only the lower tiers can tell.
+func (fs *FS) spareEntry(r *fusedev.Request, p *inode.Inode, name string, f *found, began uint64) (in *inode.Inode) {
+	key := f.copies[0].Key
+	if fs.table.Covered(p, name, key) {
 		return nil
 	}
-	in, changed := fs.table.Lookup(p, name, f.st.Mode, f.copies, false)
-	fs.dropDirs(in, changed)
+	if !fs.moves.enter(p, name, key, began, func() {
+		var changed []int
+		in, changed = fs.table.Lookup(p, name, f.st.Mode, f.copies, false)
+		fs.dropDirs(in, changed)
+	}) {
+		return nil
+	}
 	st := f.st
 	if last := fs.table.Last(in); last != nil {
 		st = *last
@@ -114,12 +135,23 @@ func (fs *FS) answer(r *fusedev.Request, in, spare *inode.Inode, send func() boo
 
 // admit finds or makes the inode of what was found and counts one lookup.
 func (fs *FS) admit(p *inode.Inode, name string, f *found) *inode.Inode {
+	fs.recall(p, name, f)
+	return fs.tell(p, name, f)
+}
+
+// recall asks the tier for what the table needs to know of what was found: its
+// life, where IDs are kept, and whether an inode lost its file out of band.
+func (fs *FS) recall(p *inode.Inode, name string, f *found) {
 	if fs.export && p != nil {
 		f.copies[0].Life = fs.life(p, name, f.rank)
 	}
 	if p != nil && !f.isDir() && f.st.Nlink == 1 {
 		fs.disown(p, name, f)
 	}
+}
+
+// tell is admit without a question to a tier.
+func (fs *FS) tell(p *inode.Inode, name string, f *found) *inode.Inode {
 	in, changed := fs.table.Lookup(p, name, f.st.Mode, f.copies, !f.partial)
 	if !in.IsDir() {
 		return in
@@ -138,6 +170,7 @@ func (fs *FS) admit(p *inode.Inode, name string, f *found) *inode.Inode {
 		if next < len(f.copies) && f.copies[next].Rank == rank {
 			next++
 		} else {
+			fs.dirs.Drop(in, rank) // it may be of a directory that had the name before
 			fs.dirs.Absent(in, rank)
 		}
 	}

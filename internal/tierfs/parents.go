@@ -95,6 +95,7 @@ func (fs *FS) makePinned(p *inode.Inode, rank int) (*tier.Dir, error) {
 		d.Put()
 		return nil, err
 	}
+	fs.moves.made(parent)
 	fs.table.AddCopy(p, inode.Copy{Rank: rank, Key: fs.table.Key(rank, st.Dev, st.Ino)})
 	fs.keepDir(p, rank, d)
 	return d, nil

@@ -1,6 +1,9 @@
 package tierfs
 
 import (
+	"errors"
+	"slices"
+
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
@@ -38,35 +41,81 @@ func (fs *FS) rename(r *fusedev.Request, op *fusedev.RenameOp) error {
 	case fs.hidden(x.to, x.newName):
 		return unix.EPERM
 	}
+	for {
+		if err := fs.renameOnce(&x); err != errStirred {
+			return err
+		}
+	}
+}
+
+// errStirred says that a directory has got another copy between the survey and
+// the mark. Two threads:
+//
+//	create d/f                      rename d e
+//	                                d is on tier 1
+//	makes d on tier 0, and f there
+//	                                rename on tier 1
+//
+// Then f would be in a directory d that nobody wants. So what was surveyed is
+// looked at again when nobody can make parents there, and if it is not the same
+// the rename begins anew.
+var errStirred = errors.New("a directory has got another copy")
+
+func (fs *FS) renameOnce(x *renaming) (err error) {
 	if x.src, err = fs.survey(x.from, x.name); err != nil {
 		return err
 	}
 	if x.dst, err = fs.survey(x.to, x.newName); err != nil {
 		return err
 	}
-	if err := fs.allowed(&x); err != nil {
+	if err := fs.allowed(x); err != nil {
 		return err
 	}
-	if err := fs.mayRemove(r, x.from, x.name, x.src); err != nil {
+	if err := fs.mayRemove(x.r, x.from, x.name, x.src); err != nil {
 		return err
 	}
-	if err := fs.mayRemove(r, x.to, x.newName, x.dst); err != nil {
+	if err := fs.mayRemove(x.r, x.to, x.newName, x.dst); err != nil {
 		return err
 	}
 	switch {
 	case len(x.dst) > 0 && fs.key(&x.src[0]) == fs.key(&x.dst[0]):
 		return nil // two names of one file: rename(2) does nothing
 	case x.swaps:
-		err = fs.exchange(&x)
+		err = fs.exchange(x)
 	case x.src[0].isDir():
-		err = fs.renameDir(&x)
+		err = fs.renameDir(x)
 	default:
-		err = fs.renameFile(&x)
+		err = fs.renameFile(x)
 	}
 	if err != nil {
 		return err
 	}
 	return fs.settle(x.to, x.from)
+}
+
+// mark marks the directories that both names stand for.
+func (fs *FS) mark(x *renaming) (end func()) {
+	dirs := fs.table.Known(x.from, x.name, fs.key(&x.src[0]))
+	if len(x.dst) > 0 {
+		dirs = append(dirs, fs.table.Known(x.to, x.newName, fs.key(&x.dst[0]))...)
+	}
+	return fs.moves.mark(dirs, x.from, x.to)
+}
+
+// stirred is errStirred if a name has other copies than surveyed.
+//
+// The ways to both are pinned.
+func (fs *FS) stirred(x *renaming) error {
+	same := func(a, b copyAt) bool { return a.rank == b.rank && a.st.Dev == b.st.Dev && a.st.Ino == b.st.Ino }
+	src, err := fs.surveyBy(fs.walkDir, x.from, x.name)
+	if err != nil {
+		return err
+	}
+	dst, err := fs.surveyBy(fs.walkDir, x.to, x.newName)
+	if err == nil && !(slices.EqualFunc(src, x.src, same) && slices.EqualFunc(dst, x.dst, same)) {
+		err = errStirred
+	}
+	return err
 }
 
 // allowed judges a rename by what both names are in the merged view, and by
@@ -280,7 +329,10 @@ func (fs *FS) exchange(x *renaming) error {
 	defer dd.Put()
 	fs.journal.calm.RLock()
 	defer fs.journal.calm.RUnlock()
-	defer fs.moves.mark([]*inode.Inode{fs.table.Find(fs.key(a)), fs.table.Find(fs.key(b))}, x.from, x.to)()
+	defer fs.mark(x)()
+	if err := fs.stirred(x); err != nil {
+		return err
+	}
 	if err := sd.Rename(x.name, dd, x.newName, unix.RENAME_EXCHANGE); err != nil {
 		return err
 	}

@@ -48,7 +48,10 @@ func (fs *FS) renameDir(x *renaming) error {
 	if len(x.dst) > 0 {
 		over = fs.table.Find(fs.key(&x.dst[0]))
 	}
-	defer fs.moves.mark([]*inode.Inode{fs.table.Find(fs.key(&x.src[0])), over}, x.from, x.to)()
+	defer fs.mark(x)()
+	if err := fs.stirred(x); err != nil {
+		return err
+	}
 	if over != nil {
 		fs.table.Leave(over, nil)
 	}

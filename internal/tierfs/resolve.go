@@ -108,7 +108,7 @@ func later(a, b unix.Timespec) bool {
 }
 
 // dir is in's directory on the tier with rank, for the caller to Put. ENOENT
-// when that tier does not have it.
+// when that tier does not have it, ESTALE when in has no name to go by.
 func (fs *FS) dir(in *inode.Inode, rank int) (*tier.Dir, error) {
 	if d, err := fs.cachedDir(in, rank); d != nil || err != nil {
 		return d, err
@@ -142,8 +142,8 @@ func (fs *FS) walkDir(in *inode.Inode, rank int) (*tier.Dir, error) {
 		return d, err
 	}
 	parent, name, ok := fs.table.Dentry(in)
-	if !ok {
-		return nil, unix.ENOENT
+	if !ok { // another directory has its name: where it is, nobody knows
+		return nil, unix.ESTALE
 	}
 	up, err := fs.walkDir(parent, rank)
 	if err != nil {

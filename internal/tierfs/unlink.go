@@ -21,10 +21,19 @@ func (c *copyAt) isDir() bool { return c.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 // survey is every tier's copy of name in p, hidden ones included, highest
 // first. Every tier has to answer: what changes a name changes all its copies.
 func (fs *FS) survey(p *inode.Inode, name string) ([]copyAt, error) {
+	return fs.surveyBy(fs.dir, p, name)
+}
+
+// surveyBy is survey with dir to find p on each tier.
+func (fs *FS) surveyBy(dir func(p *inode.Inode, rank int) (*tier.Dir, error), p *inode.Inode, name string) ([]copyAt, error) {
 	var all []copyAt
 	for rank := range fs.tiers() {
 		var st unix.Stat_t
-		err := fs.statAt(p, rank, name, &st)
+		d, err := dir(p, rank)
+		if err == nil {
+			err = d.Stat(name, &st)
+			d.Put()
+		}
 		if absent(err) {
 			continue
 		}
