@@ -12,6 +12,10 @@ import (
 // soak is a run that takes every call; otherwise some stand for their like.
 var soak = os.Getenv("TIERFS_SOAK") != ""
 
+// some is how many cases there are for each that is looked at through the mount
+// too; the others are looked at on the disks.
+const some = 15
+
 // looking are the calls of which an operation makes many, such as those for
 // each directory on the way.
 var looking = map[string]bool{"LOOKUP": true, "GETATTR": true, "OPENDIR": true, "FLUSH": true, "STATFS": true}
@@ -37,12 +41,12 @@ var changing = []string{"CREATE", "TMPFILE", "MKDIR", "MKNOD", "SYMLINK", "LINK"
 // middle of whatever is going on.
 func TestOneFailingCallUndoesTheOperation(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, every(12), 5)
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, every(12), 5, linkless)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, every(16), some)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, every(16), some, linkless)
 	if soak {
-		b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ENOMEM}, every(1), 5)
+		b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ENOMEM}, every(1), some)
 	}
-	b.settled(5)
+	b.settled(some)
 	y.hold(t, "one call fails", len(b.cases))
 }
 
@@ -58,9 +62,9 @@ func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
 	for disk, name := range []string{"primary", "fallback"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, every(24), 10)
-			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, every(24), 10, linkless)
-			b.settled(10)
+			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, every(36), some)
+			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, every(36), some, linkless)
+			b.settled(some)
 			n += len(b.cases)
 		})
 	}
@@ -71,11 +75,11 @@ func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
 // room, and from there on.
 func TestFullDiskIsPassedOverOrAnswered(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, every(1), 10)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, every(1), some)
 	if soak {
-		b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EDQUOT}, every(1), 10)
+		b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EDQUOT}, every(1), some)
 	}
-	b.settled(10)
+	b.settled(some)
 	y.hold(t, "no room", len(b.cases))
 }
 
@@ -84,17 +88,17 @@ func TestFullDiskIsPassedOverOrAnswered(t *testing.T) {
 func TestOneFailingCallWithCreatePrimary(t *testing.T) {
 	b, y := newBench(t, "create=primary"), tally{}
 	rows := []string{"create", "O_TMPFILE", "mkdir, mknod, symlink"}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, every(24), 5, rows...)
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, every(1), 5, rows...)
-	b.settled(5)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, every(36), some, rows...)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, every(1), some, rows...)
+	b.settled(some)
 	y.within(t, "one call fails", len(b.cases))
 }
 
 // TestDiskThatTurnsReadOnly: what ext4 does after an error.
 func TestDiskThatTurnsReadOnly(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EROFS}, every(1), 10)
-	b.settled(10)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EROFS}, every(1), some)
+	b.settled(some)
 	y.hold(t, "read-only", len(b.cases))
 }
 
@@ -102,7 +106,7 @@ func TestDiskThatTurnsReadOnly(t *testing.T) {
 // looked up anew by the kernel.
 func TestStaleHandle(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ESTALE}, every(48), 10)
-	b.settled(10)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ESTALE}, every(64), some)
+	b.settled(some)
 	y.hold(t, "stale", len(b.cases))
 }
