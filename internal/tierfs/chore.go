@@ -115,8 +115,23 @@ func (r *record) undo() error {
 			return err
 		}
 	}
+	for i := range r.replaced {
+		if err := r.j.makeAgain(&r.replaced[i], r.in.To); err != nil {
+			return err
+		}
+	}
 	fs.log.Info("undid the rename of a directory that a tier had refused", "from", r.in.From, "to", r.in.To)
 	return nil
+}
+
+// makeAgain makes the empty directory c at path, unless something is there.
+func (j *journal) makeAgain(c *copyAt, path string) error {
+	d, name, err := walk(j.fs.tiers()[c.rank], path)
+	if err != nil {
+		return unlessAbsent(err)
+	}
+	defer d.Put()
+	return j.fs.makeBare(d, name, &c.st)
 }
 
 // sync makes the rename of a directory durable.

@@ -80,6 +80,8 @@ type record struct {
 	t    *tier.Tier
 	name string
 	todo chore
+
+	replaced []copyAt // for undoRename: the empty directories that To was
 }
 
 // write makes an intent durable: on the tier, or if that cannot take it on any

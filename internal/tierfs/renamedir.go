@@ -144,6 +144,7 @@ func (fs *FS) renameOnAll(x *renaming, steps []step, alone, replaced []*tier.Dir
 				record.finish()
 			} else {
 				fs.log.Error("cannot undo the rename of a directory yet; the next mount finishes it if that stays so", "name", x.name, "err", err)
+				record.replaced = x.dst
 				record.leave(undoRename)
 			}
 			return err
