@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,9 @@ type hanging struct {
 	t    *testing.T
 	low  *faultfs.FS
 	root string // behind the fallback
+
+	rounds atomic.Int32
+	step   atomic.Pointer[string] // that is under way, for messages
 }
 
 func newHanging(t *testing.T, opts ...string) *hanging {
@@ -42,6 +46,14 @@ func newHanging(t *testing.T, opts ...string) *hanging {
 	harness.Write(t, h.root+"/both/cold", "cold")
 	harness.Write(t, h.root+"/low/cold", "low cold")
 	h.Up()
+	// What is known of a directory is known as long as the kernel remembers it.
+	for _, dir := range []string{"high", "high/sub"} {
+		f, err := os.Open(h.Path(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+	}
 	return h
 }
 
@@ -86,8 +98,8 @@ func (h *hanging) stuck() <-chan error {
 }
 
 // servePrimary does what needs the primary alone, and reports the first error.
-func (h *hanging) servePrimary(round int) error {
-	name := fmt.Sprint("/new", round)
+func (h *hanging) servePrimary() error {
+	name := fmt.Sprint("/new", h.rounds.Add(1))
 	for _, step := range []struct {
 		what string
 		do   func(dir string) error
@@ -113,6 +125,7 @@ func (h *hanging) servePrimary(round int) error {
 			return err
 		}},
 	} {
+		h.step.Store(&step.what)
 		if err := step.do(h.Dir); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
@@ -126,8 +139,8 @@ func (h *hanging) served(limit time.Duration) {
 	h.t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		for round := range 10 {
-			if err := h.servePrimary(round); err != nil {
+		for range 10 {
+			if err := h.servePrimary(); err != nil {
 				done <- err
 				return
 			}
@@ -140,7 +153,7 @@ func (h *hanging) served(limit time.Duration) {
 			h.t.Errorf("while the fallback hangs: %v", err)
 		}
 	case <-time.After(limit):
-		h.t.Errorf("the primary waits for the fallback")
+		h.t.Errorf("the primary waits for the fallback: %s", *h.step.Load())
 		h.low.Disarm()
 		<-done
 	}
@@ -155,7 +168,7 @@ func TestPrimaryServesWhile64ClientsWaitForTheFallback(t *testing.T) {
 	h.served(45 * time.Second)
 	if soak {
 		time.Sleep(time.Minute)
-		h.served(20 * time.Second)
+		h.served(25 * time.Second)
 	}
 	h.low.Disarm()
 	for range clients {
