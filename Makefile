@@ -49,7 +49,8 @@ race: ## run every test against a daemon that looks for races and broken invaria
 # How long the model is run, with new seeds each time.
 TIERFS_MODEL ?= 1h
 
-soak: build ## run random programs on mounts and on the model for TIERFS_MODEL (1h)
+soak: build ## fail every call of every operation; run the model for TIERFS_MODEL (1h)
+	TIERFS_SOAK=1 TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/faults -count=1 -v -timeout 0
 	TIERFS_MODEL=$(TIERFS_MODEL) TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/model -count=1 -v -timeout 0
 
 bench: build ## measure the mount beside a native directory and its peers
