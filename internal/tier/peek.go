@@ -5,14 +5,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setQuiet makes the mount through which links of the root fd are looked at.
-// An ordinary user may not, nor does every kernel: then there is none.
+// setQuiet makes the mount through which links below the root fd are looked at.
+// An ordinary user may not make one, and a network filesystem does not need it:
+// there the server moves access times.
 func (t *Tier) setQuiet(fd int) {
 	var q *Dir
-	if quiet, err := sys.View(fd, noAtime.Set, noAtime.Clear); err == nil && !t.Network {
-		q = newDir(t, 0, quiet)
-	} else if err == nil {
-		unix.Close(quiet)
+	if !t.Network {
+		if quiet, err := sys.View(fd, noAtime.Set, noAtime.Clear); err == nil {
+			q = newDir(t, 0, quiet)
+		}
 	}
 	if old := t.quiet.Swap(q); old != nil {
 		old.Put()
