@@ -2,6 +2,7 @@ package fusedev
 
 import (
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,7 +38,7 @@ const (
 )
 
 // maxWrite is the largest WRITE that the kernel may send: the most that
-// MAX_PAGES allows with pages of 4 KiB.
+// MAX_PAGES allows with pages of 4 KiB, and the largest READ.
 const maxWrite = 1 << 20
 
 // maxBackground is how many asynchronous requests (RELEASE, readahead) may be
@@ -98,6 +99,10 @@ func handshake(dev int, cfg *Config) (uint64, error) {
 	return use, answerInit(dev, h.Unique, min(minor, protoMinor), readahead, use)
 }
 
+// maxPages is maxWrite in pages of that size: for a READ of more, a shorter
+// answer would be the end of the file.
+func maxPages(page int) uint16 { return uint16(max(maxWrite/page, 1)) }
+
 // answerInit writes struct fuse_init_out.
 func answerInit(dev int, unique uint64, minor, readahead uint32, use uint64) error {
 	var b [outHeaderSize + 64]byte
@@ -111,7 +116,7 @@ func answerInit(dev int, unique uint64, minor, readahead uint32, use uint64) err
 	order.PutUint16(o[18:], maxBackground*3/4)
 	order.PutUint32(o[20:], maxWrite)
 	order.PutUint32(o[24:], 1) // time granularity, ns
-	order.PutUint16(o[28:], maxWrite/4096)
+	order.PutUint16(o[28:], maxPages(os.Getpagesize()))
 	order.PutUint32(o[32:], uint32(use>>32))
 	if use&initPassthrough != 0 {
 		order.PutUint32(o[36:], 1) // max_stack_depth: a tier may not be stacked itself

@@ -169,3 +169,13 @@ func TestHandshakeOfADeadConnectionFails(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// A READ for more than the daemon gives would end in zeroes: the kernel takes a
+// short answer for the end of the file. Pages of 64 KiB made it 16 MiB.
+func TestNoReadIsLargerThanTheDaemonGives(t *testing.T) {
+	for page, want := range map[int]uint16{4 << 10: 256, 16 << 10: 64, 64 << 10: 16} {
+		if got := maxPages(page); got != want {
+			t.Errorf("pages of %d: %d, want %d", page, got, want)
+		}
+	}
+}

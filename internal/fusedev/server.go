@@ -167,6 +167,8 @@ func (s *Server) pass(w *worker) {
 }
 
 // review ends a period: one reader less is wanted if slow ops were rare in it.
+// A worker that could not be started for want of a descriptor is tried again:
+// until one that serves comes back, nobody would read.
 func (s *Server) review() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,6 +176,7 @@ func (s *Server) review() {
 		s.want.Add(-1)
 	}
 	s.passes = 0
+	s.recruit()
 }
 
 // recruit sees to it that as many workers read as are wanted.

@@ -466,3 +466,52 @@ func TestToErrno(t *testing.T) {
 		}
 	}
 }
+
+// TestReaderThatCouldNotBeStartedIsTriedAgain: the only worker was stuck, there
+// was no descriptor for another, and so nobody read as long as it was.
+func TestReaderThatCouldNotBeStartedIsTriedAgain(t *testing.T) {
+	release := make(chan struct{})
+	k := serve(t, Config{}, func(r *Request, op any) error {
+		if l, ok := op.(*fuseops.LookUpInodeOp); ok && l.Name == "stuck" {
+			<-release
+		}
+		return small(r, op)
+	})
+	enough := noDescriptors(t)
+	_, stuck := k.send(opLookup, 1, "stuck")
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		k.s.mu.Lock()
+		failed := k.s.readers.Load() == 0 && k.s.started == 0 // and the stuck one is written off
+		k.s.mu.Unlock()
+		if failed {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("another worker was started without a descriptor")
+		}
+	}
+	enough()
+	k.want(k.call(opLookup, 1, "there"), 0, 128)
+	close(release)
+	k.want(k.take(stuck), unix.ENOENT, 0)
+}
+
+// noDescriptors lets the process open nothing more until enough is called.
+func noDescriptors(t *testing.T) (enough func()) {
+	t.Helper()
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	next, err := unix.Dup(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(next)
+	enough = func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &was) }
+	t.Cleanup(enough)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next), Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	return enough
+}
