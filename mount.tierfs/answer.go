@@ -60,7 +60,7 @@ func (s *service) Remount(r control.Remount) error {
 			return err
 		}
 	}
-	if err := s.graph.extend(next.Fallbacks[len(s.options.Fallbacks):]); err != nil {
+	if err := s.graph.extend(next.Fallbacks[len(s.options.Fallbacks):], s.line.Dev()); err != nil {
 		daemon.Discard(sink)
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -81,14 +82,18 @@ func (g *graph) ids() (ids []string) {
 }
 
 // extend takes fallbacks in at the end, all or none of them being members by
-// then.
-func (g *graph) extend(roots []string) error {
+// then. own is the mount's device: a tier there would be asked by itself.
+func (g *graph) extend(roots []string, own string) error {
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()
 	for _, root := range roots {
 		t, err := g.set.Open(root)
 		if err != nil {
 			return err
+		}
+		if dev := t.Dev(); fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev)) == own {
+			t.Close()
+			return fmt.Errorf("fallback %q: it lies in this mount; name a directory of its own", root)
 		}
 		if err := g.joinWith(t); err != nil {
 			t.Close()

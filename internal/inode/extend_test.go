@@ -61,3 +61,19 @@ func TestExtendWhileInUse(t *testing.T) {
 	s.wantHeld(c, 0, 0)
 	wantInvariants(t, s.table)
 }
+
+// The root of a tier may be bound to a name inside it (mount --bind): the kernel
+// takes no such loop, but the lookup must not make one tier of several.
+func TestLookupOfTheRootKeepsItsCopies(t *testing.T) {
+	s := newShelf(t, 2, "a")
+	own := s.table.Copies(s.table.root)
+	in, _ := s.table.Lookup(s.table.root, "loop", unix.S_IFDIR, own[:1], true)
+	if in != s.table.root {
+		t.Fatalf("inode %d", in.ID)
+	}
+	if copies := s.table.Copies(in); len(copies) != 2 {
+		t.Errorf("the root's copies are %v", copies)
+	}
+	s.table.Forget(in, 1)
+	wantInvariants(t, s.table)
+}

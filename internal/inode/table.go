@@ -139,7 +139,7 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 		in.life = copies[0].Life
 	}
 	t.addDentry(in, parent, name)
-	if in.dir != nil {
+	if in.dir != nil && in != t.root { // a tier's root may be bound to a name inside it
 		changed = t.setCopies(in, copies, complete)
 	}
 	return in, changed

@@ -59,10 +59,16 @@ func OpenSet(roots []string, cfg Config) (*Set, error) {
 	return s, nil
 }
 
+// MaxTiers is how many there are at most: listings keep ranks in a byte.
+const MaxTiers = 1 << 8
+
 // Open opens the directory root as the tier below all others, without taking
 // it into the set.
 func (s *Set) Open(root string) (*Tier, error) {
 	rank := len(s.Tiers())
+	if rank >= MaxTiers {
+		return nil, fmt.Errorf("%s %q: one too many; a mount has %d tiers at most", rankName(rank), root, MaxTiers)
+	}
 	if err := answers(root, s.cfg.Timeout); err != nil {
 		return nil, fmt.Errorf("%s %w", rankName(rank), err)
 	}

@@ -39,6 +39,15 @@ func (b *place) trySet(timeout time.Duration, names ...string) (*Set, error) {
 	return OpenSet(paths, quietConfig(timeout))
 }
 
+func TestSetHasNoMoreTiersThanARankCanName(t *testing.T) {
+	var s Set
+	full := make([]*Tier, MaxTiers)
+	s.tiers.Store(&full)
+	if _, err := s.Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "256 tiers at most") {
+		t.Errorf("one too many: %v", err)
+	}
+}
+
 // refusedSet wants OpenSet to refuse, with the parts in its text, and to leave
 // no descriptor.
 func (b *place) refusedSet(names []string, parts ...string) error {

@@ -184,6 +184,21 @@ func TestRemountAddsAFallbackAtTheEnd(t *testing.T) {
 	m.Adopt() // the new tier's lock is held too
 }
 
+// TestRemountTakesNoFallbackOutOfItself: each lookup there would ask itself.
+func TestRemountTakesNoFallbackOutOfItself(t *testing.T) {
+	m := harness.New(t, 1)
+	harness.Mkdir(t, m.Primary+"/sub")
+	m.Up()
+	for _, inside := range []string{m.Path("sub"), m.Dir} {
+		_, stderr, code := harness.Run(t, "mount", "-o", "remount,"+harness.FallbackOption(m.Fallbacks[0], inside), m.Dir)
+		if code == 0 {
+			t.Fatalf("%s was taken in", inside)
+		}
+		harness.OneLine(t, stderr, inside, "lies in this mount")
+	}
+	harness.WantList(t, m.Dir, "sub")
+}
+
 func TestRemountRefusesWhatCannotChange(t *testing.T) {
 	m := harness.New(t, 2)
 	extra := harness.TempDir(t)
