@@ -35,6 +35,9 @@ func (fs *FS) stat(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
 		return gone.Stat(st)
 	}
 	_, err := fs.find(in, st, nil)
+	if gone := fs.table.Gone(in); err == unix.ESTALE && gone != nil { // it has lost its name meanwhile
+		return gone.Stat(st)
+	}
 	return err
 }
 
@@ -166,6 +169,9 @@ func (fs *FS) openFound(in *inode.Inode, st *unix.Stat_t, flags int) (*tier.File
 		}
 		return err
 	})
+	if err == unix.ESTALE && fs.table.Gone(in) != nil { // it has lost its name meanwhile
+		return fs.openFound(in, st, flags)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -353,19 +359,7 @@ func (fs *FS) statx(r *fusedev.Request, op *fusedev.StatxOp) error {
 		return err
 	}
 	var sx unix.Statx_t
-	get := func(f *tier.File) error { return f.Statx(int(op.Flags), int(op.Mask), &sx) }
-	if in.IsDir() {
-		var d *tier.Dir
-		if d, err = fs.topDir(in); err == nil {
-			err = get(d.Self())
-			d.Put()
-		}
-	} else {
-		in.Mu.RLock()
-		defer in.Mu.RUnlock()
-		var now unix.Stat_t
-		err = fs.withFile(in, &now, get)
-	}
+	err = fs.onInode(in, func(f *tier.File) error { return f.Statx(int(op.Flags), int(op.Mask), &sx) })
 	if err != nil {
 		return err
 	}

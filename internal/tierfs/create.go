@@ -86,8 +86,6 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 		parent, name = nil, ""
 	}
 	in := fs.admit(parent, name, &f)
-	in.Mu.Lock()
-	defer in.Mu.Unlock()
 	h, err := fs.firstHandle(r, in, file, &f.st, int(op.Flags))
 	if err != nil {
 		fs.forget(in.ID, 1)
@@ -99,8 +97,7 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 		if r.Created(fs.entry(in, &f.st), o) {
 			return true
 		}
-		fs.files.remove(o.Handle)
-		fs.closeHandle(h)
+		fs.release(o.Handle)
 		return false
 	})
 	return nil
@@ -109,12 +106,14 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 // firstHandle opens the inode of a file just made with the creating
 // descriptor.
 //
-// LOCKS_REQUIRED(in.Mu)
+// LOCKS_EXCLUDED(in.Mu)
 func (fs *FS) firstHandle(r *fusedev.Request, in *inode.Inode, file *tier.File, st *unix.Stat_t, flags int) (*fileHandle, error) {
+	in.Mu.Lock()
+	defer in.Mu.Unlock()
 	if in.Open == nil {
 		in.Open = &inode.Opened{File: file, Writes: true, Backing: fs.register(r, file, st)}
 	} else {
-		file.Close()
+		defer file.Close() // not before: its number would be another file's
 	}
 	h, err := fs.newHandle(in, flags&^unix.O_TRUNC, nil)
 	if err == unix.EACCES {

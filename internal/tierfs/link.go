@@ -32,15 +32,7 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 		return err
 	}
 	defer d.Put()
-	in.Mu.RLock()
-	defer in.Mu.RUnlock()
-	var st unix.Stat_t
-	err = fs.withFile(in, &st, func(f *tier.File) error {
-		if err := fs.mayChange(r, in, &st); err != nil { // protected_hardlinks (proc_sys_fs(5))
-			return err
-		}
-		return fs.onNetwork(d.Tier, r, func() error { return d.LinkFile(f, op.Name) })
-	})
+	err = fs.nameFile(r, in, d, op.Name)
 	if err != nil {
 		return err
 	}
@@ -55,6 +47,21 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 	in2 := fs.admit(p, op.Name, &f)
 	fs.answer(r, in2, nil, func() bool { return r.Entry(fs.entry(in2, &f.st)) })
 	return nil
+}
+
+// nameFile gives a file a name in d.
+//
+// LOCKS_EXCLUDED(in.Mu)
+func (fs *FS) nameFile(r *fusedev.Request, in *inode.Inode, d *tier.Dir, name string) error {
+	in.Mu.RLock()
+	defer in.Mu.RUnlock()
+	var st unix.Stat_t
+	return fs.withFile(in, &st, func(f *tier.File) error {
+		if err := fs.mayChange(r, in, &st); err != nil { // protected_hardlinks (proc_sys_fs(5))
+			return err
+		}
+		return fs.onNetwork(d.Tier, r, func() error { return d.LinkFile(f, name) })
+	})
 }
 
 func (fs *FS) symlink(r *fusedev.Request, op *fuseops.CreateSymlinkOp) error {

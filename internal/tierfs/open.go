@@ -173,7 +173,7 @@ func (fs *FS) openFirst(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, fl
 	f, err := fs.openFound(in, st, mode|unix.O_NONBLOCK)
 	if err == unix.EACCES {
 		// The daemon may write what it cannot read, as an ordinary user's.
-		if own, err = fs.openFound(in, st, clientFlags(flags)); err == nil {
+		if own, err = fs.openFound(in, st, clientFlags(flags)|unix.O_NONBLOCK); err == nil {
 			if f, err = own.Reopen(unix.O_PATH); err != nil {
 				own.Close()
 			}

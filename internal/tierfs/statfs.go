@@ -29,7 +29,7 @@ func (fs *FS) statfsSum(op *fuseops.StatFSOp) (err error) {
 	fs.set.Distinct(func(t *tier.Tier) {
 		var st unix.Statfs_t
 		if t.Suspect() { // its last figures stand
-			if st, err = t.LastSpace(), nil; st.Frsize == 0 {
+			if st = t.LastSpace(); st.Frsize == 0 {
 				return
 			}
 		} else if now, e := t.Space(); e == nil {

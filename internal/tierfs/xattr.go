@@ -18,6 +18,8 @@ const (
 )
 
 // onInode runs fn on a descriptor of in: of a directory, the highest copy's.
+//
+// LOCKS_EXCLUDED(in.Mu)
 func (fs *FS) onInode(in *inode.Inode, fn func(f *tier.File) error) error {
 	if in.IsDir() {
 		d, err := fs.topDir(in)
