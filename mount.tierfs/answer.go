@@ -42,7 +42,8 @@ func (s *service) flagsNow(last uintptr) uintptr {
 	return flagsOf(m)
 }
 
-// Remount answers POST /v1/remount. Nothing has changed if it refuses.
+// Remount answers POST /v1/remount. Nothing has changed if it refuses, but that
+// of several new fallbacks those before a bad one are there.
 func (s *service) Remount(r control.Remount) error {
 	want := mountopt.Default()
 	if err := want.Parse(r.Options, false); err != nil {
@@ -60,7 +61,9 @@ func (s *service) Remount(r control.Remount) error {
 			return err
 		}
 	}
-	if err := s.graph.extend(next.Fallbacks[len(s.options.Fallbacks):], s.line.Dev()); err != nil {
+	had := len(s.options.Fallbacks)
+	if taken, err := s.graph.extend(next.Fallbacks[had:], s.line.Dev()); err != nil {
+		s.options.Fallbacks = next.Fallbacks[:had+taken]
 		daemon.Discard(sink)
 		return err
 	}

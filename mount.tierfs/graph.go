@@ -81,29 +81,31 @@ func (g *graph) ids() (ids []string) {
 	return ids
 }
 
-// extend takes fallbacks in at the end, all or none of them being members by
-// then. own is the mount's device: a tier there would be asked by itself.
-func (g *graph) extend(roots []string, own string) error {
+// extend takes fallbacks in at the end, one after the other, and tells how many
+// before an error. own is the mount's device: a tier there would be asked by
+// itself.
+func (g *graph) extend(roots []string, own string) (taken int, err error) {
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()
 	for _, root := range roots {
 		t, err := g.set.Open(root)
 		if err != nil {
-			return err
+			return taken, err
 		}
 		if dev := t.Dev(); fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev)) == own {
 			t.Close()
-			return fmt.Errorf("fallback %q: it lies in this mount; name a directory of its own", root)
+			return taken, fmt.Errorf("fallback %q: it lies in this mount; name a directory of its own", root)
 		}
 		if err := g.joinWith(t); err != nil {
 			t.Close()
-			return err
+			return taken, err
 		}
 		if err := g.fs.Extend(t, g.ids()); err != nil {
-			return err
+			return taken, err
 		}
+		taken++
 	}
-	return nil
+	return taken, nil
 }
 
 // joinWith settles the membership anew with one tier more. The locks are given

@@ -184,6 +184,24 @@ func TestRemountAddsAFallbackAtTheEnd(t *testing.T) {
 	m.Adopt() // the new tier's lock is held too
 }
 
+// TestRemountGoesOnAfterABadFallback: the good one before it was there already,
+// and was refused as given twice from then on.
+func TestRemountGoesOnAfterABadFallback(t *testing.T) {
+	m := harness.New(t, 3)
+	first, second, third := m.Fallbacks[0], m.Fallbacks[1], m.Fallbacks[2]
+	up(m, "mount", "-t", "fuse.tierfs", m.Primary, m.Dir, "-o", "fallback="+first)
+	_, stderr, code := harness.Run(t, "mount", "-o", "remount,fallback="+first+":"+second+":"+third+"/missing", m.Dir)
+	if code == 0 {
+		t.Error("a missing directory was taken in")
+	}
+	harness.OneLine(t, stderr, third+"/missing")
+	harness.Must(t, "mount", "-o", "remount,fallback="+first+":"+second+":"+third, m.Dir)
+	if _, tiers, _ := status(m); !slices.Equal(tiers, m.Tiers) {
+		t.Errorf("tiers %q, want %q", tiers, m.Tiers)
+	}
+	m.Adopt()
+}
+
 // TestRemountTakesNoFallbackOutOfItself: each lookup there would ask itself.
 func TestRemountTakesNoFallbackOutOfItself(t *testing.T) {
 	m := harness.New(t, 1)
