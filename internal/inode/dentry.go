@@ -18,31 +18,43 @@ func (t *Table) addDentry(in, parent *Inode, name string) {
 	switch {
 	case in.parent == parent && in.name == name:
 		return
-	case in.dir != nil && (in == parent || len(in.dir.sub) > 0 && above(in, parent)):
-		return // directories were moved into each other out of band: the kernel says ELOOP
+	case in.IsDir():
+		if in != parent && (in.extra.subs == 0 || !above(in, parent)) {
+			t.nameDir(in, parent, name)
+		} // else directories were moved into each other out of band: the kernel says ELOOP
+		return
 	case in.parent == nil:
-	case in.dir != nil:
-		if in.parent.dir.sub[in.name] == in {
-			delete(in.parent.dir.sub, in.name)
-		}
+	case slices.Contains(in.further(), dentry{parent, name}):
+		return
 	default:
-		if !slices.Contains(in.more, dentry{parent, name}) {
-			in.more = append(in.more, dentry{in.parent, in.name})
-			in.more = slices.DeleteFunc(in.more, func(d dentry) bool { return d.parent == parent && d.name == name })
-		} else {
-			return
-		}
+		in.setFurther(append(in.further(), dentry{in.parent, in.name}))
 	}
 	in.parent, in.name = parent, name
-	if in.dir != nil {
-		if was := parent.dir.sub[name]; was != nil && was != in {
-			was.parent, was.name = nil, "" // another directory has its name now
-			t.dropLost(was)
-		}
-		if parent.dir.sub == nil {
-			parent.dir.sub = map[string]*Inode{}
-		}
-		parent.dir.sub[name] = in
+}
+
+// nameDir gives a directory its name, which it takes from another.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) nameDir(in, parent *Inode, name string) {
+	if in.parent != nil {
+		t.unnameDir(in)
+	}
+	if was := t.subs.get(dentry{parent, name}); was != nil {
+		t.unnameDir(was)
+		was.parent, was.name = nil, ""
+		t.dropLost(was)
+	}
+	in.parent, in.name = parent, name
+	t.subs.put(in)
+	parent.extra.subs++
+}
+
+// unnameDir takes a directory out of subs, if its name still leads to it.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) unnameDir(in *Inode) {
+	if t.subs.remove(in) {
+		in.parent.extra.subs--
 	}
 }
 
@@ -50,22 +62,19 @@ func (t *Table) addDentry(in, parent *Inode, name string) {
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) dropDentry(in, parent *Inode, name string) {
+	others := slices.DeleteFunc(in.further(), func(d dentry) bool { return d.parent == parent && d.name == name })
 	if in.parent == parent && in.name == name {
-		if in.dir != nil && parent.dir.sub[name] == in {
-			delete(parent.dir.sub, name)
+		if in.IsDir() {
+			t.unnameDir(in)
 		}
 		in.parent, in.name = nil, ""
-		if n := len(in.more); n > 0 {
-			in.parent, in.name = in.more[n-1].parent, in.more[n-1].name
-			in.more = in.more[:n-1]
+		if n := len(others); n > 0 {
+			in.parent, in.name = others[n-1].parent, others[n-1].name
+			others = others[:n-1]
 		}
-		t.dropLost(in)
-		return
 	}
-	in.more = slices.DeleteFunc(in.more, func(d dentry) bool { return d.parent == parent && d.name == name })
-	if len(in.more) == 0 {
-		in.more = nil
-	}
+	in.setFurther(others)
+	t.dropLost(in)
 }
 
 // dropLost removes an inode whose last name is gone and which the kernel does
@@ -127,7 +136,7 @@ func (t *Table) Dentry(in *Inode) (parent *Inode, name string, ok bool) {
 func (t *Table) Named(in, parent *Inode, name string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return in.parent == parent && in.name == name || slices.Contains(in.more, dentry{parent, name})
+	return in.parent == parent && in.name == name || slices.Contains(in.further(), dentry{parent, name})
 }
 
 // Elsewhere is the live inode of the backing inode k if it is known under
@@ -136,8 +145,8 @@ func (t *Table) Named(in, parent *Inode, name string) bool {
 func (t *Table) Elsewhere(k Key, parent *Inode, name string) (in *Inode, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in = t.byKey[k]
-	if in == nil || in.parent == nil || in.parent == parent && in.name == name || slices.Contains(in.more, dentry{parent, name}) {
+	in = t.byKey.get(k)
+	if in == nil || in.parent == nil || in.parent == parent && in.name == name || slices.Contains(in.further(), dentry{parent, name}) {
 		return nil, time.Time{}
 	}
 	return in, t.begun.Add(time.Duration(in.since+2) * tick)
@@ -154,7 +163,7 @@ func (t *Table) Stale(in, parent *Inode, name string) {
 func (t *Table) Find(k Key) *Inode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byKey[k]
+	return t.byKey.get(k)
 }
 
 // Known are the directories that name in parent and the backing inode k stand
@@ -162,10 +171,10 @@ func (t *Table) Find(k Key) *Inode {
 func (t *Table) Known(parent *Inode, name string, k Key) (dirs []*Inode) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if in := t.byKey[k]; in != nil && in.dir != nil {
+	if in := t.byKey.get(k); in != nil && in.IsDir() {
 		dirs = append(dirs, in)
 	}
-	if in := parent.dir.sub[name]; in != nil && !slices.Contains(dirs, in) {
+	if in := t.subs.get(dentry{parent, name}); in != nil && !slices.Contains(dirs, in) {
 		dirs = append(dirs, in)
 	}
 	return dirs
@@ -180,10 +189,9 @@ func (t *Table) Leave(in *Inode, file *tier.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.kill(in)
-	if in.gone == nil {
-		in.gone, file = file, nil
-	}
-	if file != nil {
+	if t.gone(in) == nil {
+		in.setGone(file)
+	} else if file != nil {
 		file.Close()
 	}
 }
@@ -193,16 +201,13 @@ func (t *Table) Leave(in *Inode, file *tier.File) {
 func (t *Table) Stay(in *Inode) (file *tier.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	file, in.gone = in.gone, nil
-	if !in.dead || t.byKey[in.key] != nil {
+	file = in.setGone(nil)
+	if !in.dead || t.byKey.get(in.key()) != nil {
 		return file
 	}
-	t.release(in)
 	in.dead = false
-	t.byKey[in.key] = in
-	if t.narrow || in.Ino != natural(in.key) {
-		t.kept[in.Ino]++
-	}
+	t.byKey.put(in)
+	t.keepNumber(in)
 	return file
 }
 
@@ -227,7 +232,15 @@ func (t *Table) Removed(in, parent *Inode, name string) {
 func (t *Table) Gone(in *Inode) *tier.File {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return in.gone
+	return t.gone(in)
+}
+
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) gone(in *Inode) *tier.File {
+	if in.extra == nil {
+		return nil
+	}
+	return in.extra.gone
 }
 
 // Moved is told that the backing inode k went from one name to another. A
@@ -236,9 +249,9 @@ func (t *Table) Gone(in *Inode) *tier.File {
 func (t *Table) Moved(parent *Inode, name string, newParent *Inode, newName string, k Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in := t.byKey[k]
+	in := t.byKey.get(k)
 	if in == nil {
-		in = parent.dir.sub[name]
+		in = t.subs.get(dentry{parent, name})
 	}
 	if in == nil {
 		return

@@ -25,10 +25,10 @@ func TestPath(t *testing.T) {
 	wantPath(t, table, e, "d/e", true)
 	wantPath(t, table, f, "d/e/f\xff\n", true)
 
-	table.Moved(table.root, "d", table.root, "moved", d.key)
+	table.Moved(table.root, "d", table.root, "moved", d.key())
 	wantPath(t, table, f, "moved/e/f\xff\n", true)
 
-	remove(table, d, "e", e.key, true)
+	remove(table, d, "e", e.key(), true)
 	wantPath(t, table, e, "", false)
 	wantPath(t, table, f, "", false)
 	wantInvariants(t, table)
@@ -82,8 +82,8 @@ func TestExchangeOfDirectoriesKeepsBothNames(t *testing.T) {
 	d := dir(table, table.root, "d", table.testKey(0, 10))
 	a := dir(table, table.root, "a", table.testKey(0, 11))
 	b := dir(table, d, "b", table.testKey(0, 12))
-	table.Moved(table.root, "a", d, "b", a.key) // the order of FS.exchange
-	table.Moved(d, "b", table.root, "a", b.key)
+	table.Moved(table.root, "a", d, "b", a.key()) // the order of FS.exchange
+	table.Moved(d, "b", table.root, "a", b.key())
 	wantPath(t, table, a, "d/b", true)
 	wantPath(t, table, b, "a", true)
 	wantInvariants(t, table)

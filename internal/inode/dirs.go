@@ -45,7 +45,7 @@ func NewDirCache(max int) *DirCache { return &DirCache{max: max, begun: time.Now
 func (c *DirCache) Get(in *Inode, rank int, stalled time.Duration) (*tier.Dir, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &in.dir.copies[rank]
+	s := &in.extra.copies[rank]
 	if s.ref != nil && !s.ref.dir.Stale() {
 		c.lru.MoveToFront(s.ref.at)
 		return s.ref.dir.Get(), nil
@@ -60,7 +60,7 @@ func (c *DirCache) Get(in *Inode, rank int, stalled time.Duration) (*tier.Dir, e
 func (c *DirCache) Add(in *Inode, rank int, d *tier.Dir) {
 	var drop, stale *tier.Dir
 	c.mu.Lock()
-	s := &in.dir.copies[rank]
+	s := &in.extra.copies[rank]
 	s.absent = 0
 	if s.ref != nil && s.ref.dir.Stale() {
 		stale = c.remove(s.ref)
@@ -86,10 +86,10 @@ func (c *DirCache) Add(in *Inode, rank int, d *tier.Dir) {
 func (c *DirCache) Absent(in *Inode, rank int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := &in.dir.copies[rank]; s.ref != nil && !s.ref.dir.Stale() {
+	if s := &in.extra.copies[rank]; s.ref != nil && !s.ref.dir.Stale() {
 		return
 	}
-	in.dir.copies[rank].absent = int64(time.Since(c.begun) + absentFor)
+	in.extra.copies[rank].absent = int64(time.Since(c.begun) + absentFor)
 }
 
 // Drop forgets the descriptor and the absence of in's copy.
@@ -106,7 +106,7 @@ func (c *DirCache) Drop(in *Inode, rank int) {
 func (c *DirCache) DropAll(in *Inode) {
 	c.mu.Lock()
 	var gone []*tier.Dir
-	for rank := range in.dir.copies {
+	for rank := range in.extra.copies {
 		if d := c.drop(in, rank); d != nil {
 			gone = append(gone, d)
 		}
@@ -119,7 +119,7 @@ func (c *DirCache) DropAll(in *Inode) {
 
 // LOCKS_REQUIRED(c.mu)
 func (c *DirCache) drop(in *Inode, rank int) *tier.Dir {
-	s := &in.dir.copies[rank]
+	s := &in.extra.copies[rank]
 	s.absent = 0
 	if s.ref == nil {
 		return nil
@@ -156,6 +156,6 @@ func (c *DirCache) Len() int {
 // LOCKS_REQUIRED(c.mu)
 func (c *DirCache) remove(e *cached) *tier.Dir {
 	c.lru.Remove(e.at)
-	e.in.dir.copies[e.rank].ref = nil
+	e.in.extra.copies[e.rank].ref = nil
 	return e.dir
 }

@@ -25,36 +25,43 @@ type Key struct {
 }
 
 // Inode is what the kernel holds a node ID for: a file with its names, or a
-// directory merged of one copy a tier.
+// directory merged of one copy a tier. There may be millions, so it is laid out
+// to fit one of the allocator's sizes, 112 bytes.
 type Inode struct {
-	ID   uint64
-	Ino  uint64 // st_ino shown; never changes while the kernel holds the inode
-	Type uint32 // S_IFMT bits
-
-	// Mappable counts the handles through which a client can change the backing
-	// file by a shared mapping, of which the daemon does not hear.
-	Mappable atomic.Int32
+	ID  uint64
+	Ino uint64 // st_ino shown; never changes while the kernel holds the inode
 
 	// Told is a hash of the owner and mode by which the kernel judges who may
 	// use the file, see FS.asTold; 0: it was not told yet.
 	Told atomic.Uint32
 
 	// GUARDED_BY(Table.mu)
-	key     Key
-	life    uint32 // Copy.Life; 0: not known
 	since   uint32 // when it was entered, by the table's clock
 	lookups uint64
-	dead    bool // out of Table.byKey: its last name is gone, or another took its number
 	parent  *Inode
 	name    string
-	more    []dentry   // further names of a hard-linked file
-	gone    *tier.File // with O_PATH, see Leave; closed when the kernel forgets the inode
-	dir     *dirState
+	extra   *extra // of a directory always
+	ino     uint64 // with slot: see key
+	slot    uint32
+	life    uint32 // Copy.Life; 0: not known
+	dead    bool   // out of Table.byKey: its last name is gone, or another took its number
+
+	Type uint16 // S_IFMT bits
 
 	// Mu is held for reading by ops on the attributes, for writing by what
 	// opens and closes. It is taken before Table.mu.
-	Mu   sync.RWMutex
-	Open *Opened // nil unless handles are open; GUARDED_BY(Mu)
+	Mu   Lock
+	open atomic.Pointer[Opened] // changes with Mu held
+}
+
+// extra is what directories have beside, and few of the files.
+type extra struct {
+	subs  int        // how many directories have names in this one; GUARDED_BY(Table.mu)
+	names []dentry   // further names of a hard-linked file; GUARDED_BY(Table.mu)
+	gone  *tier.File // with O_PATH, see Leave; closed when the kernel forgets the inode; GUARDED_BY(Table.mu)
+
+	copies []copyState  // by rank; grows with both Table.mu and DirCache.mu held
+	last   *unix.Stat_t // the merged attributes last shown; GUARDED_BY(Table.mu)
 }
 
 type dentry struct {
@@ -68,6 +75,10 @@ type Opened struct {
 	Writes  bool       // File is open for writing too
 	Handles int        // GUARDED_BY(Inode.Mu)
 	Backing int32      // the kernel's backing ID; 0: data goes through the daemon
+
+	// Mappable counts the handles through which a client can change the backing
+	// file by a shared mapping, of which the daemon does not hear.
+	Mappable atomic.Int32
 
 	mu sync.Mutex
 	rw *tier.File // GUARDED_BY(mu): opened for writing when first needed
@@ -98,20 +109,85 @@ func (o *Opened) Close() {
 	}
 }
 
+// Opened is what the handles share, nil unless there are any.
+//
+// LOCKS_REQUIRED(in.Mu) for reading
+func (in *Inode) Opened() *Opened { return in.open.Load() }
+
+// SetOpened is told of the first handle, and with nil of the end of the last.
+//
+// LOCKS_REQUIRED(in.Mu)
+func (in *Inode) SetOpened(o *Opened) { in.open.Store(o) }
+
+// Mappable reports whether a client can change the backing file without the
+// daemon's hearing of it.
+func (in *Inode) Mappable() bool {
+	o := in.open.Load()
+	return o != nil && o.Mappable.Load() > 0
+}
+
 // IsDir reports whether the inode is a directory.
 func (in *Inode) IsDir() bool { return in.Type == unix.S_IFDIR }
 
-// dirState is what a directory has beside.
-type dirState struct {
-	sub    map[string]*Inode // GUARDED_BY(Table.mu): its known subdirectories
-	copies []copyState       // by rank; grows with both Table.mu and DirCache.mu held
-	last   *unix.Stat_t      // GUARDED_BY(Table.mu): the merged attributes last shown
+// key is the backing inode.
+//
+// LOCKS_REQUIRED(Table.mu)
+func (in *Inode) key() Key { return Key{in.slot, in.ino} }
+
+// further are the names of a file but one.
+//
+// LOCKS_REQUIRED(Table.mu)
+func (in *Inode) further() []dentry {
+	if in.extra == nil {
+		return nil
+	}
+	return in.extra.names
+}
+
+// setFurther replaces them.
+//
+// LOCKS_REQUIRED(Table.mu)
+func (in *Inode) setFurther(names []dentry) {
+	if len(names) == 0 {
+		names = nil
+	}
+	in.setExtra(func(x *extra) { x.names = names })
+}
+
+// setGone replaces the descriptor that outlives the names, and returns the one
+// before.
+//
+// LOCKS_REQUIRED(Table.mu)
+func (in *Inode) setGone(file *tier.File) (was *tier.File) {
+	in.setExtra(func(x *extra) { was, x.gone = x.gone, file })
+	return was
+}
+
+// setExtra changes what few files have, and keeps it only while there is
+// something.
+//
+// LOCKS_REQUIRED(Table.mu)
+func (in *Inode) setExtra(set func(*extra)) {
+	x := in.extra
+	if x == nil {
+		x = &extra{}
+	}
+	set(x)
+	if in.extra = x; !in.IsDir() && x.names == nil && x.gone == nil {
+		in.extra = nil
+	}
 }
 
 // copyState is a directory's copy on one tier.
 type copyState struct {
-	key     Key     // GUARDED_BY(Table.mu)
+	ino     uint64  // GUARDED_BY(Table.mu): with slot its key
+	slot    uint32  // GUARDED_BY(Table.mu)
 	present bool    // GUARDED_BY(Table.mu)
 	ref     *cached // GUARDED_BY(DirCache.mu): its descriptor, if cached
 	absent  int64   // GUARDED_BY(DirCache.mu): believed absent until then, ns of the cache's clock
 }
+
+func (s *copyState) key() Key { return Key{s.slot, s.ino} }
+
+// set makes k the copy.
+func (s *copyState) set(k Key) { s.slot, s.ino, s.present = k.Slot, k.Ino, true }

@@ -8,9 +8,9 @@ func (t *Table) Copies(in *Inode) []Copy {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var c []Copy
-	for rank := range in.dir.copies { // by index: what DirCache guards is not to be read here
-		if s := &in.dir.copies[rank]; s.present {
-			c = append(c, Copy{Rank: rank, Key: s.key})
+	for rank := range in.extra.copies { // by index: what DirCache guards is not to be read here
+		if s := &in.extra.copies[rank]; s.present {
+			c = append(c, Copy{Rank: rank, Key: s.key()})
 		}
 	}
 	return c
@@ -21,9 +21,9 @@ func (t *Table) Copies(in *Inode) []Copy {
 func (t *Table) AddCopy(in *Inode, c Copy) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &in.dir.copies[c.Rank]
-	s.key, s.present = c.Key, true
-	if in != t.root && !in.dead && c.Rank <= t.Rank(in.key) {
+	s := &in.extra.copies[c.Rank]
+	s.set(c.Key)
+	if in != t.root && !in.dead && c.Rank <= t.Rank(in.key()) {
 		t.rekey(in, c.Key)
 	}
 }
@@ -33,12 +33,12 @@ func (t *Table) AddCopy(in *Inode, c Copy) {
 func (t *Table) Last(in *Inode) *unix.Stat_t {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return in.dir.last
+	return in.extra.last
 }
 
 // SetLast keeps the merged attributes.
 func (t *Table) SetLast(in *Inode, st *unix.Stat_t) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in.dir.last = st
+	in.extra.last = st
 }

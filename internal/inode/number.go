@@ -65,11 +65,11 @@ func (t *Table) number(k Key) uint64 {
 	if t.narrow {
 		return t.number32(k, n)
 	}
-	if t.kept[n] == 0 {
+	if t.kept.get(n) == nil {
 		return n
 	}
 	n = reserved | mix(k)>>2
-	for t.kept[n] > 0 {
+	for t.kept.get(n) != nil {
 		n = reserved | n + 1
 	}
 	return n
@@ -84,7 +84,7 @@ func (t *Table) number32(k Key, n uint64) uint64 {
 	if n>>32 != 0 || v == 0 {
 		v = uint32(mix(k)>>32) | 1<<31
 	}
-	for v == 0 || t.kept[uint64(v)] > 0 {
+	for v == 0 || t.kept.get(uint64(v)) != nil {
 		v++
 	}
 	return uint64(v)

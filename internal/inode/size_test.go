@@ -10,7 +10,8 @@ import (
 )
 
 // maxBytes is the bound of the design for an inode that the kernel caches.
-const maxBytes = 300
+// The collector lets some garbage pile up on top of what is alive.
+const maxBytes = 190
 
 func heap() uint64 {
 	runtime.GC()
@@ -68,7 +69,7 @@ func TestForgottenInodesLeaveNothing(t *testing.T) {
 	for _, in := range ins {
 		forget(table, in, 1)
 	}
-	if len(table.byID) != 1 || len(table.byKey) != 1 || len(table.kept) != 1 || len(table.root.dir.sub) != 0 {
-		t.Errorf("left: %d by ID, %d by key, %d kept numbers, %d subdirectories", len(table.byID), len(table.byKey), len(table.kept), len(table.root.dir.sub))
+	if table.byID.len() != 1 || table.byKey.len() != 1 || table.kept.len() != 1 || table.subs.len() != 0 {
+		t.Errorf("left: %d by ID, %d by key, %d kept numbers, %d directories", table.byID.len(), table.byKey.len(), table.kept.len(), table.subs.len())
 	}
 }

@@ -1,6 +1,7 @@
 package inode
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,9 +19,9 @@ import (
 // Invariants, for every inode of byID:
 //  1. lookups > 0, or it is the root, or IDs are kept and it has a name or is
 //     just being removed (Leave);
-//  2. byKey[in.key] == in, unless in.dead;
+//  2. byKey leads from its key to it, unless it is dead;
 //  3. two live inodes never show the same Ino;
-//  4. a directory is in its parent's sub under its name, and has one name.
+//  4. a directory has one name, and subs leads from that to it.
 type Table struct {
 	narrow bool // inodes=32
 	begun  time.Time
@@ -28,25 +29,34 @@ type Table struct {
 	slots  atomic.Pointer[[]slot]
 
 	mu    sync.Mutex
-	byID  map[uint64]*Inode // GUARDED_BY(mu)
-	byKey map[Key]*Inode    // GUARDED_BY(mu)
-	// kept counts the inodes that show a number which is not, or no longer,
-	// that of their key; in a narrow table, all of them.
-	kept map[uint64]int // GUARDED_BY(mu)
-	next uint64         // GUARDED_BY(mu): the newest node ID; IDs are never reused
+	byID  index[uint64] // GUARDED_BY(mu)
+	byKey index[Key]    // GUARDED_BY(mu)
+	subs  index[dentry] // the directories by their names; GUARDED_BY(mu)
+	// kept are the inodes that show a number which is not, or no longer, that of
+	// their key, by the number; in a narrow table, all of them.
+	kept index[uint64] // GUARDED_BY(mu)
+	next uint64        // GUARDED_BY(mu): the newest node ID; IDs are never reused
 	root *Inode
 }
 
 // NewTable makes a table with its root, whose copies are the tiers' roots:
 // roots[rank] is the stat of each.
 func NewTable(roots []unix.Stat_t, narrow, keep bool) *Table {
-	t := &Table{narrow: narrow, begun: time.Now(), keep: keep, byID: map[uint64]*Inode{}, byKey: map[Key]*Inode{}, kept: map[uint64]int{}, next: RootID}
+	t := &Table{narrow: narrow, begun: time.Now(), keep: keep, next: RootID}
+	seed := maphash.MakeSeed()
+	number := func(n uint64) uint64 { return mix(Key{0, n}) }
+	t.byID.key, t.byID.hash = func(in *Inode) uint64 { return in.ID }, number
+	t.kept.key, t.kept.hash = func(in *Inode) uint64 { return in.Ino }, number
+	t.byKey.key, t.byKey.hash = (*Inode).key, mix
+	t.subs.key = func(in *Inode) dentry { return dentry{in.parent, in.name} }
+	t.subs.hash = func(d dentry) uint64 { return maphash.String(seed, d.name) ^ number(d.parent.ID) }
+
 	t.slots.Store(&[]slot{{0, roots[0].Dev}})
 	key := t.Key(0, roots[0].Dev, roots[0].Ino)
-	t.root = &Inode{ID: RootID, Ino: t.number(key), Type: unix.S_IFDIR, key: key, lookups: 1}
-	t.root.dir = &dirState{sub: map[string]*Inode{}, copies: make([]copyState, len(roots))}
+	t.root = &Inode{ID: RootID, Ino: t.number(key), Type: unix.S_IFDIR, slot: key.Slot, ino: key.Ino, lookups: 1}
+	t.root.extra = &extra{copies: make([]copyState, len(roots))}
 	for rank := range roots {
-		t.root.dir.copies[rank] = copyState{key: t.Key(rank, roots[rank].Dev, roots[rank].Ino), present: true}
+		t.root.extra.copies[rank].set(t.Key(rank, roots[rank].Dev, roots[rank].Ino))
 	}
 	t.admit(t.root)
 	return t
@@ -55,18 +65,18 @@ func NewTable(roots []unix.Stat_t, narrow, keep bool) *Table {
 // Extend makes room for one tier more in every directory, the new tier's root
 // being st.
 func (t *Table) Extend(st *unix.Stat_t, c *DirCache) {
-	rank := len(t.root.dir.copies)
+	rank := len(t.root.extra.copies)
 	key := t.Key(rank, st.Dev, st.Ino)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, in := range t.byID {
-		if in.dir != nil {
-			in.dir.copies = append(in.dir.copies, copyState{})
+	for in := range t.byID.all() {
+		if in.IsDir() {
+			in.extra.copies = append(in.extra.copies, copyState{})
 		}
 	}
-	t.root.dir.copies[rank] = copyState{key: key, present: true}
+	t.root.extra.copies[rank].set(key)
 }
 
 // Root is the root directory.
@@ -76,14 +86,14 @@ func (t *Table) Root() *Inode { return t.root }
 func (t *Table) Get(id uint64) *Inode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byID[id]
+	return t.byID.get(id)
 }
 
 // Len counts the inodes that the kernel holds or that are kept for it.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.byID)
+	return t.byID.len()
 }
 
 // tick is the unit of the table's clock. It counts beyond a year, and a file
@@ -95,11 +105,21 @@ const tick = 10 * time.Millisecond
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) admit(in *Inode) {
-	t.byID[in.ID] = in
-	t.byKey[in.key] = in
+	t.byID.put(in)
+	t.byKey.put(in)
 	in.since = uint32(time.Since(t.begun) / tick)
-	if t.narrow || in.Ino != natural(in.key) {
-		t.kept[in.Ino]++
+	t.keepNumber(in)
+}
+
+// keepNumber enters in's number in kept, or takes it out, as it has to be.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) keepNumber(in *Inode) {
+	switch want, is := t.narrow || in.dead || in.Ino != natural(in.key()), t.kept.get(in.Ino) == in; {
+	case want && !is:
+		t.kept.put(in)
+	case is && !want:
+		t.kept.remove(in)
 	}
 }
 
@@ -117,8 +137,8 @@ type Copy struct {
 func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, complete bool) (in *Inode, changed []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	typ := mode & unix.S_IFMT
-	in = t.byKey[copies[0].Key]
+	typ := uint16(mode & unix.S_IFMT)
+	in = t.byKey.get(copies[0].Key)
 	if in != nil && (in.Type != typ || in.another(copies[0].Life)) { // the number was given to a new file out of band
 		t.bury(in)
 		in = nil
@@ -128,9 +148,10 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 	}
 	if in == nil {
 		t.next++
-		in = &Inode{ID: t.next, Type: typ, key: copies[0].Key, Ino: t.number(copies[0].Key)}
-		if typ == unix.S_IFDIR {
-			in.dir = &dirState{copies: make([]copyState, len(t.root.dir.copies))}
+		key := copies[0].Key
+		in = &Inode{ID: t.next, Type: typ, slot: key.Slot, ino: key.Ino, Ino: t.number(key)}
+		if in.IsDir() {
+			in.extra = &extra{copies: make([]copyState, len(t.root.extra.copies))}
 		}
 		t.admit(in)
 	}
@@ -139,7 +160,7 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 		in.life = copies[0].Life
 	}
 	t.addDentry(in, parent, name)
-	if in.dir != nil && in != t.root { // a tier's root may be bound to a name inside it
+	if in.IsDir() && in != t.root { // a tier's root may be bound to a name inside it
 		changed = t.setCopies(in, copies, complete)
 	}
 	return in, changed
@@ -161,7 +182,7 @@ func (t *Table) Another(in *Inode, life uint32) bool {
 func (t *Table) Hold(in *Inode) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if in.dead || t.byID[in.ID] != in {
+	if in.dead || t.byID.get(in.ID) != in {
 		return false
 	}
 	in.lookups++
@@ -174,12 +195,12 @@ func (t *Table) Hold(in *Inode) bool {
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) sameDir(parent *Inode, name string, copies []Copy) *Inode {
-	in := parent.dir.sub[name]
+	in := t.subs.get(dentry{parent, name})
 	if in == nil || in.dead {
 		return nil
 	}
 	for _, c := range copies {
-		if have := &in.dir.copies[c.Rank]; have.present && have.key == c.Key {
+		if have := &in.extra.copies[c.Rank]; have.present && have.key() == c.Key {
 			t.rekey(in, copies[0].Key)
 			return in
 		}
@@ -192,41 +213,24 @@ func (t *Table) sameDir(parent *Inode, name string, copies []Copy) *Inode {
 func (t *Table) Covered(parent *Inode, name string, k Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in := parent.dir.sub[name]
-	return in != nil && !in.dead && in.key != k
+	in := t.subs.get(dentry{parent, name})
+	return in != nil && !in.dead && in.key() != k
 }
 
 // rekey gives in another backing inode; it goes on showing its number.
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) rekey(in *Inode, key Key) {
-	if in.key == key {
+	if in.key() == key {
 		return
 	}
-	if other := t.byKey[key]; other != nil && other != in {
+	if other := t.byKey.get(key); other != nil && other != in {
 		t.bury(other)
 	}
-	delete(t.byKey, in.key)
-	if !t.narrow {
-		t.release(in)
-	}
-	in.key, in.life = key, 0
-	t.byKey[key] = in
-	if !t.narrow && in.Ino != natural(key) {
-		t.kept[in.Ino]++
-	}
-}
-
-// release forgets in's number in kept, if it is there.
-//
-// LOCKS_REQUIRED(t.mu)
-func (t *Table) release(in *Inode) {
-	if !t.narrow && !in.dead && in.Ino == natural(in.key) {
-		return
-	}
-	if t.kept[in.Ino]--; t.kept[in.Ino] <= 0 {
-		delete(t.kept, in.Ino)
-	}
+	t.byKey.remove(in)
+	in.slot, in.ino, in.life = key.Slot, key.Ino, 0
+	t.byKey.put(in)
+	t.keepNumber(in)
 }
 
 // bury is kill for an inode that nobody brings back: if the kernel does not
@@ -251,11 +255,9 @@ func (t *Table) kill(in *Inode) {
 	if in.dead || in == t.root {
 		return
 	}
-	if !t.narrow && in.Ino == natural(in.key) {
-		t.kept[in.Ino]++
-	}
+	t.byKey.remove(in)
 	in.dead = true
-	delete(t.byKey, in.key)
+	t.keepNumber(in)
 }
 
 // setCopies records which tiers have the directory, and returns the ranks
@@ -263,16 +265,16 @@ func (t *Table) kill(in *Inode) {
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) setCopies(in *Inode, copies []Copy, complete bool) (changed []int) {
-	state := in.dir.copies
+	state := in.extra.copies
 	i := 0
 	for rank := range state {
 		s := &state[rank]
 		switch {
 		case i < len(copies) && copies[i].Rank == rank:
-			if s.present && s.key != copies[i].Key || !s.present {
+			if !s.present || s.key() != copies[i].Key {
 				changed = append(changed, rank)
 			}
-			s.key, s.present = copies[i].Key, true
+			s.set(copies[i].Key)
 			i++
 		case complete && s.present:
 			changed = append(changed, rank)
@@ -295,25 +297,22 @@ func (t *Table) Forget(in *Inode, n uint64) (idle bool, file *tier.File) {
 	if !t.keep || in.dead || in.parent == nil {
 		t.drop(in)
 	}
-	file, in.gone = in.gone, nil
-	return true, file
+	return true, in.setGone(nil)
 }
 
 // drop removes an inode.
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) drop(in *Inode) {
-	if t.byID[in.ID] != in {
+	if t.byID.get(in.ID) != in {
 		return
 	}
-	delete(t.byID, in.ID)
-	t.release(in)
-	if !in.dead {
-		delete(t.byKey, in.key)
-	}
+	t.byID.remove(in)
+	t.byKey.remove(in)
+	t.kept.remove(in)
 	in.dead = true
-	if in.dir != nil && in.parent != nil && in.parent.dir.sub[in.name] == in {
-		delete(in.parent.dir.sub, in.name)
+	if in.IsDir() && in.parent != nil {
+		t.unnameDir(in)
 	}
 }
 
@@ -321,7 +320,7 @@ func (t *Table) drop(in *Inode) {
 func (t *Table) Shown(k Key) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if in := t.byKey[k]; in != nil {
+	if in := t.byKey.get(k); in != nil {
 		return in.Ino
 	}
 	return t.number(k)
@@ -331,5 +330,5 @@ func (t *Table) Shown(k Key) uint64 {
 func (t *Table) Home(in *Inode) (Key, int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return in.key, t.Rank(in.key)
+	return in.key(), t.Rank(in.key())
 }

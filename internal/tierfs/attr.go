@@ -28,8 +28,8 @@ func (fs *FS) stat(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
 	}
 	in.Mu.RLock()
 	defer in.Mu.RUnlock()
-	if in.Open != nil {
-		return in.Open.File.Stat(st)
+	if o := in.Opened(); o != nil {
+		return o.File.Stat(st)
 	}
 	if gone := fs.table.Gone(in); gone != nil {
 		return gone.Stat(st)
@@ -130,8 +130,8 @@ func (fs *FS) find(in *inode.Inode, st *unix.Stat_t, fn func(d *tier.Dir, name s
 // LOCKS_REQUIRED(in.Mu) for reading
 func (fs *FS) withFile(in *inode.Inode, st *unix.Stat_t, fn func(f *tier.File) error) error {
 	held := fs.table.Gone(in)
-	if in.Open != nil {
-		held = in.Open.File
+	if o := in.Opened(); o != nil {
+		held = o.File
 	}
 	if held != nil {
 		if err := held.Stat(st); err != nil {
@@ -238,7 +238,7 @@ func (fs *FS) setFileAttr(r *fusedev.Request, in *inode.Inode, op *fusedev.Setat
 				return err
 			}
 		}
-		if err := fs.change(r, in.Open, f, op); err != nil {
+		if err := fs.change(r, in.Opened(), f, op); err != nil {
 			return err
 		}
 		return f.Stat(st)

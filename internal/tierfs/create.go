@@ -110,8 +110,8 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 func (fs *FS) firstHandle(r *fusedev.Request, in *inode.Inode, file *tier.File, st *unix.Stat_t, flags int) (*fileHandle, error) {
 	in.Mu.Lock()
 	defer in.Mu.Unlock()
-	if in.Open == nil {
-		in.Open = &inode.Opened{File: file, Writes: true, Backing: fs.register(r, file, st)}
+	if in.Opened() == nil {
+		in.SetOpened(&inode.Opened{File: file, Writes: true, Backing: fs.register(r, file, st)})
 	} else {
 		defer file.Close() // not before: its number would be another file's
 	}

@@ -236,7 +236,7 @@ func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
 	st.Ino = in.Ino
 	in.Told.Store(permissions(st))
 	e := &fusedev.Entry{Stat: st, EntryTTL: o.EntryTTL, AttrTTL: o.AttrTTL}
-	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && !in.IsDir() || in.Mappable.Load() > 0 {
+	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && !in.IsDir() || in.Mappable() {
 		e.AttrTTL = 0
 	}
 	if in.Type == unix.S_IFLNK && !fs.rawLinks && fs.fixLinkSize(in, st) {

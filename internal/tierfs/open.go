@@ -16,7 +16,7 @@ type fileHandle struct {
 	in     *inode.Inode
 	opened *inode.Opened
 	own    *tier.File   // with the client's flags; nil in passthrough
-	maps   bool         // counted in in.Mappable
+	maps   bool         // counted in opened.Mappable
 	debt   debt         // the descriptors that it stands for
 	users  atomic.Int32 // ops under way, and one until the release
 }
@@ -124,7 +124,7 @@ func (fs *FS) openHandle(r *fusedev.Request, in *inode.Inode, flags int) (*fileH
 	}
 	// Last: an open that fails must leave the content.
 	if flags&unix.O_TRUNC != 0 {
-		if err := fs.truncateOpen(r, in.Open.File); err != nil {
+		if err := fs.truncateOpen(r, in.Opened().File); err != nil {
 			fs.closeHandle(h)
 			return nil, err
 		}
@@ -142,7 +142,7 @@ func (fs *FS) openHandle(r *fusedev.Request, in *inode.Inode, flags int) (*fileH
 //
 // LOCKS_REQUIRED(in.Mu)
 func (fs *FS) ensureOpen(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.File, err error) {
-	if in.Open == nil {
+	if in.Opened() == nil {
 		return fs.openFirst(r, in, st, flags)
 	}
 	return nil, fs.mayOpenAgain(in, st, flags)
@@ -152,13 +152,13 @@ func (fs *FS) ensureOpen(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, f
 //
 // LOCKS_REQUIRED(in.Mu)
 func (fs *FS) mayOpenAgain(in *inode.Inode, st *unix.Stat_t, flags int) error {
-	if err := in.Open.File.Stat(st); err != nil {
+	if err := in.Opened().File.Stat(st); err != nil {
 		return err
 	}
 	if err := fs.asTold(in, st); err != nil {
 		return err
 	}
-	return mayWrite(in.Open, flags)
+	return mayWrite(in.Opened(), flags)
 }
 
 // openFirst opens the backing file for the first handle.
@@ -198,7 +198,7 @@ func (fs *FS) openFirst(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, fl
 		}
 	}
 	o.Backing = fs.register(r, f, st)
-	in.Open = o
+	in.SetOpened(o)
 	return own, nil
 }
 
@@ -276,11 +276,11 @@ func clientFlags(flags int) int {
 //
 // LOCKS_REQUIRED(in.Mu)
 func (fs *FS) newHandle(in *inode.Inode, flags int, own *tier.File) (*fileHandle, error) {
-	h := &fileHandle{in: in, opened: in.Open}
+	h := &fileHandle{in: in, opened: in.Opened()}
 	h.users.Store(1)
-	if in.Open.Backing == 0 {
+	if h.opened.Backing == 0 {
 		if own == nil {
-			f, err := in.Open.File.Reopen(clientFlags(flags))
+			f, err := h.opened.File.Reopen(clientFlags(flags))
 			if err != nil {
 				return nil, err
 			}
@@ -292,10 +292,10 @@ func (fs *FS) newHandle(in *inode.Inode, flags int, own *tier.File) (*fileHandle
 			own.Close()
 		}
 		if h.maps = flags&unix.O_ACCMODE == unix.O_RDWR; h.maps {
-			in.Mappable.Add(1)
+			h.opened.Mappable.Add(1)
 		}
 	}
-	in.Open.Handles++
+	h.opened.Handles++
 	return h, nil
 }
 
@@ -328,7 +328,7 @@ func (fs *FS) closeHandle(h *fileHandle) {
 		h.own.Close()
 	}
 	if h.maps {
-		h.in.Mappable.Add(-1)
+		h.opened.Mappable.Add(-1)
 	}
 	fs.refund(h.debt)
 	h.opened.Handles--
@@ -337,12 +337,13 @@ func (fs *FS) closeHandle(h *fileHandle) {
 
 // LOCKS_REQUIRED(in.Mu)
 func (fs *FS) closeIfIdle(in *inode.Inode) {
-	if in.Open == nil || in.Open.Handles > 0 {
+	o := in.Opened()
+	if o == nil || o.Handles > 0 {
 		return
 	}
-	if in.Open.Backing > 0 {
-		fs.pass.Drop(in.Open.Backing)
+	if o.Backing > 0 {
+		fs.pass.Drop(o.Backing)
 	}
-	in.Open.Close()
-	in.Open = nil
+	in.SetOpened(nil)
+	o.Close()
 }

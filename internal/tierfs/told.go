@@ -96,5 +96,6 @@ func (fs *FS) disown(p *inode.Inode, name string, f *found) {
 	defer d.Put()
 	if born, ok := d.Born(name); ok && born.After(since) {
 		fs.table.Leave(in, nil)
+		fs.forget(in.ID, 0) // if its ID was kept only
 	}
 }
