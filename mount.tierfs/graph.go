@@ -33,6 +33,7 @@ const (
 type graph struct {
 	log     *slog.Logger
 	options mountopt.Options // as mounted
+	memory  *daemon.Memory
 	set     *tier.Set
 	joinMu  sync.Mutex
 	joined  *tier.JoinResult // GUARDED_BY(joinMu) once served
@@ -49,7 +50,7 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	g := &graph{log: log, options: o, set: set, stop: func() {}}
+	g := &graph{log: log, options: o, memory: daemon.NewMemory(), set: set, stop: func() {}}
 	if err := g.join(dir); err != nil {
 		g.close()
 		return nil, err
@@ -60,7 +61,8 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 	}
 	g.fs, err = tierfs.New(set, tierfs.Config{
 		Options: rules(o), Log: log, RawLinks: o.RawLinks, Inodes32: o.Inodes32,
-		Export: o.NoForget, Passthrough: o.Passthrough != mountopt.PassthroughOff, MaxDirs: b.dirs, MaxFiles: b.files, MaxListings: memoryForListings(),
+		Export: o.NoForget, Freed: g.memory.Freed, Passthrough: o.Passthrough != mountopt.PassthroughOff,
+		MaxDirs: b.dirs, MaxFiles: b.files, MaxListings: memoryForListings(),
 	})
 	if err != nil {
 		g.close()
@@ -299,6 +301,7 @@ func (g *graph) serve(dev int) (err error) {
 	}
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
+	g.tasks.Go(func() { g.memory.Run(ctx) })
 	g.set.Watch(g.verify, func(t *tier.Tier) {
 		g.fs.TierReturned(t)
 		g.tasks.Go(func() { g.rejoin(ctx) })

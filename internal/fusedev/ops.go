@@ -202,6 +202,9 @@ func decodeBatch(c *cursor) *ForgetOp {
 	n := c.u32()
 	c.skip(4)
 	op := &ForgetOp{}
+	if most := uint32(len(c.b) / 16); n > 0 {
+		op.Entries = make([]Forget, 0, min(n, most))
+	}
 	for ; n > 0 && !c.short; n-- {
 		op.Entries = append(op.Entries, Forget{c.u64(), c.u64()})
 	}

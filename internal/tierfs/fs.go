@@ -40,9 +40,10 @@ type Config struct {
 	Inodes32    bool
 	Export      bool // IDs are good for as long as the file is there (noforget)
 	Passthrough bool
-	MaxDirs     int   // directory descriptors to keep
-	MaxFiles    int64 // descriptors for all that clients open
-	MaxListings int64 // bytes for all their listings
+	MaxDirs     int             // directory descriptors to keep
+	MaxFiles    int64           // descriptors for all that clients open
+	MaxListings int64           // bytes for all their listings
+	Freed       func(bytes int) // told what is of no use any more; may be nil
 }
 
 // FS serves the union of a set of tiers.
@@ -57,6 +58,7 @@ type FS struct {
 	dirs                  *inode.DirCache
 	options               atomic.Pointer[Options]
 	rawLinks, union, root bool
+	freed                 func(bytes int)
 	export                bool
 	generation            uint32 // of every ID; a handle of an earlier daemon has another
 
@@ -88,7 +90,10 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 		log: cfg.Log, set: set,
 		table: inode.NewTable(roots, cfg.Inodes32, cfg.Export), dirs: inode.NewDirCache(cfg.MaxDirs),
 		union: len(tiers) > 1, root: os.Geteuid() == 0, wantPass: cfg.Passthrough,
-		export: cfg.Export, generation: rand.Uint32(),
+		freed: cfg.Freed, export: cfg.Export, generation: rand.Uint32(),
+	}
+	if fs.freed == nil {
+		fs.freed = func(int) {}
 	}
 	fs.rawLinks = cfg.RawLinks || !fs.union
 	fs.options.Store(&cfg.Options)

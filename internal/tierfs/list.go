@@ -1,7 +1,6 @@
 package tierfs
 
 import (
-	"math"
 	"sync"
 	"sync/atomic"
 
@@ -25,38 +24,6 @@ type dirHandle struct {
 	rows *listing // GUARDED_BY(mu)
 }
 
-// listing is merged rows. Names lie in one piece of memory: a row costs 24
-// bytes and its name.
-type listing struct {
-	names []byte
-	rows  []row
-	err   error // what ends it: a tier that did not answer
-	paid  int64 // bytes taken of the memory for listings
-}
-
-// rowCost is what a row takes beside its name: itself, room to grow, and its
-// place among the names seen while tiers are merged.
-const rowCost = 96
-
-// row is one name. Its tier is the winner's; a directory may be merged of more.
-type row struct {
-	ino  uint64 // as shown
-	at   uint32 // where the name begins
-	len  uint16
-	rank uint8
-	typ  uint8
-}
-
-func (l *listing) name(i int) string {
-	r := l.rows[i]
-	return string(l.names[r.at : r.at+uint32(r.len)])
-}
-
-func (l *listing) add(name string, ino uint64, rank int, typ uint8) {
-	l.rows = append(l.rows, row{ino: ino, at: uint32(len(l.names)), len: uint16(len(name)), rank: uint8(rank), typ: typ})
-	l.names = append(l.names, name...)
-}
-
 func (fs *FS) openDir(r *fusedev.Request, op *fuseops.OpenDirOp) error {
 	in, err := fs.getDir(uint64(op.Inode))
 	if err != nil {
@@ -64,7 +31,7 @@ func (fs *FS) openDir(r *fusedev.Request, op *fuseops.OpenDirOp) error {
 	}
 	id := fs.lists.add(&dirHandle{in: in, uid: r.UID})
 	if !r.Opened(fusedev.Open{Handle: id}) {
-		fs.lists.remove(id)
+		fs.releaseDir(id)
 	}
 	return nil
 }
@@ -89,6 +56,7 @@ func (fs *FS) dropRows(h *dirHandle) {
 func (fs *FS) setRows(h *dirHandle, l *listing) {
 	if h.rows != nil {
 		fs.memory.give(h.uid, h.rows.paid)
+		fs.freed(int(h.rows.paid))
 	}
 	h.rows = l
 }
@@ -160,7 +128,7 @@ type merger struct {
 	uid   uint32
 	l     *listing
 	tiers int
-	seen  map[string]struct{} // from the second tier on
+	seen  nameSet // the names of the tiers before, from the second on
 }
 
 func (m *merger) merge(rank int) error {
@@ -181,43 +149,28 @@ func (m *merger) merge(rank int) error {
 		return err
 	}
 	defer f.Close()
-	if m.tiers++; m.tiers == 2 {
-		m.index()
+	if m.tiers++; m.tiers > 1 {
+		m.seen.extend(m.l)
 	}
-	before := len(m.l.rows)
-	err = f.ReadDir(func(e sys.Dirent) error {
+	return f.ReadDir(func(e sys.Dirent) error {
 		m.row(d, rank, st.Dev, e)
 		return m.pay()
 	})
-	if m.seen != nil {
-		for i := before; i < len(m.l.rows); i++ {
-			m.seen[m.l.name(i)] = struct{}{}
-		}
-	}
-	return err
 }
 
 // pay takes the memory for the rows so far.
 func (m *merger) pay() error {
 	l := m.l
-	need := int64(len(l.rows)*rowCost + len(l.names))
+	need := int64(l.len()*rowCost + l.text)
 	if need <= l.paid {
 		return nil
 	}
 	step := max(4096, l.paid/8)
-	if len(l.names) > math.MaxUint32-1<<16 || !m.fs.memory.take(m.uid, step) {
+	if len(l.names) > maxPieces || !m.fs.memory.take(m.uid, step) {
 		return unix.ENOMEM
 	}
 	l.paid += step
 	return nil
-}
-
-// index makes the set of names seen, which one tier alone does not need.
-func (m *merger) index() {
-	m.seen = make(map[string]struct{}, 2*len(m.l.rows))
-	for i := range m.l.rows {
-		m.seen[m.l.name(i)] = struct{}{}
-	}
 }
 
 // row adds one of a tier's rows unless a higher tier has the name. One that
@@ -227,7 +180,7 @@ func (m *merger) row(d *tier.Dir, rank int, dev uint64, e sys.Dirent) {
 	if m.fs.hidden(m.in, e.Name) {
 		return
 	}
-	if _, seen := m.seen[e.Name]; seen {
+	if m.seen.has(m.l, e.Name) {
 		return
 	}
 	if e.Type == unix.DT_UNKNOWN || e.Type == unix.DT_DIR {
@@ -251,9 +204,9 @@ func (fs *FS) readDir(r *fusedev.Request, op *fuseops.ReadDirOp) error {
 	defer done()
 	dst := op.Dst[:min(len(op.Dst), fusedev.MaxListing)]
 	n := 0
-	for i := int(op.Offset); i >= 0 && i < len(l.rows); i++ {
-		row := &l.rows[i]
-		size := fusedev.PutDirent(dst[n:], row.ino, uint64(i+1), l.name(i), row.typ)
+	for i := int(op.Offset); i >= 0 && i < l.len(); i++ {
+		row := l.row(i)
+		size := fusedev.PutDirent(dst[n:], row.ino, uint64(i+1), l.name(row), row.typ)
 		if size == 0 {
 			break
 		}
@@ -275,17 +228,18 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fuseops.ReadDirPlusOp) error {
 	defer done()
 	dst, n := op.Dst[:min(len(op.Dst), fusedev.MaxListing)], 0
 	var looked []*inode.Inode
-	for i := int(op.Offset); i >= 0 && i < len(l.rows); i++ {
-		name := l.name(i)
+	for i := int(op.Offset); i >= 0 && i < l.len(); i++ {
+		row := l.row(i)
+		name := l.name(row)
 		if len(dst)-n < fusedev.DirentPlusSize(name) {
 			break
 		}
-		e, in := fs.rowEntry(h.in, l.rows[i], name)
+		e, in := fs.rowEntry(h.in, *row, name)
 		if in != nil {
 			looked = append(looked, in)
-			l.rows[i].ino = in.Ino
+			row.ino = in.Ino
 		}
-		n += fusedev.PutDirentPlus(dst[n:], e, l.rows[i].ino, uint64(i+1), name, l.rows[i].typ)
+		n += fusedev.PutDirentPlus(dst[n:], e, row.ino, uint64(i+1), name, row.typ)
 	}
 	if n == 0 && l.err != nil {
 		return l.err

@@ -19,7 +19,7 @@ func TestARowThatCannotBeLookedAtIsListed(t *testing.T) {
 	tooLong := strings.Repeat("n", 300) // for any stat(2): ENAMETOOLONG
 	m.row(d, 0, 1, sys.Dirent{Name: tooLong, Type: unix.DT_DIR, Ino: 77})
 	m.row(d, 0, 1, sys.Dirent{Name: "removed meanwhile", Type: unix.DT_DIR, Ino: 78})
-	if len(m.l.rows) != 1 || m.l.name(0) != tooLong || m.l.rows[0].typ != unix.DT_DIR {
+	if m.l.len() != 1 || m.l.name(m.l.row(0)) != tooLong || m.l.row(0).typ != unix.DT_DIR {
 		t.Errorf("listed: %+v", m.l.rows)
 	}
 }

@@ -255,5 +255,8 @@ func (fs *FS) forget(id, n uint64) {
 	if idle && in.IsDir() {
 		fs.dirs.DropAll(in)
 	}
+	if idle {
+		fs.freed(inode.Bytes)
+	}
 	fs.closeHeld(in, file)
 }

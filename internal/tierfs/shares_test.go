@@ -54,7 +54,7 @@ func TestWhoRunsTheDaemonTakesAll(t *testing.T) {
 // daemon's memory.
 func TestListingsAreBoundedByUser(t *testing.T) {
 	r := newRig(t, 2)
-	for i := range 2000 {
+	for i := range 2500 {
 		r.write(i%2, fmt.Sprintf("d/%0200d", i), "")
 	}
 	fs := r.open()
@@ -69,8 +69,8 @@ func TestListingsAreBoundedByUser(t *testing.T) {
 		open = append(open, id)
 		_, l, done, err := fs.rows(id, 0)
 		if err == nil {
-			if len(l.rows) != 2002 {
-				t.Errorf("%d rows", len(l.rows))
+			if l.len() != 2502 {
+				t.Errorf("%d rows", l.len())
 			}
 			done()
 		}
