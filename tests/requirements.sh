@@ -30,6 +30,8 @@ wanted() {
 		test  smbclient                smbclient
 		test  /usr/share/doc/samba-vfs-modules  samba-vfs-modules
 		test  ps                       procps
+		test  ganesha.nfsd             nfs-ganesha-vfs
+		test  nfs-ls                   libnfs-utils
 		test  git                      git
 		test  shellcheck               shellcheck
 		test  mandoc                   mandoc

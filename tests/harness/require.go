@@ -46,7 +46,7 @@ func missing(c string) string {
 		return olderThan("6.9")
 	case "autofs":
 		return notInKernel(c)
-	case "fusermount3", "setpriv", "strace", "smbd", "smbclient":
+	case "fusermount3", "setpriv", "strace", "smbd", "smbclient", "ganesha.nfsd", "nfs-ls":
 		return notInPath(c)
 	default:
 		if version, ok := strings.CutPrefix(c, "linux-"); ok {
