@@ -247,7 +247,8 @@ func TestKilledClientsLeaveAHungFallback(t *testing.T) {
 }
 
 // TestFallbackThatComesAndGoesLeaksNothing: a disk with a loose cable, under
-// load. Each time the calls under way fail, and the tier comes back anew.
+// load. Each time the calls under way fail, and the tier comes back anew. The
+// clean-up looks for descriptors.
 func TestFallbackThatComesAndGoesLeaksNothing(t *testing.T) {
 	h := newHanging(t, "tier_timeout=1")
 	turns := 4
@@ -299,7 +300,6 @@ func TestFallbackThatComesAndGoesLeaksNothing(t *testing.T) {
 	if now := h.threads(); now > threads+16 {
 		t.Errorf("%d threads, %d after the first turns", now, threads)
 	}
-	h.Down() // it looks for descriptors
 }
 
 func (h *hanging) threads() int { return len(harness.List(h.t, fmt.Sprintf("/proc/%d/task", h.Pid()))) }
