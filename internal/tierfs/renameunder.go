@@ -50,8 +50,7 @@ func (fs *FS) unlinkLater(x *renaming, dd *tier.Dir, why error) {
 // showLink brings the link under the new name to light, and then removes the
 // old name. What hides it is only set aside before that, because the old name
 // may be on a disk that fails. shown reports that the link is what the new name
-// shows, after an error too: if what was set aside cannot be put back, both
-// names are better than none.
+// shows, after an error too.
 func (fs *FS) showLink(x *renaming, sd, dd *tier.Dir, higher, lower []copyAt) (shown bool, err error) {
 	others := slices.Concat(higher, lower)
 	if err := fs.durable(dd, x.newName, &x.src[0].st, others); err != nil {
@@ -62,13 +61,38 @@ func (fs *FS) showLink(x *renaming, sd, dd *tier.Dir, higher, lower []copyAt) (s
 	}
 	aside, err := fs.setAside(x, higher)
 	if err == nil {
-		err = fs.onNetwork(sd.Tier, x.r, func() error { return sd.Unlink(x.name) })
+		err = fs.dropOld(x, sd)
 	}
+	switch {
+	case err == nil:
+		fs.dropAside(aside)
+		return true, nil
+	case fs.putBack(x, aside, len(higher)):
+		return false, err
+	}
+	return true, fs.goOn(x, sd, dd, higher, err)
+}
+
+// dropOld removes the old name.
+func (fs *FS) dropOld(x *renaming, sd *tier.Dir) error {
+	return fs.onNetwork(sd.Tier, x.r, func() error { return sd.Unlink(x.name) })
+}
+
+// goOn finishes a rename whose new name shows the file, when what it replaced
+// cannot be put back. A power cut could bring that to light again, so a record
+// has the next mount remove it. Without one both names stay, as both are better
+// than none.
+func (fs *FS) goOn(x *renaming, sd, dd *tier.Dir, higher []copyAt, why error) error {
+	record, err := fs.intendReplace(x, dd, higher)
 	if err != nil {
-		return !fs.putBack(x, aside), err
+		return why
 	}
-	fs.dropAside(aside)
-	return true, nil
+	record.leave(nextMount)
+	if fs.dropOld(x, sd) != nil {
+		return why
+	}
+	fs.log.Warn("a file was renamed over one on a disk that fails", "name", x.newName, "tier", fs.tiers()[higher[0].rank].Root, "err", why)
+	return nil
 }
 
 // aside is a file that was taken from its name into the staging directory of
@@ -122,17 +146,19 @@ func (a *aside) put() {
 	a.staging.Put()
 }
 
-// putBack undoes setAside and reports whether it could.
-func (fs *FS) putBack(x *renaming, all []aside) bool {
-	ok := true
-	for _, a := range slices.Backward(all) {
-		if a.name == "" || a.staging.Rename(a.name, a.from, x.newName, unix.RENAME_NOREPLACE) != nil {
+// putBack undoes setAside of so many copies and reports whether the new name
+// shows what it did: the highest, which comes last.
+func (fs *FS) putBack(x *renaming, all []aside, copies int) (shown bool) {
+	shown = len(all) < copies
+	for i, a := range slices.Backward(all) {
+		if a.name != "" && a.staging.Rename(a.name, a.from, x.newName, unix.RENAME_NOREPLACE) == nil {
+			shown = shown || i == copies-1
+		} else {
 			fs.log.Error("cannot put back a file that a rename has replaced before it failed", "tier", a.from.Tier.Root, "name", x.newName)
-			ok = false
 		}
 		a.put()
 	}
-	return ok
+	return shown
 }
 
 // dropAside removes what was set aside. What stays is swept by the next mount.
@@ -167,13 +193,18 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 	if err = fs.durable(dd, x.newName, &x.src[0].st, others); err == nil {
 		err = fs.removeCopies(x.r, x.to, x.newName, others, 0)
 	}
-	if err == nil && others[0].st.Dev != x.src[0].st.Dev { // before the record goes
-		err = fs.syncAt(x.to, others[0].rank)
-	}
-	if err != nil && dd.Rename(x.newName, sd, x.name, 0) != nil {
+	switch {
+	case err != nil && dd.Rename(x.newName, sd, x.name, 0) != nil:
 		fs.uncover(x, higher)
 		record.leave(nextMount)
 		return err
+	case err == nil && others[0].st.Dev != x.src[0].st.Dev:
+		// There is no way back, but until this is durable the record stays.
+		if e := fs.syncAt(x.to, others[0].rank); e != nil {
+			fs.log.Warn("a file was renamed over one on a disk that fails", "name", x.newName, "tier", fs.tiers()[others[0].rank].Root, "err", e)
+			record.leave(nextMount)
+			return nil
+		}
 	}
 	record.finish()
 	return err
