@@ -32,6 +32,7 @@ wanted() {
 		test  ps                       procps
 		test  ganesha.nfsd             nfs-ganesha-vfs
 		test  nfs-ls                   libnfs-utils
+		test  curl                     curl
 		test  git                      git
 		test  shellcheck               shellcheck
 		test  mandoc                   mandoc
