@@ -315,6 +315,7 @@ func (s *service) heedEarlySignals(settled <-chan struct{}) {
 			return
 		case sig := <-s.sigs:
 			if sig == unix.SIGHUP {
+				s.log.Reopen()
 				continue
 			}
 			if !s.undo() {
