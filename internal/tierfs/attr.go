@@ -42,10 +42,13 @@ func (fs *FS) stat(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
 }
 
 // statDir merges the attributes of a directory's copies. While lower tiers are
-// asked, the last known ones stand by.
+// asked, the last known ones stand by. A copy that was removed out of band, and
+// that only its descriptor leads to, does not count beside others, and its name
+// is looked up again next time.
 func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
 	copies := fs.table.Copies(in)
 	asked, partial := 0, false
+	var removed []int
 	for _, c := range copies {
 		t := fs.tiers()[c.Rank]
 		if asked > 0 && t.Suspect() {
@@ -60,13 +63,18 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 		var low unix.Stat_t
 		err := fs.statCopy(in, c.Rank, &low)
 		switch {
-		case absent(err) && (asked > 0 || c.Rank != copies[len(copies)-1].Rank), err == unix.ESTALE && asked > 0:
+		case absent(err) && (asked > 0 || len(removed) > 0 || c.Rank != copies[len(copies)-1].Rank), err == unix.ESTALE && asked > 0:
 			continue // removed out of band; the next lookup tells
 		case err != nil && asked > 0 && t.Away():
 			partial = true
 			continue
 		case err != nil:
 			return err
+		case low.Nlink == 0:
+			if removed = append(removed, c.Rank); asked == 0 {
+				*st = low
+			}
+			continue
 		}
 		if asked++; asked == 1 {
 			*st = low
@@ -74,8 +82,11 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 			mergeAttr(st, &low)
 		}
 	}
+	if asked > 0 {
+		fs.dropDirs(in, removed)
+	}
 	switch {
-	case asked == 0:
+	case asked == 0 && len(removed) == 0:
 		return unix.ESTALE
 	case partial:
 		fs.showLast(in, st)

@@ -145,6 +145,9 @@ func (m *merger) merge(rank int) error {
 		return err
 	}
 	f, err := d.List()
+	if absent(err) {
+		return gone(d)
+	}
 	if err != nil {
 		return err
 	}
@@ -152,10 +155,29 @@ func (m *merger) merge(rank int) error {
 	if m.tiers++; m.tiers > 1 {
 		m.seen.extend(m.l)
 	}
-	return f.ReadDir(func(e sys.Dirent) error {
+	err = f.ReadDir(func(e sys.Dirent) error {
 		m.row(d, rank, st.Dev, e)
 		return m.pay()
 	})
+	if absent(err) {
+		return gone(d)
+	}
+	return err
+}
+
+// gone explains ENOENT from listing an open copy of a directory. One that was
+// removed out of band has no rows, and is no error: the other tiers' rows are to
+// be listed, and readdir(3) takes ENOENT for the end. A tier that says so of a
+// directory that is there fails.
+func gone(d *tier.Dir) error {
+	var st unix.Stat_t
+	if err := d.StatSelf(&st); err != nil {
+		return err
+	}
+	if st.Nlink > 0 {
+		return unix.EIO
+	}
+	return nil
 }
 
 // pay takes the memory for the rows so far.

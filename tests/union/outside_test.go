@@ -3,6 +3,7 @@ package union
 import (
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -200,6 +201,37 @@ func TestDirectoryMadeAboveAnotherBehindTheMountStaysTheSame(t *testing.T) {
 	for _, name := range []string{"f", "new"} {
 		var st unix.Stat_t
 		u.ok("fstatat of "+name+" in the open directory", unix.Fstatat(fd, name, &st, 0))
+	}
+}
+
+// TestHeldDirectoryThatLostACopy: a part of a merged directory is emptied and
+// removed behind the mount. Whoever is in the directory lists the other part and
+// makes files there; a listing that ended early would make rsync --delete empty
+// the backup.
+func TestHeldDirectoryThatLostACopy(t *testing.T) {
+	for lost := range 2 {
+		u := newUnion(t, 1, briefly...)
+		u.put(lost, "d/z", "moved")
+		u.dir("d", 1-lost)
+		u.Up()
+		fd, err := unix.Open(u.Path("d"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		u.ok("open the directory", err)
+		if got := names(rest(t, fd)); !slices.Equal(got, []string{"z"}) {
+			t.Errorf("listed %q", got)
+		}
+		harness.Rename(t, u.tier(lost, "d/z"), u.tier(1-lost, "d/z"))
+		u.ok("rmdir on the tier", unix.Rmdir(u.tier(lost, "d")))
+		u.seek(fd, 0)
+		if got := names(rest(t, fd)); !slices.Equal(got, []string{"z"}) {
+			t.Errorf("listed %q once a copy was gone", got)
+		}
+		expired()
+		made, err := unix.Openat(fd, "new", unix.O_CREAT|unix.O_WRONLY, 0o644)
+		u.ok("create in the directory", err)
+		unix.Close(made)
+		harness.Stat(t, u.tier(1-lost, "d/new"))
+		unix.Close(fd)
+		u.Down()
 	}
 }
 
