@@ -229,7 +229,7 @@ func (s *Set) Warnings(mounts []string) []string {
 func (s *Set) Overlap(dir string, place func(path string) (dev, inner string)) error {
 	at, inner := place(dir)
 	for _, t := range s.Tiers() {
-		if dev, root := place(t.Root); dev == at && dev != "" && within(inner, root) {
+		if dev, root := place(t.Root); dev == at && dev != "" && inner != root && within(inner, root) {
 			return fmt.Errorf("mount point %q lies inside tier %q by a bind mount; mount elsewhere", dir, t.Root)
 		}
 	}

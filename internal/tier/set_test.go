@@ -369,4 +369,8 @@ func TestMountPointInsideATierThroughABindMountIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", dir, err)
 		}
 	}
+	disk := func(path string) (dev, inner string) { return path, "/" }
+	if err := s.Overlap(b.path("a"), disk); err != nil {
+		t.Errorf("over a disk: %v", err)
+	}
 }

@@ -110,6 +110,22 @@ func TestMountOverThePrimary(t *testing.T) {
 	harness.WantRead(t, u.Primary+"/q", "primary")
 }
 
+// TestMountOverADisk: the primary is the root of its filesystem, as in
+// "/srv/home /srv/home fuse.tierfs fallback=/srv/oldhome".
+func TestMountOverADisk(t *testing.T) {
+	for over := range 2 {
+		u := newUnionOn(t, []string{harness.On(t, "tmpfs", "16M"), harness.On(t, "tmpfs", "16M")})
+		u.put(0, "p", "primary")
+		u.put(1, "f", "fallback")
+		u.Dir = u.Tiers[over]
+		u.Up()
+		u.wantList("", "f", "p")
+		u.create("new", "x")
+		u.Down()
+		harness.WantRead(t, u.Primary+"/new", "x")
+	}
+}
+
 // TestThreeTiers works through all three in one tree.
 func TestThreeTiers(t *testing.T) {
 	u := newUnionOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "xfs", "300M"), harness.On(t, "btrfs", "128M")})
