@@ -70,7 +70,10 @@ man: ## format the man pages as text into bin/man
 	@mkdir -p bin/man
 	@for page in $(MANPAGES); do mandoc -Tutf8 "$$page" >"bin/$$page.txt" && echo "bin/$$page.txt"; done
 
-install: build ## install under DESTDIR (PREFIX, SBINDIR, MANDIR)
+bin/mount.tierfs:
+	@$(MAKE) build
+
+install: bin/mount.tierfs ## install under DESTDIR (PREFIX, SBINDIR, MANDIR) what was built
 	install -D -m 0755 bin/mount.tierfs $(DESTDIR)$(SBINDIR)/mount.tierfs
 	ln -sf mount.tierfs $(DESTDIR)$(SBINDIR)/mount.fuse.tierfs
 	install -d $(DESTDIR)$(BINDIR)

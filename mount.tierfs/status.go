@@ -48,7 +48,7 @@ func status(args []string) error {
 
 func explainStatus(err error) string {
 	if errors.Is(err, control.ErrNoDaemon) {
-		return "no daemon answers; if it has died, umount and mount again"
+		return "no daemon answers; if it has died, umount -l it and mount it again"
 	}
 	return err.Error()
 }
