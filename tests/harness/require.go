@@ -31,6 +31,13 @@ func Require(t testing.TB, caps ...string) {
 	}
 }
 
+// Skip is Require for what the machine turned out to lack.
+func Skip(t testing.TB, why string) {
+	t.Helper()
+	logSkip(t.Name(), why)
+	t.Skip(why)
+}
+
 // missing says why a capability is not there, or "".
 func missing(c string) string {
 	switch c {
