@@ -5,6 +5,7 @@ package attacks
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,6 +47,24 @@ func start(t *testing.T, c harness.Call, uid int, args ...string) *exec.Cmd {
 func stop(cmd *exec.Cmd) {
 	cmd.Process.Kill()
 	cmd.Wait()
+}
+
+// startPiped starts a process that tells on its standard output what it has, and
+// keeps it until its standard input ends.
+func startPiped(t *testing.T, cmd *exec.Cmd) (in io.WriteCloser, out io.Reader) {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err = cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return in, out
 }
 
 // as runs a function as a user and fails the test if it returned an error.

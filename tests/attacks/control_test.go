@@ -57,17 +57,7 @@ func TestCrowdOnTheControlSocketTakesNoDescriptors(t *testing.T) {
 		harness.Chmod(t, socket, 0o666)
 		before := len(m.FDs())
 		cmd := crowd.As(uid, uid, socket)
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		in, out := startPiped(t, cmd)
 		bufio.NewReader(out).ReadString('\n')
 		if n := len(m.FDs()) - before; n > 100 {
 			t.Errorf("user %d has %d descriptors of the daemon by its control socket", uid, n)

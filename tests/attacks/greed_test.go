@@ -88,17 +88,7 @@ func TestOneUserCannotShutTheOthersOut(t *testing.T) {
 func greedy(t *testing.T, uid int, dir, how string) (got int, why unix.Errno, end func()) {
 	t.Helper()
 	cmd := takeAll.As(uid, uid, dir, how, "1500")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	in, out := startPiped(t, cmd)
 	var e int
 	if _, err := fmt.Fscan(out, &got, &e); err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func replace(t *testing.T, old, name, text string, mode uint32) {
 			return
 		}
 	}
-	t.Skip("the filesystem does not give the number again")
+	harness.Skip(t, "the filesystem does not give the number again")
 }
 
 // TestCachedNameDoesNotLeadToTheNextFile: a file is removed in the tier, and
