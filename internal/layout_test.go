@@ -25,8 +25,9 @@ var mayImport = map[string][]string{
 	"internal/inode":    {"internal/tier"},
 	"internal/fusedev":  {"internal/sys"},
 	"internal/daemon":   {"internal/sys"},
-	"internal/tierfs":   {"internal/inode", "internal/tier", "internal/sys", "internal/fusedev"},
-	"mount.tierfs": {"internal/control", "internal/daemon", "internal/fusedev", "internal/inode",
+	"internal/mover":    {"internal/tier", "internal/sys"},
+	"internal/tierfs":   {"internal/inode", "internal/mover", "internal/tier", "internal/sys", "internal/fusedev"},
+	"mount.tierfs": {"internal/control", "internal/daemon", "internal/fusedev", "internal/inode", "internal/mover",
 		"internal/mountopt", "internal/sys", "internal/tier", "internal/tierfs"},
 }
 

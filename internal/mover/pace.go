@@ -1,0 +1,56 @@
+package mover
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Pace bounds the bytes a second of all that share it. A nil Pace bounds
+// nothing.
+type Pace struct {
+	mu   sync.Mutex
+	rate uint64    // bytes a second; 0: unbounded; GUARDED_BY(mu)
+	free time.Time // when what was taken so far is through; GUARDED_BY(mu)
+}
+
+// NewPace bounds to rate bytes a second, 0 to nothing.
+func NewPace(rate uint64) *Pace { return &Pace{rate: rate} }
+
+// SetRate changes the bound.
+func (p *Pace) SetRate(rate uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = rate
+}
+
+// Wait takes n bytes and waits until the rate allows what was taken before
+// them, or ctx ends.
+func (p *Pace) Wait(ctx context.Context, n int64) error {
+	if p == nil {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(p.take(n))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *Pace) take(n int64) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rate == 0 {
+		return 0
+	}
+	now := time.Now()
+	if p.free.Before(now) {
+		p.free = now
+	}
+	wait := p.free.Sub(now)
+	p.free = p.free.Add(time.Duration(float64(n) / float64(p.rate) * float64(time.Second)))
+	return wait
+}
