@@ -1,0 +1,34 @@
+package mover
+
+// texts say for people why a file stays. What is to be done about it, if
+// anything, goes without saying.
+var texts = map[Reason]string{
+	Moved:       "moved",
+	Young:       "not old enough for the policy",
+	Fresh:       "changed a moment ago",
+	Open:        "open through the mount",
+	OpenBeneath: "open in the tier, behind the mount",
+	Changed:     "changed while it was copied",
+	Linked:      "has more than one name (hard links)",
+	Special:     "not a regular file",
+	Fixed:       "immutable or append-only (chattr)",
+	Excluded:    "left out by exclude=",
+	Pinned:      "pinned by user.tierfs.pin",
+	NoRoom:      "no room for it on the other tier, or its owner's quota is used up there",
+	Shadowed:    "hidden by the same name on a higher tier",
+	Blocked:     "the other tier has something of that name already",
+	Attributes:  "the other tier cannot hold its extended attributes or ACL",
+	Gone:        "removed or renamed meanwhile",
+	Away:        "the other tier does not answer or is read-only",
+	Lowest:      "no tier to move it to",
+	Stopped:     "the job was ended before its turn",
+	Failed:      "an error, see the log",
+}
+
+// Text is the reason in words.
+func (r Reason) Text() string {
+	if text, known := texts[r]; known {
+		return text
+	}
+	return string(r)
+}
