@@ -23,22 +23,28 @@ const direntHeader = int(unsafe.Offsetof(unix.Dirent{}.Name))
 // of at least 4 KiB. A directory of nothing but dots, without end, is EIO.
 func ReadDir(fd int, buf []byte, fn func(Dirent) error) error {
 	for idle := 0; idle < maxIdle; idle++ {
-		n, err := unix.Getdents(fd, buf)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || n == 0 {
-			return err
-		}
-		err = parseDirents(buf[:n], func(d Dirent) error {
+		more, err := ReadRows(fd, buf, func(d Dirent) error {
 			idle = 0
 			return fn(d)
 		})
-		if err != nil {
+		if err != nil || !more {
 			return err
 		}
 	}
 	return unix.EIO
+}
+
+// ReadRows is one step of ReadDir, of as many rows as buf holds. At the end of
+// the directory there are no more.
+func ReadRows(fd int, buf []byte, fn func(Dirent) error) (more bool, err error) {
+	n, err := unix.Getdents(fd, buf)
+	for err == unix.EINTR {
+		n, err = unix.Getdents(fd, buf)
+	}
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, parseDirents(buf[:n], fn)
 }
 
 // maxIdle bounds the reads in a row that bring no entry: "." and ".." come once.

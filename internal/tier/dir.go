@@ -116,6 +116,26 @@ func (d *Dir) OpenDir(name string) (*Dir, error) {
 // List opens the directory itself for reading its rows.
 func (d *Dir) List() (*File, error) { return d.Open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0) }
 
+// ListQuietly is List that leaves the directory's access time alone, where the
+// daemon may ask for that (O_NOATIME, open(2)).
+func (d *Dir) ListQuietly() (*File, error) {
+	f, err := d.Open(".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOATIME, 0)
+	if err == unix.EPERM {
+		return d.List()
+	}
+	return f, err
+}
+
+// Getxattr is lgetxattr(2) of name, a symlink's own. The magic link leads to
+// the directory itself, one that was opened with O_PATH too.
+func (d *Dir) Getxattr(name, attr string, dst []byte) (n int, err error) {
+	err = d.do(func() (err error) {
+		n, err = unix.Lgetxattr(sys.FDPath(d.fd)+"/"+name, attr, dst)
+		return err
+	})
+	return n, err
+}
+
 // Open is openat(2), never following a symlink.
 func (d *Dir) Open(name string, flags int, mode uint32) (*File, error) {
 	fd := -1

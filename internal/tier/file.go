@@ -51,6 +51,15 @@ func (f *File) ReadDir(fn func(sys.Dirent) error) error {
 	return f.doLong(func() error { return sys.ReadDir(f.FD, buf, fn) })
 }
 
+// ReadRows is one step of ReadDir, with buf of at least 4 KiB.
+func (f *File) ReadRows(buf []byte, fn func(sys.Dirent) error) (more bool, err error) {
+	err = f.doLong(func() (err error) {
+		more, err = sys.ReadRows(f.FD, buf, fn)
+		return err
+	})
+	return more, err
+}
+
 // Sync is fsync(2), or fdatasync(2).
 func (f *File) Sync(dataOnly bool) error {
 	return f.doLong(func() error {
