@@ -32,3 +32,13 @@ func (r Reason) Text() string {
 	}
 	return string(r)
 }
+
+// chosen reports that a file stays because the policy says so, not because
+// something is in the way of it.
+func (r Reason) chosen() bool {
+	switch r {
+	case Young, Special, Excluded, Pinned:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,107 @@
+package mover
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Do does what an administrator asks for. It counts first and tells by begin
+// what is to be done, then moves and emits each file. With DryRun it emits what
+// it would do, and needs no permission to move. Either function may be nil.
+func (m *Mover) Do(ctx context.Context, r Request, begin func(Totals), emit func(Event)) (Totals, error) {
+	if r.DryRun {
+		j := m.jobFor(r, emit)
+		j.dry = true
+		err := j.paths(ctx, r)
+		return j.totals(), err
+	}
+	ctx, cancel := m.permitted(ctx)
+	defer cancel(nil)
+	j := m.jobFor(r, emit)
+	if err := m.take(ctx, j); err != nil {
+		return Totals{}, fmt.Errorf("nothing has moved: %w", err)
+	}
+	err := j.do(ctx, r, begin)
+	m.give(j, err)
+	return j.totals(), err
+}
+
+// jobFor is the job of a request.
+func (m *Mover) jobFor(r Request, emit func(Event)) *job {
+	kind := kindDemote
+	if r.Up {
+		kind = kindPromote
+	}
+	return m.newJob(kind, quiet(m.currentPolicy().Demote, r.OlderThan), emit)
+}
+
+func (j *job) do(ctx context.Context, r Request, begin func(Totals)) error {
+	if begin != nil {
+		count := j.m.jobFor(r, nil)
+		count.dry = true
+		if err := count.paths(ctx, r); err != nil {
+			return err
+		}
+		begin(count.totals())
+	}
+	return j.paths(ctx, r)
+}
+
+// paths goes through what is asked for.
+func (j *job) paths(ctx context.Context, r Request) error {
+	h := &haul{job: j, ctx: ctx, judge: func(f facts) (course, Reason) { return r.ask(&j.policy, f) }}
+	from, end := sources(len(j.m.tree.Tiers()), r.Up)
+	for _, path := range r.Paths {
+		seen, err := h.over(path, false, from...)
+		if err == nil && !seen {
+			err = h.elsewhere(path, end)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sources are the ranks that files can be moved from, and the one that has them
+// where they are to go. The lowest comes first, so that a file goes down one
+// tier and not all.
+func sources(n int, up bool) (from []int, end int) {
+	for rank := range n {
+		from = append(from, rank)
+	}
+	if up {
+		return from[1:], 0
+	}
+	slices.Reverse(from)
+	return from[1:], n - 1
+}
+
+// elsewhere tells why nothing at path is to be moved: it is where it belongs
+// already, or nowhere.
+func (h *haul) elsewhere(path string, end int) error {
+	f := &found{rank: end, name: path}
+	err := (&walk{tier: h.m.tree.Tiers()[end], alone: true, to: keeper{f}}).run(h.ctx, path)
+	switch {
+	case isAbsent(err):
+		h.settle(f, end, Outcome{Skip: Gone})
+	case err == nil || err == unix.EISDIR:
+		h.settle(f, end, Outcome{Bytes: f.st.Size, Skip: Lowest})
+	default:
+		return err
+	}
+	return nil
+}
+
+// keeper keeps the one file that a walk is for.
+type keeper struct{ *found }
+
+func (k keeper) file(f *found) error {
+	*k.found = *f
+	return nil
+}
+
+func (k keeper) endDir() error { return nil }

@@ -1,0 +1,146 @@
+package mover
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// quietTime is how long a file must not have changed before it moves, unless
+// the policy or the request speaks of less: who writes in bursts is left alone.
+const quietTime = time.Minute
+
+// quiet is the least of quietTime and the durations that are set.
+func quiet(set ...time.Duration) time.Duration {
+	least := quietTime
+	for _, d := range set {
+		if d > 0 {
+			least = min(least, d)
+		}
+	}
+	return least
+}
+
+// facts are what a file is judged by.
+type facts struct {
+	*found
+	now    time.Time
+	opened time.Time // last through the mount, zero if nobody knows
+}
+
+// course is where a file is to go.
+type course int
+
+const (
+	stay course = iota
+	down
+	up
+)
+
+// judge says what the policy does with a file by itself. coldest, unless it is
+// 0, is the age from which the primary's files make room (high=).
+//
+// Only the primary's files grow old: a file on a fallback stays there, so that
+// the tiers below fill up one after the other.
+func (p *Policy) judge(f facts, coldest time.Duration) (course, Reason) {
+	if why := f.fixed(); why != Moved {
+		return stay, why
+	}
+	switch {
+	case f.pin == pinNone, f.pin == pinFallback && f.rank > 0, f.pin == pinPrimary && f.rank == 0:
+		return stay, Pinned
+	case f.fresh(quiet(p.Demote)):
+		return stay, Fresh
+	case f.pin == pinPrimary:
+		return up, Moved
+	case f.rank > 0:
+		return stay, Young
+	case f.pin == pinFallback:
+		return down, Moved
+	case p.Opens > 0 && f.now.Sub(f.opened) < p.Within:
+		return stay, Young // it would come back at the next open
+	case p.Demote > 0 && p.age(f) >= p.Demote, coldest > 0 && p.age(f) >= coldest:
+		return down, Moved
+	}
+	return stay, Young
+}
+
+// ask says whether a file moves because an administrator wants it.
+func (r *Request) ask(p *Policy, f facts) (course, Reason) {
+	c, against := down, pinPrimary
+	if r.Up {
+		c, against = up, pinFallback
+	}
+	why := f.fixed()
+	switch {
+	case why != Moved:
+	case r.Up && f.rank == 0:
+		why = Lowest
+	case f.pin == against:
+		why = Pinned
+	case f.fresh(quiet(p.Demote, r.OlderThan)):
+		why = Fresh
+	case r.OlderThan > 0 && p.age(f) < r.OlderThan:
+		why = Young
+	default:
+		return c, Moved
+	}
+	return stay, why
+}
+
+// comeUp says whether a file that is opened often moves to the primary.
+func (p *Policy) comeUp(f facts) (course, Reason) {
+	why := f.fixed()
+	switch {
+	case why != Moved:
+	case f.pin == pinFallback || f.pin == pinNone:
+		why = Pinned
+	case f.fresh(quiet(p.Demote)):
+		why = Fresh
+	default:
+		return up, Moved
+	}
+	return stay, why
+}
+
+// fixed is why a file never moves, if it does not.
+func (f facts) fixed() Reason {
+	switch {
+	case f.st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return Special
+	case f.excluded:
+		return Excluded
+	case f.st.Nlink > 1:
+		return Linked
+	}
+	return Moved
+}
+
+// fresh reports whether content or attributes have changed within d, or will
+// have, by a clock that is wrong.
+func (f facts) fresh(d time.Duration) bool {
+	return f.now.Sub(stamp(f.st.Mtim)) < d || f.now.Sub(stamp(f.st.Ctim)) < d
+}
+
+// age is how old a file is by the policy, not less than 0.
+func (p *Policy) age(f facts) time.Duration {
+	since := stamp(f.st.Mtim)
+	switch p.Age {
+	case AgeAtime:
+		since = stamp(f.st.Atim)
+	case AgeNewest:
+		since = later(since, stamp(f.st.Atim))
+	case AgeOpened:
+		since = later(since, f.opened)
+	}
+	return max(0, f.now.Sub(since))
+}
+
+func stamp(t unix.Timespec) time.Time { return time.Unix(t.Unix()) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

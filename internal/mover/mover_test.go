@@ -1,0 +1,410 @@
+package mover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// brief is a policy for files made in the test: a change time cannot be set.
+var brief = Policy{Demote: ripeAge, Age: AgeMtime}
+
+func TestScanMovesWhatIsOldEnough(t *testing.T) {
+	r := newRig(t, 2, brief)
+	r.file(0, "a/old", 10, 0)
+	r.file(0, "keep/old", 10, 0)
+	r.file(0, "b/linked", 10, 0)
+	if err := os.Link(r.at(0, "b/linked"), r.at(0, "b/twice")); err != nil {
+		t.Fatal(err)
+	}
+	r.pin(0, "keep", "primary")
+	r.file(1, "up", 5, 0)
+	r.pin(1, "up", "primary")
+	r.file(1, "below", 5, 0)
+	ripen()
+	r.file(0, "a/new", 10, 0)
+	got := r.scan()
+	r.want(0, "a/new", "b/linked", "b/twice", "keep/old", "up")
+	r.want(1, "a/old", "below")
+	if got.FilesDown != 1 || got.BytesDown != 10 || got.FilesUp != 1 || got.BytesUp != 5 ||
+		got.Skipped[Linked] != 2 || got.Skipped[Pinned] != 1 || got.Skipped[Fresh] != 1 {
+		t.Errorf("report %+v", got)
+	}
+	if b := r.batches[0]; b.Quiet != ripeAge || b.MinFree == nil || b.Pace == nil {
+		t.Errorf("batch %+v", b)
+	}
+	if log := r.log.String(); strings.Count(log, "files have moved") != 1 || strings.Count(log, "\n") != 1 {
+		t.Errorf("log %q", log)
+	}
+}
+
+func TestBatchesAreOfOneDirectoryAndBounded(t *testing.T) {
+	r := newRig(t, 2, brief)
+	for i := range MaxBatch + 5 {
+		r.file(0, fmt.Sprintf("many/%d", i), 1, 0)
+	}
+	r.file(0, "few/a", 1, 0)
+	r.file(0, "few/sub/a", 1, 0)
+	ripen()
+	r.scan()
+	var sizes []int
+	for _, b := range r.batches {
+		sizes = append(sizes, len(b.Names))
+	}
+	slices.Sort(sizes)
+	if !slices.Equal(sizes, []int{1, 1, 5, MaxBatch}) {
+		t.Errorf("batches of %v", sizes)
+	}
+	if n := len(r.files(1)); n != MaxBatch+7 {
+		t.Errorf("%d files have moved", n)
+	}
+}
+
+// TestDemotionSkipsTiersThatAreFull has a middle tier which must keep more free
+// than it has.
+func TestDemotionSkipsTiersThatAreFull(t *testing.T) {
+	r := newRig(t, 3, Policy{})
+	mountTmpfs(t, r.at(1, ""), "1m")
+	r.open(brief)
+	r.m.minFree = func(total uint64) uint64 {
+		if total == 1<<20 {
+			return 1 << 20
+		}
+		return 0
+	}
+	r.file(0, "f", 1, 0)
+	ripen()
+	r.scan()
+	r.want(1)
+	r.want(2, "f")
+
+	r.m.minFree = func(total uint64) uint64 { return total }
+	r.file(0, "g", 1, 0)
+	ripen()
+	if got := r.scan(); got.Skipped[NoRoom] != 1 || r.m.Status().FailingSince.IsZero() {
+		t.Errorf("report %+v", got)
+	}
+	r.want(0, "g")
+	r.m.minFree = func(uint64) uint64 { return 0 }
+	if r.scan(); !r.m.Status().FailingSince.IsZero() {
+		t.Error("failing after a success")
+	}
+}
+
+// TestRoomIsMadeByTheColdest fills a primary of one mebibyte.
+func TestRoomIsMadeByTheColdest(t *testing.T) {
+	p := Policy{Age: AgeMtime, High: 80, Low: 50}
+	r := newRig(t, 2, Policy{})
+	mountTmpfs(t, r.at(0, ""), "1m")
+	r.open(p)
+	s := &schedule{m: r.m, policy: p}
+	var names []string
+	for i := range 9 {
+		names = append(names, fmt.Sprintf("f%d", i))
+		r.file(0, names[i], 100<<10, time.Duration(i)*time.Hour)
+	}
+	// Nothing may go: all have changed a moment ago.
+	for range 2 {
+		if next := time.Until(s.makeRoom(context.Background())); next < roomPause-time.Minute {
+			t.Errorf("looked at again in %v", next)
+		}
+	}
+	if n := strings.Count(r.log.String(), "what may move is not enough"); n != 1 {
+		t.Errorf("said %d times: %s", n, r.log.String())
+	}
+	r.want(0, names...)
+
+	r.m.now = func() time.Time { return time.Now().Add(2 * quietTime) }
+	if next := time.Until(s.makeRoom(context.Background())); next > roomEvery {
+		t.Errorf("looked at again in %v", next)
+	}
+	r.want(0, names[:5]...)
+	r.want(1, names[5:]...)
+	r.batches = nil
+	s.makeRoom(context.Background())
+	if len(r.batches) > 0 {
+		t.Errorf("below high, and moved %v", r.batches)
+	}
+}
+
+// TestNoRoomIsMadeOnTheSameFilesystem has the fallback where the primary is:
+// moving would go on for ever and free nothing.
+func TestNoRoomIsMadeOnTheSameFilesystem(t *testing.T) {
+	r := newRig(t, 2, Policy{High: 1, Low: 0})
+	r.m.now = func() time.Time { return time.Now().Add(2 * quietTime) }
+	r.file(0, "f", 1<<20, 0)
+	s := &schedule{m: r.m, policy: r.m.currentPolicy()}
+	s.makeRoom(context.Background())
+	r.want(0, "f")
+	if last := r.m.Status().Last; last == nil || last.Kind != kindRoom || last.Skipped[Lowest] != 1 {
+		t.Errorf("last %+v", last)
+	}
+}
+
+func TestRequestMovesOneTierDown(t *testing.T) {
+	r := newRig(t, 3, Policy{Demote: ripeAge * 1000, Age: AgeMtime})
+	r.file(0, "d/a", 3, 0)
+	r.file(1, "d/b", 4, 0)
+	r.file(2, "d/c", 5, 0)
+	r.file(0, "other", 1, 0)
+	ripen()
+	req := Request{Paths: []string{"d", "none"}, OlderThan: ripeAge}
+	var planned Totals
+	var events []string
+	emit := func(e Event) { events = append(events, fmt.Sprintf("%s %d-%d %s", e.Path, e.From, e.To, e.Skip)) }
+
+	dry := req
+	dry.DryRun = true
+	got, err := r.m.Do(context.Background(), dry, nil, emit)
+	if err != nil || got.Files != 2 || got.Bytes != 7 || len(r.batches) > 0 {
+		t.Errorf("dry: %+v, %v, batches %v", got, err, r.batches)
+	}
+	want := []string{"d/b 1-2 ", "d/a 0-1 ", "none 2-2 gone"}
+	if !slices.Equal(events, want) {
+		t.Errorf("dry: events %q", events)
+	}
+	events = nil
+	got, err = r.m.Do(context.Background(), req, func(all Totals) { planned = all }, emit)
+	if err != nil || got.Files != 2 || got.Bytes != 7 || planned.Files != 2 || planned.Bytes != 7 || !slices.Equal(events, want) {
+		t.Errorf("%+v, planned %+v, %v, events %q", got, planned, err, events)
+	}
+	r.want(0, "other")
+	r.want(1, "d/a")
+	r.want(2, "d/b", "d/c")
+
+	events = nil
+	if _, err := r.m.Do(context.Background(), Request{Paths: []string{"d/c"}}, nil, emit); err != nil || !slices.Equal(events, []string{"d/c 2-2 no-tier"}) {
+		t.Errorf("at the lowest: %v, %q", err, events)
+	}
+	ripen()
+	got, err = r.m.Do(context.Background(), Request{Paths: []string{""}, Up: true, OlderThan: ripeAge}, nil, nil)
+	if err != nil || got.Files != 3 {
+		t.Errorf("up: %+v, %v", got, err)
+	}
+	r.want(0, "d/a", "d/b", "d/c", "other")
+}
+
+func TestNothingMovesWithoutPermission(t *testing.T) {
+	r := newRig(t, 2, brief)
+	r.file(0, "f", 1, 0)
+	ripen()
+	r.m.Permit(false, "another daemon has the tiers")
+	if _, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, nil, nil); err == nil || !strings.Contains(err.Error(), "another daemon has the tiers") {
+		t.Errorf("asked: %v", err)
+	}
+	s := &schedule{m: r.m, policy: brief}
+	s.scanTiers(context.Background())
+	if st := r.m.Status(); st.Enabled || st.Why != "another daemon has the tiers" || st.Last != nil {
+		t.Errorf("status %+v", st)
+	}
+	r.want(0, "f")
+	r.m.Permit(true, "")
+	r.scan()
+	r.want(1, "f")
+}
+
+// TestRequestEndsTheJobByPolicy has a scan that hangs in a move.
+func TestRequestEndsTheJobByPolicy(t *testing.T) {
+	r := newRig(t, 2, brief)
+	r.gate = make(chan struct{})
+	r.file(0, "f", 1, 0)
+	ripen()
+	s := &schedule{m: r.m, policy: brief}
+	ended := make(chan time.Time)
+	go func() { ended <- s.scanTiers(context.Background()) }()
+	for r.m.Status().Running == nil {
+		time.Sleep(time.Millisecond)
+	}
+	asked := make(chan error)
+	go func() {
+		_, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, nil, nil)
+		asked <- err
+	}()
+	if again := <-ended; time.Until(again) > 0 {
+		t.Errorf("the scan is due in %v", time.Until(again))
+	}
+	r.want(0, "f")
+	close(r.gate)
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	r.want(1, "f")
+}
+
+func TestRequestEndsWithPermission(t *testing.T) {
+	r := newRig(t, 2, Policy{})
+	r.gate = make(chan struct{})
+	r.file(0, "f", 1, 0)
+	ripen()
+	asked := make(chan error)
+	go func() {
+		_, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, nil, nil)
+		asked <- err
+	}()
+	for r.m.Status().Running == nil {
+		time.Sleep(time.Millisecond)
+	}
+	r.m.Permit(false, "the mount has gone")
+	if err := <-asked; err == nil || err.Error() != "the mount has gone" {
+		t.Error(err)
+	}
+	r.want(0, "f")
+}
+
+func TestRunFollowsThePolicyAndEnds(t *testing.T) {
+	r := newRig(t, 2, Policy{})
+	r.file(0, "f", 1, 0)
+	ripen()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { r.m.Run(ctx); close(ended) }()
+	if st := r.m.Status(); st.Policy != "nothing moves by itself" || !st.Next.IsZero() {
+		t.Errorf("status %+v", st)
+	}
+	r.m.SetPolicy(brief)
+	for r.m.Status().Sum.FilesDown == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	r.want(1, "f")
+	cancel()
+	<-ended
+	if st := r.m.Status(); st.Enabled || st.Running != nil {
+		t.Errorf("status %+v", st)
+	}
+	if _, err := r.m.Do(context.Background(), Request{Paths: []string{""}}, nil, nil); err == nil {
+		t.Error("moves after the end")
+	}
+}
+
+func TestOpensBringAFileUp(t *testing.T) {
+	p := Policy{Demote: ripeAge, Age: AgeMtime, Opens: 2, Within: time.Hour}
+	r := newRig(t, 2, p)
+	r.file(1, "d/f", 7, 0)
+	var st unix.Stat_t
+	if err := unix.Stat(r.at(1, "d/f"), &st); err != nil {
+		t.Fatal(err)
+	}
+	ripen()
+	s := &schedule{m: r.m, policy: p}
+	open := func() { r.m.Opened(1, st.Dev, st.Ino, 1, func() string { return "d/f" }) }
+	open()
+	s.rises(context.Background())
+	r.want(0)
+	open()
+	r.refuse = func(string) Reason { return Open }
+	s.rises(context.Background())
+	r.want(0)
+	r.refuse = nil
+	s.rises(context.Background())
+	r.want(0, "d/f")
+	ripen()
+	r.scan()
+	r.want(0, "d/f") // it was opened within the hour
+}
+
+func TestFailuresAreToldOnce(t *testing.T) {
+	r := newRig(t, 2, brief)
+	r.refuse = func(string) Reason { return Failed }
+	r.file(0, "a", 1, 0)
+	r.file(0, "b", 1, 0)
+	ripen()
+	r.scan()
+	if log := r.log.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "files=2") || !strings.Contains(log, "input/output error") {
+		t.Errorf("log %q", log)
+	}
+	st := r.m.Status()
+	if st.Sum.Skipped[Failed] != 2 || st.FailingSince.IsZero() {
+		t.Errorf("status %+v", st)
+	}
+	text, err := json.Marshal(st)
+	if err != nil || !strings.Contains(string(text), `"skipped":{"error":2}`) || strings.Contains(string(text), "running") {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestPlanTellsOfEveryFile(t *testing.T) {
+	r := newRig(t, 2, Policy{Demote: ripeAge, Age: AgeMtime, Exclude: []string{"tmp"}})
+	r.file(0, "old", 3, 0)
+	r.file(0, "tmp/old", 3, 0)
+	r.file(1, "up", 4, 0)
+	r.pin(1, "up", "primary")
+	r.file(1, "below", 4, 0)
+	ripen()
+	var events []string
+	got, err := r.m.Plan(context.Background(), func(e Event) { events = append(events, fmt.Sprintf("%s %d-%d %s", e.Path, e.From, e.To, e.Skip)) })
+	if err != nil || got.Files != 2 || got.Bytes != 7 || got.Skipped[Excluded] != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	slices.Sort(events)
+	if want := []string{"old 0-1 ", "tmp/old 0-0 excluded", "up 1-0 "}; !slices.Equal(events, want) {
+		t.Errorf("events %q", events)
+	}
+	if len(r.batches) > 0 {
+		t.Errorf("a plan moved %v", r.batches)
+	}
+}
+
+func TestWhyGivesTheReason(t *testing.T) {
+	r := newRig(t, 2, Policy{Demote: 30 * day, Age: AgeMtime, Opens: 3, Within: day})
+	r.file(0, "d/young", 3, 12*day)
+	r.file(1, "d/low", 3, 12*day)
+	for path, want := range map[string]Verdict{
+		"d/young": {Path: "d/young", Bytes: 3, Skip: Fresh, Detail: "changed 0s ago; it has to be left alone for 1 minute"},
+		"/d/low":  {Path: "d/low", Rank: 1, To: 1, Bytes: 3, Skip: Fresh, Detail: "changed 0s ago; it has to be left alone for 1 minute"},
+	} {
+		got, err := r.m.Why(context.Background(), path)
+		if age := got.Age.Round(time.Hour); age != 12*day {
+			t.Errorf("%s: age %v", path, got.Age)
+		}
+		got.Age = 0
+		if err != nil || got.Skip != want.Skip || got.Path != want.Path || got.Rank != want.Rank || got.To != want.To || got.Bytes != want.Bytes || !strings.Contains(got.Detail, "left alone for 1 minute") {
+			t.Errorf("%s: %+v, %v", path, got, err)
+		}
+	}
+	if _, err := r.m.Why(context.Background(), "none"); !errors.Is(err, unix.ENOENT) {
+		t.Error(err)
+	}
+	if _, err := r.m.Why(context.Background(), "d"); err == nil || !strings.Contains(err.Error(), "a directory") {
+		t.Error(err)
+	}
+}
+
+func TestDetailsHaveFigures(t *testing.T) {
+	now := time.Now()
+	f := aged(0, 12*day, 12*day, 12*day, now)
+	for want, tt := range map[string]struct {
+		p   Policy
+		pin pin
+	}{
+		"aged 12 days by their last access or modification, and files go down after 10 days": {p: Policy{Demote: 10 * day}},
+		"aged 12 days by their last modification; files go down after 90 days":               {p: Policy{Demote: 90 * day, Age: AgeMtime}},
+		"no policy moves files by their age (demote=, high=)":                                {},
+		"pinned to the fallback, and not there yet":                                          {pin: pinFallback},
+		"pinned to the primary by user.tierfs.pin, and there":                                {pin: pinPrimary},
+	} {
+		f.pin = tt.pin
+		facts := facts{found: f, now: now}
+		c, why := tt.p.judge(facts, 0)
+		if got := tt.p.detail(facts, c, why); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestPolicyInWords(t *testing.T) {
+	p := Policy{Demote: 90 * day, Age: AgeOpened, High: 90, Low: 80, Opens: 3, Within: day, Window: Window{60, 300},
+		Exclude: []string{"*.tmp", "cache"}, Ignore: []string{"rsync"}, Rate: 1000}
+	const want = "files go down 90 days after their last open through the mount; the coldest go down when the primary is over 90 % full, until it is at 80 %; " +
+		"3 opens within 1 day bring a file up; between 01:00 and 05:00 only; but not *.tmp, cache; opens by rsync do not count; at most 1000 bytes a second"
+	if got := p.String(); got != want {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,106 @@
+package mover
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Plan emits what the policy would move now, and for each other file of the
+// primary why it stays. Of the fallbacks it names what would come up.
+func (m *Mover) Plan(ctx context.Context, emit func(Event)) (Totals, error) {
+	j := m.newJob(kindScan, 0, emit)
+	j.dry = true
+	coldest, err := j.coldest(ctx)
+	if err != nil {
+		return Totals{}, err
+	}
+	h := &haul{job: j, ctx: ctx, judge: func(f facts) (course, Reason) { return j.policy.judge(f, coldest) }}
+	if _, err := h.over("", false, 0); err != nil {
+		return j.totals(), err
+	}
+	from, _ := sources(len(m.tree.Tiers()), true)
+	_, err = j.pinned(ctx).over("", true, from...)
+	return j.totals(), err
+}
+
+// coldest is the age from which the policy would make room, 0 if there is
+// enough.
+func (j *job) coldest(ctx context.Context) (age coldness, err error) {
+	need := j.policy.excess(j.m.primary())
+	if need == 0 {
+		return 0, nil
+	}
+	ages, err := j.cutoffs(ctx, need)
+	if len(ages) > 0 {
+		age = ages[len(ages)-1]
+	}
+	return age, err
+}
+
+// Why says what the policy does with one file, and for which reason.
+func (m *Mover) Why(ctx context.Context, path string) (Verdict, error) {
+	p := m.currentPolicy()
+	for _, t := range m.tree.Tiers() {
+		f := &found{}
+		err := (&walk{tier: t, exclude: p.Exclude, alone: true, to: keeper{f}}).run(ctx, path)
+		switch {
+		case isAbsent(err):
+			continue
+		case err == unix.EISDIR:
+			return Verdict{}, fmt.Errorf("%q: a directory; name a file in it", path)
+		case err != nil:
+			return Verdict{}, fmt.Errorf("tier %s: %w", t.Root, err)
+		}
+		return m.verdict(p, f), nil
+	}
+	return Verdict{}, fmt.Errorf("%q: %w", path, unix.ENOENT)
+}
+
+func (m *Mover) verdict(p Policy, f *found) Verdict {
+	facts := m.factsOf(f)
+	c, why := p.judge(facts, 0)
+	v := Verdict{Path: f.path(), Rank: f.rank, Bytes: f.st.Size, Age: p.age(facts), To: f.rank, Skip: why}
+	v.Detail = p.detail(facts, c, why)
+	if why == Moved {
+		h := &haul{job: &job{m: m, policy: p}}
+		if v.To, v.Skip = h.target(f.rank, c, uint64(f.st.Blocks*blockSize)); v.Skip != Moved {
+			v.Detail += "; it stays: " + v.Skip.Text()
+		}
+	}
+	return v
+}
+
+// detail is a verdict in one sentence.
+func (p *Policy) detail(f facts, c course, why Reason) string {
+	age := inWords(p.age(f))
+	switch {
+	case why == Moved && f.pin != pinUnset:
+		return "pinned to the " + f.pin.String() + ", and not there yet"
+	case why == Moved:
+		return fmt.Sprintf("aged %s by %s, and files go down after %s", age, p.Age, inWords(p.Demote))
+	case why == Pinned && f.pin == pinNone:
+		return "pinned to wherever it is (user.tierfs.pin=none)"
+	case why == Pinned:
+		return fmt.Sprintf("pinned to the %s by user.tierfs.pin, and there", f.pin)
+	case why == Linked:
+		return fmt.Sprintf("it has %d names (hard links), which would not be one file on two tiers", f.st.Nlink)
+	case why == Fresh:
+		changed := f.now.Sub(later(stamp(f.st.Mtim), stamp(f.st.Ctim)))
+		return fmt.Sprintf("changed %s ago; it has to be left alone for %s", inWords(max(changed, 0)), inWords(quiet(p.Demote)))
+	case why == Young && f.rank > 0 && p.Opens > 0:
+		return fmt.Sprintf("on a fallback already; %d opens within %s would bring it up", p.Opens, inWords(p.Within))
+	case why == Young && f.rank > 0:
+		return "on a fallback already; nothing but a pin or a request brings it up"
+	case why == Young && p.Opens > 0 && f.now.Sub(f.opened) < p.Within:
+		return fmt.Sprintf("opened within the last %s, so it would come back up", inWords(p.Within))
+	case why == Young && p.Demote > 0:
+		return fmt.Sprintf("aged %s by %s; files go down after %s", age, p.Age, inWords(p.Demote))
+	case why == Young && p.High > 0:
+		return fmt.Sprintf("aged %s by %s; the oldest go down when the primary is over %d %% full", age, p.Age, p.High)
+	case why == Young:
+		return "no policy moves files by their age (demote=, high=)"
+	}
+	return why.Text()
+}

@@ -1,0 +1,206 @@
+package mover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// job is one run of the mover.
+type job struct {
+	m      *Mover
+	policy Policy // in force when it began
+	quiet  time.Duration
+	dry    bool        // tell only
+	emit   func(Event) // told of each file; may be nil
+
+	mu      sync.Mutex
+	r       Report // GUARDED_BY(mu)
+	trouble error  // the first that files were left for; GUARDED_BY(mu)
+}
+
+func (m *Mover) newJob(kind string, quiet time.Duration, emit func(Event)) *job {
+	return &job{m: m, policy: m.currentPolicy(), quiet: quiet, emit: emit, r: Report{Kind: kind, Begin: time.Now()}}
+}
+
+// report is what it has done so far.
+func (j *job) report() Report {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := j.r
+	r.Tally = r.Tally.clone()
+	return r
+}
+
+// finish says what the job has done, once.
+func (j *job) finish(err error) Report {
+	j.mu.Lock()
+	j.r.End = time.Now()
+	if err != nil {
+		j.r.Error = err.Error()
+	}
+	trouble := j.trouble
+	j.mu.Unlock()
+	r := j.report()
+	if r.FilesDown+r.FilesUp > 0 {
+		j.m.log.Info("files have moved", "job", r.Kind, "files_down", r.FilesDown, "bytes_down", r.BytesDown,
+			"files_up", r.FilesUp, "bytes_up", r.BytesUp, "took", r.End.Sub(r.Begin).Round(time.Millisecond))
+	}
+	if trouble != nil {
+		j.m.log.Warn("some files could not be moved; they stay where they are and are tried again", "job", r.Kind, "files", r.Skipped[Failed], "err", trouble)
+	}
+	return r
+}
+
+// totals are what the job has done, or would.
+func (j *job) totals() Totals {
+	r := j.report()
+	return Totals{Files: r.FilesDown + r.FilesUp, Bytes: r.BytesDown + r.BytesUp, Skipped: r.Skipped}
+}
+
+// blame notes why something was passed over.
+func (j *job) blame(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.trouble == nil {
+		j.trouble = err
+	}
+}
+
+// settle notes what has become of a file.
+func (j *job) settle(f *found, to int, o Outcome) {
+	j.mu.Lock()
+	if o.Skip == Moved {
+		j.r.moved(f.rank, to, o.Bytes)
+	} else {
+		j.r.skip(o.Skip, 1)
+	}
+	j.mu.Unlock()
+	if o.Skip == Failed {
+		j.blame(fmt.Errorf("%q: %w", f.path(), o.Err))
+	}
+	if j.emit != nil {
+		j.emit(Event{Path: f.path(), From: f.rank, To: to, Bytes: o.Bytes, Skip: o.Skip, Err: o.Err})
+	}
+	if ctx := context.Background(); !j.dry && !o.Skip.chosen() && j.m.log.Enabled(ctx, slog.LevelDebug) {
+		j.m.log.Debug("file "+o.Skip.Text(), "path", f.path(), "from", f.rank, "to", to, "bytes", o.Bytes, "err", o.Err)
+	}
+}
+
+// haul judges what a walk finds, and moves it in batches of one directory.
+type haul struct {
+	*job
+	ctx     context.Context
+	judge   func(f facts) (course, Reason)
+	silent  bool        // do not count what stays
+	freeing bool        // the primary's filesystem must get emptier by it
+	enough  func() bool // ends the walk; may be nil
+
+	batch  []*found
+	course course
+}
+
+// errEnough ends a walk that has done what it was for.
+var errEnough = errors.New("enough")
+
+// over goes through what lies at path in the tiers of these ranks, one after
+// the other, and reports whether any has it.
+func (h *haul) over(path string, prune bool, ranks ...int) (seen bool, err error) {
+	tiers := h.m.tree.Tiers()
+	for _, rank := range ranks {
+		w := walk{tier: tiers[rank], exclude: h.policy.Exclude, prune: prune, to: h}
+		err := w.run(h.ctx, path)
+		switch {
+		case err == errEnough:
+			return true, nil
+		case isAbsent(err):
+			continue
+		case context.Cause(h.ctx) != nil:
+			return seen, context.Cause(h.ctx)
+		case err != nil:
+			return seen, fmt.Errorf("tier %s: %w", tiers[rank].Root, err)
+		}
+		seen = true
+		if w.missed != nil {
+			h.blame(fmt.Errorf("tier %s: a directory was passed over: %w", tiers[rank].Root, w.missed))
+		}
+	}
+	return seen, nil
+}
+
+func (h *haul) file(f *found) error {
+	c, why := h.judge(h.m.factsOf(f))
+	switch {
+	case why != Moved && h.silent:
+		return nil
+	case why != Moved:
+		h.settle(f, f.rank, Outcome{Bytes: f.st.Size, Skip: why})
+		return nil
+	}
+	if c != h.course {
+		if err := h.endDir(); err != nil {
+			return err
+		}
+	}
+	h.course = c
+	h.batch = append(h.batch, f)
+	if len(h.batch) == MaxBatch {
+		return h.endDir()
+	}
+	return nil
+}
+
+// endDir moves the batch.
+func (h *haul) endDir() error {
+	batch := h.batch
+	h.batch = nil
+	if len(batch) == 0 {
+		return nil
+	}
+	h.carry(batch)
+	if err := context.Cause(h.ctx); err != nil {
+		return err
+	}
+	if h.enough != nil && h.enough() {
+		return errEnough
+	}
+	return nil
+}
+
+// carry moves the files of one batch. If there is no room for all, there may be
+// for some.
+func (h *haul) carry(files []*found) {
+	var bytes int64
+	for _, f := range files {
+		bytes += f.st.Blocks * blockSize
+	}
+	to, why := h.target(files[0].rank, h.course, uint64(bytes))
+	switch {
+	case why == NoRoom && len(files) > 1:
+		for i := range files {
+			h.carry(files[i : i+1])
+		}
+	case why != Moved || h.dry:
+		for _, f := range files {
+			h.settle(f, to, Outcome{Bytes: f.st.Size, Skip: why})
+		}
+	default:
+		h.move(files, to)
+	}
+}
+
+// blockSize is the unit of st_blocks (stat(2)).
+const blockSize = 512
+
+func (h *haul) move(files []*found, to int) {
+	b := &Batch{Dir: files[0].dir, From: files[0].rank, To: to, Quiet: h.quiet, Pace: h.m.pace, MinFree: h.m.minFree}
+	for _, f := range files {
+		b.Names = append(b.Names, f.name)
+	}
+	for i, o := range h.m.tree.Move(h.ctx, b) {
+		h.settle(files[i], to, o)
+	}
+}
