@@ -111,7 +111,7 @@ func (r *Request) Data(body []byte) bool {
 }
 
 // Fail answers with the error err.
-func (r *Request) Fail(err error) bool { return r.errno(toErrno(err)) }
+func (r *Request) Fail(err error) bool { return r.errno(r.w.s.fault(err)) }
 
 // On tells that the op works on the tier with that rank alone from here on:
 // another tier's absence is no reason to give it up.

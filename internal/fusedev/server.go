@@ -75,6 +75,7 @@ type Server struct {
 	live sync.WaitGroup // one for each worker
 	dog  watchdog
 	ops  [opCount]atomic.Uint64
+	errs [errnoCount]atomic.Uint64
 
 	// Changed under mu, read without it after every op.
 	readers, want atomic.Int32
@@ -146,6 +147,30 @@ func (s *Server) Stats() map[string]uint64 {
 		}
 	}
 	return m
+}
+
+// Errors counts the ops that were answered with an error, by its name. Most are
+// no fault: ENOENT is the answer to a name that does not exist.
+func (s *Server) Errors() map[string]uint64 {
+	m := make(map[string]uint64)
+	for i := range s.errs {
+		if n := s.errs[i].Load(); n > 0 {
+			m[unix.ErrnoName(unix.Errno(i))] += n
+		}
+	}
+	return m
+}
+
+// errnoCount is more than Linux has errnos (asm-generic/errno.h ends at 133).
+const errnoCount = 134
+
+// fault is err as the kernel understands it, counted.
+func (s *Server) fault(err error) unix.Errno {
+	e := toErrno(err)
+	if e < errnoCount {
+		s.errs[e].Add(1)
+	}
+	return e
 }
 
 func (s *Server) count(opcode uint32) { s.ops[opcode%opCount].Add(1) }

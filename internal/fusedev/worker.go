@@ -208,7 +208,7 @@ func (w *worker) awaitVerdict() int32 {
 func (w *worker) serveOwn(op any) {
 	err := w.call(op)
 	if err != nil {
-		w.req.errno(toErrno(err))
+		w.req.errno(w.s.fault(err))
 		return
 	}
 	if w.state.Load() == w.req.Unique {
@@ -231,7 +231,7 @@ func (w *worker) serveJacobsa(msg []byte) {
 	}
 	err = w.call(op)
 	if err != nil {
-		err = toErrno(err)
+		err = w.s.fault(err)
 	}
 	if err := w.conn.Reply(ctx, err); err != nil {
 		w.broken("jacobsa/fuse could not reply", err)
