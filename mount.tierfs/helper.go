@@ -28,6 +28,11 @@ func helper(args []string) error {
 	for _, w := range cmd.Options.Warnings {
 		say(helperName, w)
 	}
+	if !cmd.Options.Remount { // which need not say all
+		for _, w := range cmd.Options.Advice() {
+			say(helperName, w)
+		}
+	}
 	if cmd.Namespace != "" {
 		if err := daemon.EnterNamespace(cmd.Namespace); err != nil {
 			return err

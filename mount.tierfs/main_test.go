@@ -104,6 +104,8 @@ func TestMergeTakesOnlyWhatWasGiven(t *testing.T) {
 			"fallback=/b,entry_timeout=7,minfree=5%,threads=3,create=primary,statfs=primary,attr_timeout=3,negative_timeout=4,tier_timeout=5,debug,log=/x", ""},
 		{"fallback=/b,threads=3,nofail,noatime", "fallback=/b,entry_timeout=7,minfree=5%,threads=3", ""},
 		{"fallback=/b:/c", "fallback=/b:/c,entry_timeout=7,minfree=5%,threads=3", ""},
+		{"demote=30d,age=mtime,high=90,low=80,promote=3/1d,ignore_comm=rsync,window=01:00-05:00,exclude=*.tmp,mover_rate=5M",
+			"fallback=/b,entry_timeout=7,minfree=5%,threads=3,demote=30d,age=mtime,high=90,low=80,promote=3/1d,ignore_comm=rsync,window=01:00-05:00,exclude=*.tmp,mover_rate=5M", ""},
 		{"threads=4", "", "option threads: cannot change while mounted; unmount first"},
 		{"entry_timeout=1,fallback=/c", "", "option fallback: cannot change while mounted; unmount first"},
 		{"passthrough=off", "", "unmount first"},
@@ -120,6 +122,11 @@ func TestMergeTakesOnlyWhatWasGiven(t *testing.T) {
 		if expected := options(t, c.next); err != nil || next.String() != expected.String() {
 			t.Errorf("%s\n got %s, %v\nwant %s", c.want, next, err, expected)
 		}
+	}
+	aims := options(t, "fallback=/b,high=90%")
+	want := options(t, "low=95%")
+	if _, err := merge(aims, want, keys(want)); err == nil || !strings.Contains(err.Error(), "more than high") {
+		t.Errorf("low over high: %v", err)
 	}
 	if _, err := merge(now, now, []string{"of_a_later_release"}); err == nil {
 		t.Error("took a setting that it does not know")

@@ -32,6 +32,16 @@ var settings = map[string]setting{
 	"debug":            {take: func(o *mountopt.Options, n mountopt.Options) { o.Debug = n.Debug }},
 	"log":              {take: func(o *mountopt.Options, n mountopt.Options) { o.Log = n.Log }},
 
+	"demote":      {take: func(o *mountopt.Options, n mountopt.Options) { o.Demote = n.Demote }},
+	"age":         {take: func(o *mountopt.Options, n mountopt.Options) { o.Age = n.Age }},
+	"high":        {take: func(o *mountopt.Options, n mountopt.Options) { o.High = n.High }},
+	"low":         {take: func(o *mountopt.Options, n mountopt.Options) { o.Low = n.Low }},
+	"promote":     {take: func(o *mountopt.Options, n mountopt.Options) { o.Promote = n.Promote }},
+	"ignore_comm": {take: func(o *mountopt.Options, n mountopt.Options) { o.IgnoreComm = n.IgnoreComm }},
+	"window":      {take: func(o *mountopt.Options, n mountopt.Options) { o.Window = n.Window }},
+	"exclude":     {take: func(o *mountopt.Options, n mountopt.Options) { o.Exclude = n.Exclude }},
+	"mover_rate":  {take: func(o *mountopt.Options, n mountopt.Options) { o.MoverRate = n.MoverRate }},
+
 	"fallback":    {same: extends, take: func(o *mountopt.Options, n mountopt.Options) { o.Fallbacks = n.Fallbacks }},
 	"rawlinks":    {same: func(a, b mountopt.Options) bool { return a.RawLinks == b.RawLinks }},
 	"inodes":      {same: func(a, b mountopt.Options) bool { return a.Inodes32 == b.Inodes32 }},
@@ -96,6 +106,9 @@ func merge(now, want mountopt.Options, set []string) (mountopt.Options, error) {
 		if s.take != nil {
 			s.take(&next, want)
 		}
+	}
+	if err := next.Check(); err != nil {
+		return now, err
 	}
 	return next, nil
 }

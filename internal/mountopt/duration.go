@@ -2,6 +2,7 @@ package mountopt
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -38,4 +39,50 @@ func parseDuration(name, s string, least time.Duration) (time.Duration, error) {
 func formatDuration(d time.Duration) string {
 	s := fmt.Sprintf("%d.%09d", d/time.Second, d%time.Second)
 	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}
+
+// ageUnits are those of ages, the longest first.
+var ageUnits = []struct {
+	letter string
+	unit   time.Duration
+}{
+	{"y", 365 * 24 * time.Hour}, {"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second},
+}
+
+// maxAge bounds every age: more than a century is a slip of the pen.
+const maxAge = 100 * 365 * 24 * time.Hour
+
+// parseAge reads a whole number with a unit, or 0. A number alone might be
+// meant in days or in seconds.
+func parseAge(name, s string) (time.Duration, error) {
+	const want = "want a duration such as 21d: a whole number with s, m, h, d, w or y"
+	what := name + " " + quote(s)
+	if s == "0" {
+		return 0, nil
+	}
+	for _, u := range ageUnits {
+		number, ok := strings.CutSuffix(s, u.letter)
+		if !ok || !isDigits(number) {
+			continue
+		}
+		n, ok := parseWhole(number, int(maxAge/u.unit))
+		switch {
+		case !ok:
+			return 0, &Error{What: what, Why: "longer than a century", Do: want}
+		case n == 0:
+			return 0, &Error{What: what, Why: "no time at all", Do: "write " + name + "=0 to turn it off"}
+		}
+		return time.Duration(n) * u.unit, nil
+	}
+	return 0, &Error{What: what, Do: want}
+}
+
+// formatAge writes d in days, hours, minutes or seconds, whichever is whole.
+func formatAge(d time.Duration) string {
+	for _, u := range ageUnits[2:] {
+		if d%u.unit == 0 {
+			return strconv.FormatInt(int64(d/u.unit), 10) + u.letter
+		}
+	}
+	return d.String()
 }

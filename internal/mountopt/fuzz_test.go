@@ -14,6 +14,7 @@ import (
 // FuzzOptions holds every option string to: no panic, an error of one clean
 // line, fields within their bounds, and the same options again from String.
 func FuzzOptions(f *testing.F) {
+	f.Add(`demote=90d,age=opened,high=90%,low=80,promote=3/1d,ignore_comm=rsync:updatedb,window=22:00-06:00,exclude="a,[b]\*",exclude=c/d,mover_rate=50M`, false)
 	f.Fuzz(func(t *testing.T, s string, sloppy bool) {
 		o := Default()
 		if err := o.Parse(s, sloppy); err != nil {
@@ -75,6 +76,12 @@ func checkBounds(t *testing.T, o Options) {
 		"log":     o.Log != "" && o.Log != "syslog" && !path.IsAbs(o.Log),
 		"others":  o.Private && o.AllowOther,
 		"data":    len(o.Data) > 4,
+		"demote":  o.Demote < 0 || o.Demote > maxAge,
+		"high":    o.High < 0 || o.High > 99,
+		"low":     o.Low < 0 || o.Low > 99 || o.High > 0 && o.Low > o.High,
+		"promote": o.Promote.Opens < 0 || o.Promote.Opens > maxOpens || (o.Promote.Opens > 0) != (o.Promote.Within > 0),
+		"window":  min(o.Window.From, o.Window.To) < 0 || max(o.Window.From, o.Window.To) >= 24*60,
+		"rate":    o.MoverRate > 1<<63-1,
 	} {
 		if bad {
 			t.Errorf("%s out of bounds: %+v", what, o)
@@ -85,7 +92,17 @@ func checkBounds(t *testing.T, o Options) {
 			t.Errorf("fallback %q", dir)
 		}
 	}
-	for _, w := range o.Warnings {
+	for _, p := range o.Exclude {
+		if _, err := path.Match(p, "x"); err != nil || p == "" {
+			t.Errorf("exclude %q", p)
+		}
+	}
+	for _, name := range o.IgnoreComm {
+		if name == "" || len(name) > maxComm {
+			t.Errorf("ignore_comm %q", name)
+		}
+	}
+	for _, w := range append(o.Advice(), o.Warnings...) {
 		checkLine(t, w)
 	}
 }

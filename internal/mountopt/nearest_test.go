@@ -6,8 +6,8 @@ func TestNearestNamesOnlyWhatIsNear(t *testing.T) {
 	for given, want := range map[string]string{
 		"falback": "fallback", "fallbacks": "fallback", "fallbakc": "fallback", "Fallback": "fallback",
 		"min_free": "minfree", "attr-timout": "attr_timeout", "rox": "ro", "allowother": "allow_other",
-		"netdev": "_netdev", "raw_links": "rawlinks", "no_acl": "noacl",
-		"": "", "r": "", "xx": "", "quota": "", "allow_root": "", "mover_rate": "", "fall": "",
+		"netdev": "_netdev", "raw_links": "rawlinks", "no_acl": "noacl", "demot": "demote", "mover-rat": "mover_rate",
+		"": "", "r": "", "xx": "", "quota": "", "allow_root": "", "move": "", "fall": "",
 		"fallback/srv/slow/a/long/way/down/x": "",
 	} {
 		if got := nearest(given); got != want {

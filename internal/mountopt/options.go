@@ -32,6 +32,15 @@ type Options struct {
 	NegativeTimeout time.Duration
 	TierTimeout     time.Duration
 
+	Demote     time.Duration // 0: never by age
+	Age        Age
+	High, Low  int // percent; 0: not given, see Watermarks
+	Promote    Promote
+	IgnoreComm []string
+	Window     Window
+	Exclude    []string
+	MoverRate  uint64 // bytes a second; 0: unbounded
+
 	Threads     int // 0: as many as the daemon thinks fit
 	Passthrough Passthrough
 	MaxRead     int // 0: the kernel's own
@@ -84,6 +93,10 @@ func (o *Options) Parse(s string, sloppy bool) error {
 	}
 	if next.Remount {
 		next.Fallbacks = unique(next.Fallbacks)
+		next.Exclude = unique(next.Exclude)
+	}
+	if err := next.Check(); err != nil {
+		return err
 	}
 	*o = next
 	return nil
@@ -132,6 +145,8 @@ func (o Options) String() string {
 func (o *Options) clone() Options {
 	c := *o
 	c.Fallbacks = slices.Clone(o.Fallbacks)
+	c.IgnoreComm = slices.Clone(o.IgnoreComm)
+	c.Exclude = slices.Clone(o.Exclude)
 	c.Data = slices.Clone(o.Data)
 	c.Warnings = slices.Clone(o.Warnings)
 	c.Set = maps.Clone(o.Set)

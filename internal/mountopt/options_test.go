@@ -21,7 +21,7 @@ func parse(t *testing.T, s string) Options {
 
 func TestOptionsDefault(t *testing.T) {
 	const want = "create=parent,minfree=1%:1G,statfs=sum,inodes=64," +
-		"entry_timeout=1,attr_timeout=1,negative_timeout=0,tier_timeout=10,passthrough=auto,acl,rw,nosuid,nodev"
+		"entry_timeout=1,attr_timeout=1,negative_timeout=0,tier_timeout=10,passthrough=auto,acl,age=newest,rw,nosuid,nodev"
 	if got := Default().String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -166,8 +166,7 @@ func TestOptionErrorsSayWhatToDo(t *testing.T) {
 		"falback=/a":       `unknown option "falback": did you mean "fallback"?`,
 		"noalc":            `unknown option "noalc": did you mean "noacl"?`,
 		"entrytimeout=1":   `unknown option "entrytimeout": did you mean "entry_timeout"?`,
-		"demote=90d":       `unknown option "demote": tierfs has none of that name; see mount.tierfs --help`,
-		"promote=3/1d":     `unknown option "promote": tierfs has none of that name; see mount.tierfs --help`,
+		"dropcache=90d":    `unknown option "dropcache": tierfs has none of that name; see mount.tierfs --help`,
 		"qq":               `unknown option "qq": tierfs has none of that name; see mount.tierfs --help`,
 		"\x1b[31m\xff\n":   `unknown option "\x1b[31m\xff\n": tierfs has none of that name; see mount.tierfs --help`,
 		"fallback=/a,/b":   `unknown option "/b": looks like a directory; separate fallbacks by colons, and put a value that has a comma in double quotes`,

@@ -1,6 +1,9 @@
 package mountopt
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // Create says where a new entry goes.
 type Create int
@@ -40,3 +43,23 @@ func (p Passthrough) String() string {
 	}
 	return "Passthrough(" + strconv.Itoa(int(p)) + ")"
 }
+
+// Age is what the age of a file counts from.
+type Age int
+
+const (
+	AgeNewest Age = iota // the newer of access and modification
+	AgeAtime
+	AgeMtime
+	AgeOpened // the last open through the mount, or the modification if that is newer
+)
+
+// Promote says which files come up: those with so many opens within that time.
+type Promote struct {
+	Opens  int
+	Within time.Duration
+}
+
+// Window is a time of the day, in minutes since midnight; the zero value is
+// all of it.
+type Window struct{ From, To int }

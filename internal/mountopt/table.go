@@ -54,7 +54,7 @@ type option struct {
 	show func(o *Options) string
 }
 
-var table = slices.Concat(tierfsOptions(), mountOptions(), ignoredOptions())
+var table = slices.Concat(tierfsOptions(), moverOptions(), mountOptions(), ignoredOptions())
 
 // lookup finds an option by the name that was given.
 func lookup(given string) (*option, bool) {

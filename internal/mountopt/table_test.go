@@ -29,6 +29,8 @@ func TestTableRowsAreWhole(t *testing.T) {
 var sample = map[string]string{
 	"fallback": "/a", "create": "primary", "minfree": "7%", "statfs": "primary", "inodes": "32",
 	"entry_timeout": "7", "attr_timeout": "7", "negative_timeout": "7", "tier_timeout": "7",
+	"demote": "7d", "age": "mtime", "high": "90%", "low": "70%", "promote": "3/1d", "ignore_comm": "rsync:updatedb",
+	"window": "01:00-05:30", "exclude": "*.tmp", "mover_rate": "7M",
 	"threads": "7", "passthrough": "off", "log": "/x", "max_read": "7", "user": "joe",
 	"uhelper": "x", "helper": "x", "comment": "x", "user_id": "0", "group_id": "0", "rootmode": "40000", "blksize": "4096",
 	"context": "x", "fscontext": "x", "defcontext": "x", "rootcontext": "x",
