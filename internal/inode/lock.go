@@ -51,3 +51,15 @@ func (l *Lock) Lock() {
 
 // Unlock undoes Lock.
 func (l *Lock) Unlock() { l.entry.Unlock() }
+
+// TryLock is Lock if nobody has the lock.
+func (l *Lock) TryLock() bool {
+	if !l.entry.TryLock() {
+		return false
+	}
+	if l.readers.Load() == 0 { // no reader comes while entry is held
+		return true
+	}
+	l.entry.Unlock()
+	return false
+}

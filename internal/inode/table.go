@@ -107,9 +107,12 @@ const tick = 10 * time.Millisecond
 func (t *Table) admit(in *Inode) {
 	t.byID.put(in)
 	t.byKey.put(in)
-	in.since = uint32(time.Since(t.begun) / tick)
+	in.since = t.now()
 	t.keepNumber(in)
 }
+
+// now is the time by the table's clock.
+func (t *Table) now() uint32 { return uint32(time.Since(t.begun) / tick) }
 
 // keepNumber enters in's number in kept, or takes it out, as it has to be.
 //
@@ -231,6 +234,20 @@ func (t *Table) rekey(in *Inode, key Key) {
 	in.slot, in.ino, in.life = key.Slot, key.Ino, 0
 	t.byKey.put(in)
 	t.keepNumber(in)
+}
+
+// Rehome is told that the file in was moved to another tier, where it is the
+// backing inode k. It goes on as it was, under its number. It fails for a file
+// that has lost its last name.
+func (t *Table) Rehome(in *Inode, k Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if in.dead {
+		return false
+	}
+	t.rekey(in, k)
+	in.since = t.now() // its backing inode is new
+	return true
 }
 
 // bury is kill for an inode that nobody brings back: if the kernel does not

@@ -245,3 +245,21 @@ func (f *File) FsSetXattr(v *[sys.FsXattrSize]byte) error {
 func (f *File) SetFlags(v uint32) error {
 	return f.doLong(func() error { return sys.SetFlags(f.FD, v) })
 }
+
+// CloneFrom makes f share the blocks of src (ioctl_ficlonerange(2)). It fails
+// where the two are not on one filesystem that can.
+func (f *File) CloneFrom(src *File) error {
+	return f.doLong(func() error { return unix.IoctlFileClone(f.FD, src.FD) })
+}
+
+// StartSync begins to write the content back, without waiting for it
+// (sync_file_range(2)).
+func (f *File) StartSync() {
+	_ = f.doLong(func() error { return unix.SyncFileRange(f.FD, 0, 0, unix.SYNC_FILE_RANGE_WRITE) })
+}
+
+// Forget drops what the page cache has of the content and is written back
+// (posix_fadvise(2)): it will not be read again soon.
+func (f *File) Forget() {
+	_ = f.doLong(func() error { return unix.Fadvise(f.FD, 0, 0, unix.FADV_DONTNEED) })
+}

@@ -202,7 +202,7 @@ func (fs *FS) dress(up *tier.Dir, name string, model *tier.Dir) error {
 // does not support is left out, and what it has inherited is taken away: by the
 // default ACL of a tier's root a user could come in whom the model keeps out.
 func copyXattrs(from, to *tier.File) error {
-	names, err := xattrNames(from)
+	names, err := from.Xattrs()
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func copyXattrs(from, to *tier.File) error {
 		}
 	}
 	for _, name := range names {
-		value, err := xattrValue(from, name)
+		value, err := from.Xattr(name)
 		switch err {
 		case nil:
 		case unix.ENODATA, unix.EOPNOTSUPP, unix.EPERM, unix.EACCES: // removed meanwhile, or not for the daemon to read

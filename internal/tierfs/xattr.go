@@ -1,7 +1,6 @@
 package tierfs
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/jacobsa/fuse/fuseops"
@@ -85,7 +84,7 @@ func (fs *FS) listxattr(op *fuseops.ListXattrOp) error {
 			op.BytesRead, err = f.Listxattr(op.Dst)
 			return err
 		}
-		names, err := xattrNames(f)
+		names, err := f.Xattrs()
 		if err != nil {
 			return err
 		}
@@ -168,43 +167,3 @@ func (fs *FS) changeXattr(r *fusedev.Request, node uint64, fn func(f *tier.File)
 		return fn(f)
 	})
 }
-
-// xattrNames and xattrValue read attributes whole, however long.
-func xattrNames(f *tier.File) ([]string, error) {
-	b, err := whole(func(dst []byte) (int, error) { return f.Listxattr(dst) })
-	if err != nil || len(b) == 0 {
-		if err == unix.EOPNOTSUPP {
-			err = nil
-		}
-		return nil, err
-	}
-	var names []string
-	for _, name := range bytes.Split(bytes.TrimSuffix(b, []byte{0}), []byte{0}) {
-		names = append(names, string(name))
-	}
-	return names, nil
-}
-
-func xattrValue(f *tier.File, name string) ([]byte, error) {
-	return whole(func(dst []byte) (int, error) { return f.Getxattr(name, dst) })
-}
-
-func whole(get func(dst []byte) (int, error)) ([]byte, error) {
-	for range maxGrown {
-		size, err := get(nil)
-		if err != nil || size == 0 {
-			return nil, err
-		}
-		b := make([]byte, size)
-		n, err := get(b)
-		if err == unix.ERANGE { // it grew meanwhile
-			continue
-		}
-		return b[:max(n, 0)], err
-	}
-	return nil, unix.EIO
-}
-
-// maxGrown is how often an attribute may have grown since its size was told. A
-// filesystem that always says so must not keep us for ever.
-const maxGrown = 16

@@ -1,0 +1,49 @@
+package tier
+
+import (
+	"bytes"
+
+	"golang.org/x/sys/unix"
+)
+
+// Xattrs are the names of the extended attributes; none where the filesystem
+// has no such thing.
+func (f *File) Xattrs() ([]string, error) {
+	b, err := whole(func(dst []byte) (int, error) { return f.Listxattr(dst) })
+	if err != nil || len(b) == 0 {
+		if err == unix.EOPNOTSUPP {
+			err = nil
+		}
+		return nil, err
+	}
+	var names []string
+	for _, name := range bytes.Split(bytes.TrimSuffix(b, []byte{0}), []byte{0}) {
+		names = append(names, string(name))
+	}
+	return names, nil
+}
+
+// Xattr is the value of an extended attribute, however long.
+func (f *File) Xattr(name string) ([]byte, error) {
+	return whole(func(dst []byte) (int, error) { return f.Getxattr(name, dst) })
+}
+
+func whole(get func(dst []byte) (int, error)) ([]byte, error) {
+	for range maxGrown {
+		size, err := get(nil)
+		if err != nil || size == 0 {
+			return nil, err
+		}
+		b := make([]byte, size)
+		n, err := get(b)
+		if err == unix.ERANGE { // it grew meanwhile
+			continue
+		}
+		return b[:max(n, 0)], err
+	}
+	return nil, unix.EIO
+}
+
+// maxGrown is how often an attribute may have grown since its size was told. A
+// filesystem that always says so must not keep us for ever.
+const maxGrown = 16
