@@ -22,7 +22,7 @@ func TestIdleHoldsForTheFunctionAlone(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	before := class(t)
 	want := errors.New("its own")
-	err := idle(func() error {
+	err := Idle(func() error {
 		if got := class(t); got != 3 {
 			t.Errorf("class %d inside", got)
 		}

@@ -30,7 +30,11 @@ func (p *Pace) Wait(ctx context.Context, n int64) error {
 	if p == nil {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(p.take(n))
+	wait := p.take(n)
+	if wait == 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
