@@ -243,6 +243,9 @@ func (fs *FS) setattr(r *fusedev.Request, op *fusedev.SetattrOp) error {
 func (fs *FS) setFileAttr(r *fusedev.Request, in *inode.Inode, op *fusedev.SetattrOp, st *unix.Stat_t) error {
 	in.Mu.RLock()
 	defer in.Mu.RUnlock()
+	if op.Size != nil {
+		fs.movings.giveWay(in)
+	}
 	return fs.withFile(in, st, func(f *tier.File) error {
 		if !op.ByHandle && !op.Empty() { // what the open file or the write allowed
 			if err := fs.mayChange(r, in, st); err != nil {

@@ -48,9 +48,10 @@ type Config struct {
 
 // FS serves the union of a set of tiers.
 //
-// LOCK ORDER: Inode.Mu → moves → Table.mu → DirCache.mu; journal.calm before
-// all, journal.mu is a leaf. No lock that others need is held while a tier is waited for, but
-// Inode.Mu, by ops on that very file.
+// LOCK ORDER: names → Inode.Mu → moves → Table.mu → DirCache.mu; journal.calm
+// before all; journal.mu and movings.mu are leaves. No lock that others need is
+// held while a tier is waited for, but Inode.Mu and a name, by ops on that very
+// file.
 type FS struct {
 	log                   *slog.Logger
 	set                   *tier.Set
@@ -70,6 +71,8 @@ type FS struct {
 	lists   handles[*dirHandle]
 	journal *journal
 	moves   *moves
+	names   *names
+	movings movings
 
 	descriptors *shares
 	memory      *shares // of listings, in bytes
@@ -99,6 +102,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	fs.options.Store(&cfg.Options)
 	fs.journal = newJournal(fs)
 	fs.moves = newMoves(fs.table)
+	fs.names = newNames()
 	fs.descriptors, fs.memory = newShares(cfg.MaxFiles), newShares(cfg.MaxListings)
 	fs.held = map[*tier.File]uint32{}
 	return fs, nil

@@ -27,12 +27,15 @@ type intent struct {
 	ToRaw    []byte `json:"to"`
 	Moves    []move `json:"moves"`              // what goes from From to To, highest tier first
 	Replaced []move `json:"replaced,omitempty"` // what To was before
+
+	Relocation *relocation `json:"relocation,omitempty"` // all there is to a move between tiers
 }
 
 // Kinds of intents.
 const (
 	intentRename  = "rename-directory"
 	intentReplace = "replace-file" // To on Moves[0] has come into place; what it replaces goes
+	intentMove    = "move-files"   // between tiers, see relocation
 	intentUnlink  = "unlink-link"  // To on Moves[0] is a hidden link to From, and goes
 )
 
@@ -232,7 +235,7 @@ func (fs *FS) sweepStaging(t *tier.Tier) {
 		return
 	}
 	defer d.Put()
-	names, err := names(d)
+	names, err := entriesOf(d)
 	if err != nil {
 		return
 	}
@@ -246,8 +249,8 @@ func (fs *FS) sweepStaging(t *tier.Tier) {
 	}
 }
 
-// names lists a directory.
-func names(d *tier.Dir) (all []string, err error) {
+// entriesOf lists a directory.
+func entriesOf(d *tier.Dir) (all []string, err error) {
 	f, err := d.List()
 	if err != nil {
 		return nil, err
@@ -278,7 +281,7 @@ func (j *journal) replayTier(t *tier.Tier) error {
 		return err
 	}
 	defer d.Put()
-	names, err := names(d)
+	names, err := entriesOf(d)
 	if err != nil {
 		return err
 	}
@@ -322,6 +325,8 @@ func (j *journal) finish(in *intent) error {
 		return j.replayReplace(in)
 	case intentUnlink:
 		return j.replayUnlink(in)
+	case intentMove:
+		return j.replayMove(in.Relocation)
 	}
 	return fmt.Errorf("unknown kind %q", in.Kind)
 }
@@ -355,6 +360,12 @@ func parseIntent(b []byte) (*intent, error) {
 		return nil, errors.New("not a record")
 	}
 	in.From, in.To = string(in.FromRaw), string(in.ToRaw)
+	if in.Kind == intentMove {
+		if !in.Relocation.valid() {
+			return nil, errors.New("not a record")
+		}
+		return &in, nil
+	}
 	if !inside(in.To) || in.Kind != intentReplace && !inside(in.From) || len(in.Moves) == 0 {
 		return nil, errors.New("not a record")
 	}

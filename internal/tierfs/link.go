@@ -1,6 +1,7 @@
 package tierfs
 
 import (
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -26,16 +27,11 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 	if fs.hidden(p, op.Name) {
 		return unix.EPERM
 	}
-	_, home := fs.table.Home(in)
-	d, err := fs.makeParents(p, home)
+	d, err := fs.nameAtHome(r, in, p, op.Name)
 	if err != nil {
 		return err
 	}
 	defer d.Put()
-	err = fs.nameFile(r, in, d, op.Name)
-	if err != nil {
-		return err
-	}
 	var f found
 	if err = fs.foundAt(d, op.Name, &f); err == nil {
 		err = fs.settle(p)
@@ -49,12 +45,37 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 	return nil
 }
 
+// nameAtHome gives a file a name in p's directory on its home tier, which is for
+// the caller to Put.
+func (fs *FS) nameAtHome(r *fusedev.Request, in, p *inode.Inode, name string) (*tier.Dir, error) {
+	for {
+		_, home := fs.table.Home(in)
+		d, err := fs.makeParents(p, home)
+		if err != nil {
+			return nil, err
+		}
+		if err = fs.nameFile(r, in, d, name); err == nil {
+			return d, nil
+		}
+		d.Put()
+		if err != errMoved {
+			return nil, err
+		}
+	}
+}
+
+// errMoved says that a file has got another home.
+var errMoved = errors.New("the file has moved to another tier")
+
 // nameFile gives a file a name in d.
 //
 // LOCKS_EXCLUDED(in.Mu)
 func (fs *FS) nameFile(r *fusedev.Request, in *inode.Inode, d *tier.Dir, name string) error {
 	in.Mu.RLock()
 	defer in.Mu.RUnlock()
+	if _, home := fs.table.Home(in); home != d.Tier.Rank {
+		return errMoved
+	}
 	var st unix.Stat_t
 	return fs.withFile(in, &st, func(f *tier.File) error {
 		if err := fs.mayChange(r, in, &st); err != nil { // protected_hardlinks (proc_sys_fs(5))

@@ -86,6 +86,7 @@ func (fs *FS) listingAt(h *dirHandle, off uint64) (*listing, error) {
 		return h.rows, nil
 	}
 	fs.setRows(h, nil)
+	defer fs.names.list(h.in)()
 	l := &listing{}
 	if err := fs.list(h.in, h.uid, l); err != nil {
 		fs.memory.give(h.uid, l.paid)

@@ -44,17 +44,29 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 }
 
 // look counts a lookup of what resolve finds under name in p. A directory that
-// is renamed, removed or made on a tier meanwhile is asked for again.
+// is renamed, removed or made on a tier meanwhile is asked for again, and a file
+// that changes its home.
 func (fs *FS) look(p *inode.Inode, name string, f *found, resolve func(began uint64) error) (in *inode.Inode, err error) {
 	for {
-		began := fs.moves.count(p)
-		if err := resolve(began); err != nil {
+		began, taken := fs.moves.count(p), fs.names.count(p)
+		err := resolve(began)
+		if err != nil && !absent(err) {
 			return nil, err
 		}
-		if !f.isDir() {
-			return fs.admit(p, name, f), nil
+		if err == nil {
+			fs.recall(p, name, f)
 		}
-		fs.recall(p, name, f)
+		if err != nil || !f.isDir() {
+			if fs.names.enter(p, name, taken, func() {
+				if err == nil {
+					in = fs.tell(p, name, f)
+				}
+			}) {
+				return in, err
+			}
+			fs.names.await(p, name)
+			continue
+		}
 		key := f.copies[0].Key
 		if fs.moves.enter(p, name, key, began, func() { in = fs.tell(p, name, f) }) {
 			return in, nil

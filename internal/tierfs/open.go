@@ -165,6 +165,7 @@ func (fs *FS) mayOpenAgain(in *inode.Inode, st *unix.Stat_t, flags int) error {
 //
 // LOCKS_REQUIRED(in.Mu)
 func (fs *FS) openFirst(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, flags int) (own *tier.File, err error) {
+	fs.movings.giveWay(in)
 	writes := writing(flags) && flags&unix.O_APPEND == 0
 	mode := unix.O_RDONLY
 	if writes {

@@ -41,6 +41,7 @@ func (fs *FS) rename(r *fusedev.Request, op *fusedev.RenameOp) error {
 	case fs.hidden(x.to, x.newName):
 		return unix.EPERM
 	}
+	defer fs.names.use(entryName{x.from, x.name}, entryName{x.to, x.newName})()
 	for {
 		if err := fs.renameOnce(&x); err != errStirred {
 			return err

@@ -78,6 +78,7 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 	if fs.hidden(p, name) {
 		return unix.ENOENT
 	}
+	defer fs.names.use(entryName{p, name})()
 	all, err := fs.survey(p, name)
 	switch {
 	case err != nil:

@@ -1,0 +1,378 @@
+package tierfs
+
+import (
+	"context"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/mover"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// settle is the moves' second half: record, place, remove. The way to the
+// directory is pinned meanwhile, so that the paths in the record hold.
+func (x *transfer) settle(ctx context.Context) {
+	if !x.some() {
+		return
+	}
+	defer x.fs.moves.pin(x.dir)()
+	if err := x.parents(); err != nil {
+		x.each(ctx, func(*moving) error { return err })
+		return
+	}
+	if err := x.write(); err != nil {
+		x.each(ctx, func(*moving) error { return err })
+		return
+	}
+	fault("recorded")
+	x.each(ctx, x.place)
+	fault("placed")
+	if err := x.dd.Sync(); err != nil {
+		x.each(ctx, func(m *moving) error { x.takeBack(m); return err })
+	}
+	fault("named")
+	x.each(ctx, x.remove)
+	x.finish()
+}
+
+// parents opens the directory on the target, made there with all above it that
+// is missing, durably.
+func (x *transfer) parents() error {
+	fs, rank := x.fs, x.b.To
+	if err := fs.fitsPinned(x.dir, rank); err != nil {
+		return err
+	}
+	missing := []*inode.Inode{}
+	for in := x.dir; in.ID != inode.RootID; {
+		d, err := fs.walkDir(in, rank)
+		if err == nil {
+			d.Put()
+			break
+		}
+		if !absent(err) {
+			return err
+		}
+		up, _, ok := fs.table.Dentry(in)
+		if !ok {
+			return unix.ENOENT
+		}
+		missing = append(missing, up)
+		in = up
+	}
+	d, err := fs.makePinned(x.dir, rank)
+	if err != nil {
+		return err
+	}
+	x.dd = d
+	for _, in := range missing {
+		up, err := fs.walkDir(in, rank)
+		if err != nil {
+			return err
+		}
+		err = up.Sync()
+		up.Put()
+		if err != nil {
+			return err
+		}
+	}
+	fault("parents")
+	return onTier(d)
+}
+
+// write makes the record durable.
+func (x *transfer) write() error {
+	dir, ok := x.fs.table.Path(x.dir)
+	if !ok {
+		return unix.ENOENT
+	}
+	ids := *x.fs.journal.members.Load()
+	r := relocation{Source: ids[x.b.From], Target: ids[x.b.To], Dir: []byte(dir)}
+	for _, m := range x.files {
+		if m.out.Skip == mover.Moved {
+			m.aside = m.staged
+			r.Files = append(r.Files, relocated{Name: []byte(m.name), Source: stampOf(&m.st), Copy: stampOf(&m.copy), Aside: m.aside})
+		}
+	}
+	record, err := x.fs.journal.write(x.to, &intent{Kind: intentMove, Relocation: &r})
+	x.record = record
+	return err
+}
+
+// lock takes the name and the inode of a file. Nobody opens it, looks it up or
+// changes its name until unlock.
+func (x *transfer) lock(m *moving) (unlock func(), err error) {
+	name, ok := x.fs.names.take(entryName{x.dir, m.name}, movePatience)
+	if !ok {
+		return nil, errUsed
+	}
+	for end := time.Now().Add(movePatience); !m.in.Mu.TryLock(); {
+		if time.Now().After(end) {
+			name()
+			return nil, errUsed
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return func() {
+		m.in.Mu.Unlock()
+		name()
+	}, nil
+}
+
+// place gives the copy its name. On the way up it is the file from then on.
+func (x *transfer) place(m *moving) error {
+	unlock, err := x.lock(m)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := x.still(m); err != nil {
+		return err
+	}
+	fault("locked")
+	target := &x.times[1]
+	if err := target.before(x.dd); err != nil {
+		return err
+	}
+	if err := x.staging.Rename(m.staged, x.dd, m.name, unix.RENAME_NOREPLACE); err != nil {
+		return err
+	}
+	target.after(x.dd)
+	m.staged = ""
+	if err := x.dd.Stat(m.name, &m.copy); err != nil {
+		x.takeBackLocked(m)
+		return err
+	}
+	if x.up() && !x.rehome(m, x.b.To, &m.copy) {
+		x.takeBackLocked(m)
+		return unix.ESTALE
+	}
+	return nil
+}
+
+func (x *transfer) up() bool { return x.b.To < x.b.From }
+
+// rehome makes a backing inode the file's home.
+func (x *transfer) rehome(m *moving, rank int, st *unix.Stat_t) bool {
+	if !x.fs.table.Rehome(m.in, x.fs.table.Key(rank, st.Dev, st.Ino)) {
+		return false
+	}
+	x.fs.movings.remove(m) // who opens it from now on opens the new one
+	x.fs.invalAttr(m.in)
+	return true
+}
+
+func (fs *FS) invalAttr(in *inode.Inode) {
+	if fs.srv != nil { // replay may come before the kernel
+		fs.srv.InvalAttr(in.ID)
+	}
+}
+
+// still reports why the file, which is locked, must not move any more.
+func (x *transfer) still(m *moving) error {
+	switch {
+	case !x.fs.table.Named(m.in, x.dir, m.name):
+		return unix.ENOENT
+	case m.wanted() || m.in.Opened() != nil:
+		return errWanted
+	}
+	return x.unchanged(m)
+}
+
+// unchanged reports whether the source is under its name, as it was.
+func (x *transfer) unchanged(m *moving) error {
+	var st unix.Stat_t
+	if err := x.sd.Stat(m.name, &st); err != nil {
+		return err
+	}
+	if !sameFile(&st, &m.st) {
+		return errWanted
+	}
+	return nil
+}
+
+// remove takes the source away, or the copy again if the source is not what it
+// was.
+func (x *transfer) remove(m *moving) error {
+	unlock, err := x.lock(m)
+	if err != nil {
+		x.unsure = true // the file has both names, and the record stays
+		return err
+	}
+	defer unlock()
+	if err := x.removeLocked(m); err != nil {
+		x.takeBackLocked(m)
+		return err
+	}
+	return nil
+}
+
+// LOCKS_REQUIRED(the name, m.in.Mu)
+func (x *transfer) removeLocked(m *moving) error {
+	if x.up() {
+		if err := x.unchanged(m); err != nil {
+			return err
+		}
+	} else if err := x.still(m); err != nil {
+		return err
+	}
+	if err := x.inPlace(m); err != nil {
+		return err
+	}
+	fault("checked")
+	source := &x.times[0]
+	if err := source.before(x.sd); err != nil {
+		return err
+	}
+	if err := x.sd.Rename(m.name, x.trash, m.aside, unix.RENAME_NOREPLACE); err != nil {
+		return err
+	}
+	source.after(x.sd)
+	fault("aside")
+	if err := x.asideStill(m); err != nil {
+		if e := x.trash.Rename(m.aside, x.sd, m.name, unix.RENAME_NOREPLACE); e != nil {
+			x.fs.log.Error("a file that changed while it was moved stays in .tierfs/trash; copy it back", "file", x.describe(m), "trash", m.aside, "err", e)
+			x.unsure = true
+		}
+		return err
+	}
+	fault("known")
+	if !x.up() && !x.rehome(m, x.b.To, &m.copy) {
+		return x.putBack(m)
+	}
+	fault("home")
+	if err := x.trash.Unlink(m.aside); err != nil {
+		x.unsure = true // the file has moved; the next mount tidies up
+	}
+	fault("unlinked")
+	return nil
+}
+
+// putBack gives a source that was set aside its name again.
+func (x *transfer) putBack(m *moving) error {
+	if err := x.trash.Rename(m.aside, x.sd, m.name, unix.RENAME_NOREPLACE); err != nil {
+		x.unsure = true
+		return err
+	}
+	return unix.ESTALE
+}
+
+// inPlace reports whether the target's name is still our copy.
+func (x *transfer) inPlace(m *moving) error {
+	var st unix.Stat_t
+	if err := x.dd.Stat(m.name, &st); err != nil {
+		return err
+	}
+	if st.Dev != m.copy.Dev || st.Ino != m.copy.Ino || !x.up() && !sameFile(&st, &m.copy) {
+		return errWanted
+	}
+	return nil
+}
+
+// asideStill looks at what was set aside: somebody may have renamed another file
+// over the source, or begun to open it, a moment before.
+func (x *transfer) asideStill(m *moving) error {
+	var st unix.Stat_t
+	if err := x.trash.Stat(m.aside, &st); err != nil {
+		return err
+	}
+	if !sameContent(&st, &m.st) || !x.up() && m.wanted() {
+		return errWanted
+	}
+	return nil
+}
+
+// takeBack removes the copy again.
+func (x *transfer) takeBack(m *moving) {
+	unlock, err := x.lock(m)
+	if err != nil {
+		x.unsure = true
+		return
+	}
+	defer unlock()
+	x.takeBackLocked(m)
+}
+
+// takeBackLocked removes the copy, if it is as we made it and not in use. Else
+// both stay, and the next mount looks at the record.
+//
+// LOCKS_REQUIRED(the name, m.in.Mu)
+func (x *transfer) takeBackLocked(m *moving) {
+	var st unix.Stat_t
+	if err := x.dd.Stat(m.name, &st); err != nil || st.Dev != m.copy.Dev || st.Ino != m.copy.Ino {
+		x.unsure = x.unsure || err != nil && !absent(err)
+		return // it is gone, or another file's name
+	}
+	if !sameFile(&st, &m.copy) || x.up() && m.in.Opened() != nil {
+		x.unsure = true
+		return
+	}
+	if x.up() {
+		var source unix.Stat_t
+		if x.sd.Stat(m.name, &source) != nil || !x.rehome(m, x.b.From, &source) {
+			x.unsure = true
+			return
+		}
+	}
+	target := &x.times[1]
+	_ = target.before(x.dd)
+	if err := x.dd.Unlink(m.name); err != nil {
+		x.unsure = true
+	}
+	target.after(x.dd)
+}
+
+// finish makes the removals durable, gives the directories their times back and
+// ends the record.
+func (x *transfer) finish() {
+	err := x.sd.Sync()
+	if e := x.trash.Sync(); err == nil {
+		err = e
+	}
+	fault("removed")
+	x.times[0].restore(x.sd)
+	x.times[1].restore(x.dd)
+	if err != nil || x.unsure {
+		x.record.leave(nextMount)
+		return
+	}
+	x.record.finish()
+	fault("forgotten")
+}
+
+// dirTimes keeps the times of a directory over changes that are ours alone: a
+// backup that looks for what is new finds nothing. What others change meanwhile
+// stays.
+type dirTimes struct {
+	known bool
+	as    unix.Stat_t // as it is to be
+	ctime unix.Timespec
+}
+
+// before is called before each change of ours.
+func (d *dirTimes) before(dir *tier.Dir) error {
+	var st unix.Stat_t
+	if err := dir.StatSelf(&st); err != nil {
+		return err
+	}
+	if !d.known || st.Ctim != d.ctime {
+		d.known, d.as = true, st
+	}
+	return nil
+}
+
+// after is called after each.
+func (d *dirTimes) after(dir *tier.Dir) {
+	var st unix.Stat_t
+	if dir.StatSelf(&st) == nil {
+		d.ctime = st.Ctim
+	}
+}
+
+func (d *dirTimes) restore(dir *tier.Dir) {
+	var st unix.Stat_t
+	if !d.known || dir.StatSelf(&st) != nil || st.Ctim != d.ctime {
+		return
+	}
+	_ = dir.Self().Utimens(&[2]unix.Timespec{d.as.Atim, d.as.Mtim})
+}

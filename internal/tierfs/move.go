@@ -1,0 +1,459 @@
+package tierfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/mover"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// A file moves to another tier in seven steps. At every instant one complete
+// copy is visible under its name, and a crash at any leaves it so, or is mended
+// at the next mount (replayMove).
+//
+//  1. hold: the inode, unless somebody has it open or it may not move
+//  2. lease: nobody has the source open out of band
+//  3. copy: to the target's staging directory, durable
+//  4. record: the intent, durable
+//  5. lock: the name and the inode, for a few system calls each time
+//  6. place: the copy gets its name, below or above the source; durable
+//  7. remove: the source goes by way of its tier's trash, where what it is can
+//     be looked at once more
+//
+// Between 6 and 7 the file has two names like any other that two tiers have, so
+// the locks are not held over the syncs, and the files of a batch share them.
+// The copy becomes the inode's home when it becomes visible: in 6 on the way up,
+// in 7 on the way down.
+
+// Bounds of a move.
+const (
+	movePatience = time.Second // to get the locks: those who hold them may wait for a tier
+	moveAtOnce   = 64 << 20    // bytes that are copied before any of it is put in place
+)
+
+// transfer is the move of files of one directory.
+type transfer struct {
+	fs       *FS
+	b        *mover.Batch
+	from, to *tier.Tier
+	dir      *inode.Inode
+	sd, dd   *tier.Dir // the directory on both
+	staging  *tier.Dir // of the target
+	trash    *tier.Dir // of the source's tier
+	times    [2]dirTimes
+	files    []*moving
+	record   *record
+	unsure   bool // something is left for the next mount
+}
+
+// Move carries the files of a batch to another tier.
+func (fs *FS) Move(ctx context.Context, b *mover.Batch) []mover.Outcome {
+	out := make([]mover.Outcome, len(b.Names))
+	for next := 0; next < len(b.Names); {
+		x := &transfer{fs: fs, b: b, from: fs.tiers()[b.From], to: fs.tiers()[b.To]}
+		n, err := x.run(ctx, b.Names[next:], out[next:])
+		if err != nil {
+			for i := range out[next:] {
+				out[next+i] = mover.Outcome{Skip: x.reason(ctx, err), Err: err}
+			}
+			return out
+		}
+		next += n
+	}
+	return out
+}
+
+// run moves as many of the names as are copied at once, and returns how many
+// they were. An error is one that none of them gets over.
+func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome) (n int, err error) {
+	defer x.end()
+	if x.from.ReadOnly() || x.to.ReadOnly() || x.from.Suspect() || x.to.Suspect() {
+		return 0, errAway
+	}
+	leave, err := x.enter()
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	stop := make(chan struct{})
+	defer close(stop)
+	go x.fs.movings.watch(stop)
+
+	for bytes := int64(0); n < len(names) && n < mover.MaxBatch && bytes < moveAtOnce; n++ {
+		m := &moving{name: names[n], out: &out[n]}
+		x.files = append(x.files, m)
+		if err := x.hold(ctx, m); err != nil {
+			x.skip(ctx, m, err)
+			continue
+		}
+		bytes += m.st.Size
+	}
+	x.each(ctx, x.lease)
+	fault("leased")
+	_ = mover.Idle(func() error {
+		x.copyAll(ctx)
+		return nil
+	})
+	x.settle(ctx)
+	return n, nil
+}
+
+// each runs a step for all files that are still to move.
+func (x *transfer) each(ctx context.Context, step func(m *moving) error) {
+	for _, m := range x.files {
+		if m.out.Skip != mover.Moved {
+			continue
+		}
+		if err := step(m); err != nil {
+			x.skip(ctx, m, err)
+		}
+	}
+}
+
+// some reports whether files are still to move.
+func (x *transfer) some() bool {
+	for _, m := range x.files {
+		if m.out.Skip == mover.Moved {
+			return true
+		}
+	}
+	return false
+}
+
+// skip leaves a file where it is: what has been copied goes.
+func (x *transfer) skip(ctx context.Context, m *moving, err error) {
+	m.out.Skip, m.out.Err = x.reason(ctx, err), err
+	m.close()
+	if m.staged != "" {
+		if err := x.staging.Unlink(m.staged); err != nil && !absent(err) {
+			x.unsure = true
+		}
+		m.staged = ""
+	}
+}
+
+// Why a file does not move, where no errno says it.
+var (
+	errAway      = errors.New("a tier does not answer, or is read-only")
+	errFresh     = errors.New("it has just been changed")
+	errOpen      = errors.New("it is open")
+	errOpenBelow = errors.New("it is open in the tier's directory")
+	errWanted    = errors.New("somebody opened or changed it meanwhile")
+	errLinked    = errors.New("it has several names")
+	errSpecial   = errors.New("not a regular file")
+	errFixed     = errors.New("it is immutable or append-only")
+	errShadowed  = errors.New("a higher tier has the name")
+	errTaken     = errors.New("another tier has the name too")
+	errInner     = errors.New("another filesystem is mounted inside the tier there")
+	errNoRoom    = errors.New("the target would have less free space than minfree")
+	errUsed      = errors.New("its name or the file is in use by an operation that takes long")
+)
+
+// reason sorts an error.
+func (x *transfer) reason(ctx context.Context, err error) mover.Reason {
+	switch err {
+	case errFresh:
+		return mover.Fresh
+	case errOpen:
+		return mover.Open
+	case errOpenBelow:
+		return mover.OpenBeneath
+	case errWanted, errUsed, mover.ErrGiveWay:
+		return mover.Changed
+	case errLinked:
+		return mover.Linked
+	case errSpecial:
+		return mover.Special
+	case errFixed:
+		return mover.Fixed
+	case errShadowed:
+		return mover.Shadowed
+	case errTaken, errInner, unix.EEXIST, unix.EBUSY, unix.EXDEV:
+		return mover.Blocked
+	case errNoRoom, unix.ENOSPC, unix.EDQUOT, unix.EFBIG:
+		return mover.NoRoom
+	case mover.ErrAttributes:
+		return mover.Attributes
+	case errAway, unix.EROFS:
+		return mover.Away
+	}
+	switch {
+	case absent(err), err == unix.ESTALE:
+		return mover.Gone
+	case ctx.Err() != nil:
+		return mover.Stopped
+	case x.from.Suspect() || x.to.Suspect() || x.fs.set.Away():
+		return mover.Away
+	}
+	return mover.Failed
+}
+
+// enter finds the directory as a client would, so that the kernel and we mean
+// the same inode. leave forgets it.
+func (x *transfer) enter() (leave func(), err error) {
+	dir, leave, err := x.fs.holdDir(x.b.Dir)
+	if err != nil {
+		return nil, err
+	}
+	x.dir = dir
+	if x.sd, err = x.fs.dir(dir, x.b.From); err == nil {
+		x.staging, err = x.fs.staging(x.to)
+	}
+	if err == nil {
+		x.trash, err = x.from.Private("trash")
+	}
+	if err == nil {
+		err = onTier(x.sd)
+	}
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
+}
+
+// onTier is errInner for a directory on another filesystem mounted in the tier.
+func onTier(d *tier.Dir) error {
+	var st unix.Stat_t
+	if err := d.StatSelf(&st); err != nil {
+		return err
+	}
+	if st.Dev != d.Tier.Dev() {
+		return errInner
+	}
+	return nil
+}
+
+// holdDir is a directory by its path in the mount, looked up, until leave.
+func (fs *FS) holdDir(path string) (dir *inode.Inode, leave func(), err error) {
+	dir = fs.table.Root()
+	var held []*inode.Inode
+	leave = func() {
+		for _, in := range held {
+			fs.forget(in.ID, 1)
+		}
+	}
+	for _, name := range strings.Split(path, "/") {
+		if name == "" || fs.hidden(dir, name) {
+			continue
+		}
+		in, _, err := fs.lookUp(dir, name)
+		if err == nil {
+			held = append(held, in)
+			if !in.IsDir() {
+				err = unix.ENOTDIR
+			}
+		}
+		if err != nil {
+			leave()
+			return nil, nil, err
+		}
+		dir = in
+	}
+	return dir, leave, nil
+}
+
+// lookUp counts a lookup of name in p, without a client.
+func (fs *FS) lookUp(p *inode.Inode, name string) (*inode.Inode, *found, error) {
+	f := &found{}
+	in, err := fs.look(p, name, f, func(uint64) error { return fs.resolve(p, name, f, nil) })
+	return in, f, err
+}
+
+// hold looks a file up and opens it, if it may move.
+func (x *transfer) hold(ctx context.Context, m *moving) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	in, f, err := x.fs.lookUp(x.dir, m.name)
+	if err != nil {
+		return err
+	}
+	m.in = in
+	m.out.Bytes = f.st.Size
+	switch {
+	case f.st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return errSpecial
+	case f.rank < x.b.From:
+		return errShadowed
+	case f.rank > x.b.From:
+		return unix.ENOENT // it has moved already
+	case f.st.Nlink > 1:
+		return errLinked
+	case x.fresh(&f.st):
+		return errFresh
+	}
+	if all, err := x.fs.survey(x.dir, m.name); err != nil {
+		return err
+	} else if len(all) > 1 {
+		return errTaken
+	}
+	if err := x.announce(m); err != nil {
+		return err
+	}
+	if err := x.room(m); err != nil {
+		return err
+	}
+	return x.open(m)
+}
+
+// fresh reports whether the file was changed just now, or will have been: what
+// changes in the same tick of the kernel's clock could not be seen.
+func (x *transfer) fresh(st *unix.Stat_t) bool {
+	quiet := max(x.b.Quiet, time.Second)
+	mtime := time.Since(time.Unix(st.Mtim.Unix()))
+	return time.Since(time.Unix(st.Ctim.Unix())) < quiet || mtime >= 0 && mtime < quiet
+}
+
+// announce tells those who will open the file that it is under way.
+func (x *transfer) announce(m *moving) error {
+	m.in.Mu.RLock()
+	defer m.in.Mu.RUnlock()
+	if m.in.Opened() != nil || x.fs.table.Gone(m.in) != nil {
+		return errOpen
+	}
+	if !x.fs.movings.add(m) {
+		return errUsed
+	}
+	return nil
+}
+
+// room reports whether the target has room for the file and what is copied
+// before it.
+func (x *transfer) room(m *moving) error {
+	st, err := x.to.Space()
+	if err != nil {
+		return err
+	}
+	unit := uint64(st.Frsize)
+	need := uint64(0)
+	for _, other := range x.files {
+		if other.out.Skip == mover.Moved && other.copied == nil {
+			need += uint64(other.out.Bytes)
+		}
+	}
+	if x.b.MinFree != nil {
+		need += x.b.MinFree(st.Blocks * unit)
+	}
+	if st.Bavail*unit < need {
+		return errNoRoom
+	}
+	return nil
+}
+
+// open opens the source so that its access time stays.
+func (x *transfer) open(m *moving) (err error) {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK
+	if m.src, err = x.sd.Open(m.name, flags|unix.O_NOATIME, 0); err == unix.EPERM {
+		m.src, err = x.sd.Open(m.name, flags, 0)
+	}
+	if err == unix.EAGAIN { // somebody has a lease on it
+		return errOpenBelow
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.src.Stat(&m.st); err != nil {
+		return err
+	}
+	m.out.Bytes = m.st.Size
+	var sx unix.Statx_t
+	if err := m.src.Statx(0, unix.STATX_TYPE, &sx); err != nil {
+		return err
+	}
+	switch key, _ := x.fs.table.Home(m.in); {
+	case x.fs.table.Key(x.b.From, m.st.Dev, m.st.Ino) != key:
+		return unix.ESTALE
+	case sx.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0:
+		return errFixed
+	case m.st.Nlink != 1:
+		return errLinked
+	}
+	return nil
+}
+
+func (x *transfer) lease(m *moving) error {
+	switch err := m.lease(); {
+	case err == nil:
+		return nil
+	case m.wanted():
+		return errWanted
+	}
+	return errOpenBelow
+}
+
+// copyAll copies the files and makes the copies durable: the content of all is on its way to the disk before the first is waited for.
+func (x *transfer) copyAll(ctx context.Context) {
+	x.each(ctx, func(m *moving) error { return x.copy(ctx, m) })
+	fault("copied")
+	x.each(ctx, func(m *moving) error {
+		if err := m.copied.Sync(false); err != nil {
+			return err
+		}
+		if err := m.copied.Stat(&m.copy); err != nil {
+			return err
+		}
+		m.copied.Forget()
+		m.copied.Close()
+		m.copied = nil
+		return nil
+	})
+	fault("synced")
+}
+
+func (x *transfer) copy(ctx context.Context, m *moving) error {
+	name := stagingName()
+	dst, err := x.staging.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0600)
+	if err != nil {
+		return err
+	}
+	m.staged, m.copied = name, dst
+	if err := mover.Copy(ctx, m.src, dst, &m.st, x.b.Pace, m.wanted); err != nil {
+		return err
+	}
+	var now unix.Stat_t
+	if err := m.src.Stat(&now); err != nil {
+		return err
+	}
+	if !sameFile(&now, &m.st) {
+		return errWanted
+	}
+	return nil
+}
+
+// sameFile reports whether nothing has changed a file but its access time.
+func sameFile(a, b *unix.Stat_t) bool { return a.Ctim == b.Ctim && sameContent(a, b) }
+
+// sameContent is sameFile for one that may have been renamed.
+func sameContent(a, b *unix.Stat_t) bool {
+	return a.Dev == b.Dev && a.Ino == b.Ino && a.Mode == b.Mode && a.Uid == b.Uid && a.Gid == b.Gid &&
+		a.Size == b.Size && a.Mtim == b.Mtim && a.Nlink == b.Nlink
+}
+
+// end gives up what is held.
+func (x *transfer) end() {
+	for _, m := range x.files {
+		m.close()
+		if m.in != nil {
+			x.fs.movings.remove(m)
+			x.fs.forget(m.in.ID, 1)
+		}
+	}
+	for _, d := range []*tier.Dir{x.sd, x.dd, x.staging, x.trash} {
+		if d != nil {
+			d.Put()
+		}
+	}
+}
+
+// describe names the file for the log.
+func (x *transfer) describe(m *moving) string {
+	path, _ := x.fs.table.Path(x.dir)
+	return fmt.Sprintf("%s on %s", strings.TrimPrefix(path+"/"+m.name, "/"), x.from.Root)
+}

@@ -1,0 +1,168 @@
+package tierfs
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/mover"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// moving is a file on its way to another tier.
+type moving struct {
+	name string
+	out  *mover.Outcome
+	in   *inode.Inode
+
+	src    *tier.File  // the only descriptor that the daemon has on the source
+	st     unix.Stat_t // the source
+	copied *tier.File  // the copy, until it is synced
+	copy   unix.Stat_t // the copy as it was when it was complete
+	staged string      // its name in the staging directory; "" once it is in place
+	aside  string      // the source's name in the trash
+
+	mu     sync.Mutex
+	leased bool // we have a lease on the source; GUARDED_BY(mu)
+	given  bool // somebody else wants the file; GUARDED_BY(mu)
+}
+
+// lease takes a lease on the source, which nobody else can have open then.
+// Where its filesystem gives none, the file moves without. EAGAIN says that
+// somebody has it open.
+func (m *moving) lease() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.given {
+		return unix.EAGAIN
+	}
+	err := m.src.Lease()
+	m.leased = err == nil
+	if err == unix.EAGAIN {
+		return err
+	}
+	return nil
+}
+
+// giveWay ends the move in favour of somebody who opens or cuts the file.
+// Without, he would wait for our lease.
+func (m *moving) giveWay() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.given = true
+	m.unlease()
+}
+
+// LOCKS_REQUIRED(m.mu)
+func (m *moving) unlease() {
+	if m.leased {
+		m.src.Unlease()
+		m.leased = false
+	}
+}
+
+// wanted reports whether somebody else wants the file, in the mount or out of
+// band.
+func (m *moving) wanted() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.leased && !m.src.Leased() {
+		m.given = true
+		m.unlease()
+	}
+	return m.given
+}
+
+// close gives up the descriptors.
+func (m *moving) close() {
+	if m.copied != nil {
+		m.copied.Close()
+		m.copied = nil
+	}
+	if m.src != nil {
+		m.mu.Lock()
+		m.unlease()
+		m.mu.Unlock()
+		m.src.Close()
+		m.src = nil
+	}
+}
+
+// movings are the files under way, for those who want one.
+type movings struct {
+	n  atomic.Int32
+	mu sync.Mutex
+	m  map[*inode.Inode]*moving // GUARDED_BY(mu)
+}
+
+// add enters a file that nobody has open.
+//
+// LOCKS_REQUIRED(m.in.Mu) for reading: who opens the file from now on is told
+func (a *movings) add(m *moving) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.m == nil {
+		a.m = map[*inode.Inode]*moving{}
+	}
+	if a.m[m.in] != nil {
+		return false
+	}
+	a.m[m.in] = m
+	a.n.Add(1)
+	return true
+}
+
+func (a *movings) remove(m *moving) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.m[m.in] == m {
+		delete(a.m, m.in)
+		a.n.Add(-1)
+	}
+}
+
+// giveWay ends the move of a file, if there is one.
+//
+// LOCKS_REQUIRED(in.Mu) for reading
+func (a *movings) giveWay(in *inode.Inode) {
+	if a.n.Load() == 0 {
+		return
+	}
+	a.mu.Lock()
+	m := a.m[in]
+	a.mu.Unlock()
+	if m != nil {
+		m.giveWay()
+	}
+}
+
+// leaseLook is how often the leases are looked at: who opens a file out of band
+// waits for ours no longer than that, whatever the mover is doing.
+const leaseLook = 20 * time.Millisecond
+
+// watch gives way for all files under way until stop is closed.
+func (a *movings) watch(stop <-chan struct{}) {
+	tick := time.NewTicker(leaseLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		for _, m := range a.all() {
+			m.wanted()
+		}
+	}
+}
+
+func (a *movings) all() (all []*moving) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, m := range a.m {
+		all = append(all, m)
+	}
+	return all
+}

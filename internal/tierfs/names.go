@@ -1,0 +1,184 @@
+package tierfs
+
+import (
+	"sync"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/inode"
+)
+
+// names keeps a name still while the file under it changes its home.
+//
+// For that moment, a few system calls, the mover takes the name. Who changes or
+// removes the name uses it, and who lists its directory uses all names in that:
+// both wait for the mover, and the mover for them. A lookup uses nothing, as it
+// must not wait; it asks the tiers one after the other, and may see neither the
+// file nor its copy. Two threads, f going up:
+//
+//	LOOKUP f                        move f to tier 0
+//	tier 0 has no f
+//	                                f is on tier 0, gone from tier 1
+//	tier 1 has no f
+//
+// So what a lookup found, or did not find, holds only if no name of that
+// directory was taken since it began.
+//
+// LOCK ORDER: a name comes before Inode.Mu. The mover waits for it for a bounded
+// time, and with nothing else held but pins.
+type names struct {
+	mu      sync.Mutex
+	used    map[entryName]int    // GUARDED_BY(mu)
+	listed  map[*inode.Inode]int // GUARDED_BY(mu)
+	taken   map[entryName]bool   // GUARDED_BY(mu)
+	counts  [64]uint64           // names that were taken, by the parent's ID; GUARDED_BY(mu)
+	changed chan struct{}        // closed when a use or a name is given back while somebody waits; GUARDED_BY(mu)
+}
+
+type entryName struct {
+	parent *inode.Inode
+	name   string
+}
+
+func newNames() *names {
+	return &names{used: map[entryName]int{}, listed: map[*inode.Inode]int{}, taken: map[entryName]bool{}}
+}
+
+// use keeps the mover from the names until done.
+func (n *names) use(all ...entryName) (done func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for n.anyTaken(all) {
+		n.wait(nil)
+	}
+	for _, e := range all {
+		n.used[e]++
+	}
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, e := range all {
+			if n.used[e]--; n.used[e] == 0 {
+				delete(n.used, e)
+			}
+		}
+		n.wake()
+	}
+}
+
+// LOCKS_REQUIRED(n.mu)
+func (n *names) anyTaken(all []entryName) bool {
+	for _, e := range all {
+		if n.taken[e] {
+			return true
+		}
+	}
+	return false
+}
+
+// list keeps the mover from all names in a directory until done.
+func (n *names) list(dir *inode.Inode) (done func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for n.takenIn(dir) {
+		n.wait(nil)
+	}
+	n.listed[dir]++
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.listed[dir]--; n.listed[dir] == 0 {
+			delete(n.listed, dir)
+		}
+		n.wake()
+	}
+}
+
+// LOCKS_REQUIRED(n.mu)
+func (n *names) takenIn(dir *inode.Inode) bool {
+	for e := range n.taken { // one or two
+		if e.parent == dir {
+			return true
+		}
+	}
+	return false
+}
+
+// take takes the name for the mover until done, unless others use it for
+// longer than patience.
+func (n *names) take(e entryName, patience time.Duration) (done func(), ok bool) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for n.used[e] > 0 || n.listed[e.parent] > 0 || n.taken[e] {
+		if !n.wait(timer.C) {
+			return nil, false
+		}
+	}
+	n.taken[e] = true
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.taken, e)
+		n.counts[slotOf(e.parent)]++
+		n.wake()
+	}, true
+}
+
+func slotOf(parent *inode.Inode) uint64 { return parent.ID % uint64(len(names{}.counts)) }
+
+// count is how often a name in parent was taken.
+func (n *names) count(parent *inode.Inode) uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.counts[slotOf(parent)]
+}
+
+// enter runs fn, which makes known what a lookup of name in parent has found,
+// begun at the count began. It does not, and reports false, if that may be out
+// of date.
+func (n *names) enter(parent *inode.Inode, name string, began uint64, fn func()) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.counts[slotOf(parent)] != began || n.taken[entryName{parent, name}] {
+		return false
+	}
+	fn()
+	return true
+}
+
+// await waits while the mover has the name.
+func (n *names) await(parent *inode.Inode, name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for n.taken[entryName{parent, name}] {
+		n.wait(nil)
+	}
+}
+
+// wait lets go of n.mu until something is given back, or reports false when
+// over fires.
+//
+// LOCKS_REQUIRED(n.mu)
+func (n *names) wait(over <-chan time.Time) bool {
+	if n.changed == nil {
+		n.changed = make(chan struct{})
+	}
+	changed := n.changed
+	n.mu.Unlock()
+	defer n.mu.Lock()
+	select {
+	case <-changed:
+		return true
+	case <-over:
+		return false
+	}
+}
+
+// LOCKS_REQUIRED(n.mu)
+func (n *names) wake() {
+	if n.changed != nil {
+		close(n.changed)
+		n.changed = nil
+	}
+}

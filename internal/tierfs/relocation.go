@@ -1,0 +1,287 @@
+package tierfs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// relocation is the record of files of one directory that move from one tier to
+// another.
+type relocation struct {
+	Source string      `json:"source"` // member IDs
+	Target string      `json:"target"`
+	Dir    []byte      `json:"dir"` // names are bytes, not UTF-8
+	Files  []relocated `json:"files"`
+}
+
+// relocated is one of them: the source as it was when it was copied, the copy as
+// it was when it was complete, and the name that the source gets in its tier's
+// trash before it goes.
+type relocated struct {
+	Name   []byte `json:"name"`
+	Source stamp  `json:"source"`
+	Copy   stamp  `json:"copy"`
+	Aside  string `json:"aside"`
+}
+
+// stamp tells a file from others and from what it was before.
+type stamp struct {
+	Ino   uint64        `json:"ino"`
+	Size  int64         `json:"size"`
+	Mode  uint32        `json:"mode"`
+	UID   uint32        `json:"uid"`
+	GID   uint32        `json:"gid"`
+	Mtime unix.Timespec `json:"mtime"`
+	Ctime unix.Timespec `json:"ctime"`
+}
+
+func stampOf(st *unix.Stat_t) stamp {
+	return stamp{Ino: st.Ino, Size: st.Size, Mode: st.Mode, UID: st.Uid, GID: st.Gid, Mtime: st.Mtim, Ctime: st.Ctim}
+}
+
+// is reports whether st is that file, unchanged but for its names.
+func (s stamp) is(st *unix.Stat_t) bool {
+	now := stampOf(st)
+	now.Ctime = s.Ctime
+	return now == s
+}
+
+// valid accepts names that stay where they belong.
+func (r *relocation) valid() bool {
+	if r == nil || len(r.Files) == 0 || len(r.Dir) > 0 && !inside(string(r.Dir)) {
+		return false
+	}
+	for _, f := range r.Files {
+		name := string(f.Name)
+		if strings.Contains(name, "/") || strings.Contains(f.Aside, "/") || !inside(f.Aside) ||
+			!inside(join(string(r.Dir), name)) || !inside(name) && name != hiddenName {
+			return false
+		}
+	}
+	return true
+}
+
+// join is a path in the mount.
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+var errBoth = errors.New("both tiers have a version of the file; compare them, remove one")
+
+// replayMove settles what a move has left: each file has one name again, on the
+// tier that has the newer version.
+func (j *journal) replayMove(r *relocation) error {
+	from, err := j.member(r.Source)
+	if err != nil {
+		return err
+	}
+	to, err := j.member(r.Target)
+	if err != nil {
+		return err
+	}
+	trash, err := from.Private("trash")
+	if err != nil {
+		return err
+	}
+	defer trash.Put()
+	var all []error
+	for i := range r.Files {
+		s := settlement{fs: j.fs, from: from, to: to, trash: trash, dir: string(r.Dir), f: &r.Files[i]}
+		if err := s.run(); err != nil {
+			all = append(all, fmt.Errorf("%s: %w", join(s.dir, s.name()), err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// settlement ends the move of one file.
+type settlement struct {
+	fs       *FS
+	from, to *tier.Tier
+	trash    *tier.Dir
+	dir      string
+	f        *relocated
+	sd, dd   *tier.Dir // the directory on both, nil where there is none
+}
+
+func (s *settlement) name() string { return string(s.f.Name) }
+
+// run settles with the file locked against clients, if any can have it: a daemon
+// that takes over from another has some.
+func (s *settlement) run() (err error) {
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if s.sd, err = s.open(s.from); err != nil {
+		return err
+	}
+	if s.dd, err = s.open(s.to); err != nil {
+		return err
+	}
+	defer func() {
+		for _, d := range []*tier.Dir{s.sd, s.dd} {
+			if d != nil {
+				d.Put()
+			}
+		}
+	}()
+	return s.settle()
+}
+
+// open is the directory on a tier, nil if it is not there.
+func (s *settlement) open(t *tier.Tier) (*tier.Dir, error) {
+	d, _, err := walk(t, join(s.dir, s.name()))
+	if absent(err) {
+		return nil, nil
+	}
+	return d, err
+}
+
+// lock keeps clients from the file. One that has it open keeps us from it.
+func (s *settlement) lock() (unlock func(), err error) {
+	dir, leave, err := s.fs.holdDir(s.dir)
+	if absent(err) {
+		return func() {}, nil // nobody finds the file by that name
+	}
+	if err != nil {
+		return nil, err
+	}
+	done, ok := s.fs.names.take(entryName{dir, s.name()}, movePatience)
+	if !ok {
+		leave()
+		return nil, errUsed
+	}
+	undo := []func(){done, leave}
+	unlock = func() {
+		for _, fn := range undo {
+			fn()
+		}
+	}
+	for _, t := range []*tier.Tier{s.from, s.to} {
+		in := s.known(t)
+		if in == nil {
+			continue
+		}
+		if !in.Mu.TryLock() {
+			unlock()
+			return nil, errUsed
+		}
+		undo = append([]func(){in.Mu.Unlock}, undo...)
+		if in.Opened() != nil {
+			unlock()
+			return nil, errOpen
+		}
+	}
+	return unlock, nil
+}
+
+// known is the inode of what has the name on a tier, if the kernel holds it.
+func (s *settlement) known(t *tier.Tier) *inode.Inode {
+	st, err := lookup(t, join(s.dir, s.name()))
+	if err != nil {
+		return nil
+	}
+	return s.fs.table.Find(s.fs.table.Key(t.Rank, st.Dev, st.Ino))
+}
+
+// settle looks at what is there: the source under its name or in the trash, and
+// the copy.
+func (s *settlement) settle() error {
+	source, err := stat(s.sd, s.name())
+	if err != nil {
+		return err
+	}
+	final, err := stat(s.dd, s.name())
+	if err != nil {
+		return err
+	}
+	aside, err := stat(s.trash, s.f.Aside)
+	if err != nil {
+		return err
+	}
+	ours := final != nil && final.Ino == s.f.Copy.Ino && final.Mode&unix.S_IFMT == unix.S_IFREG
+	switch {
+	case aside != nil && s.f.Source.is(aside) && ours:
+		return s.drop(s.trash, s.f.Aside) // it was about to go
+	case aside != nil:
+		return s.putBack(source, final, ours)
+	case !ours || source == nil:
+		return nil // the copy was never placed, or nothing is left to do
+	}
+	return s.oneOfTwo(source, final)
+}
+
+// stat is what d has under a name, nil for nothing.
+func stat(d *tier.Dir, name string) (*unix.Stat_t, error) {
+	if d == nil {
+		return nil, nil
+	}
+	var st unix.Stat_t
+	switch err := d.Stat(name, &st); {
+	case absent(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &st, nil
+}
+
+// putBack gives what is in the trash its name again: it is another file than the
+// one that was copied, or the copy has gone since.
+func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
+	switch {
+	case source != nil || final != nil && !ours:
+		return fmt.Errorf("its name is taken; an older version of it is %s in .tierfs/trash of %s", s.f.Aside, s.from.Root)
+	case s.sd == nil:
+		return fmt.Errorf("its directory is gone; it is %s in .tierfs/trash of %s", s.f.Aside, s.from.Root)
+	}
+	if err := s.trash.Rename(s.f.Aside, s.sd, s.name(), unix.RENAME_NOREPLACE); err != nil {
+		return err
+	}
+	if err := errors.Join(s.sd.Sync(), s.trash.Sync()); err != nil {
+		return err
+	}
+	if !ours {
+		return nil
+	}
+	if !s.f.Copy.is(final) {
+		return errBoth
+	}
+	return s.drop(s.dd, s.name())
+}
+
+// oneOfTwo keeps the newer version of a file that is on both tiers, if one is as
+// it was when the copy was made. The copy is complete: it was so before it got
+// its name.
+func (s *settlement) oneOfTwo(source, final *unix.Stat_t) error {
+	old := s.f.Source.is(source) && s.f.Source.Ctime == source.Ctim
+	made := s.f.Copy.is(final)
+	switch up := s.to.Rank < s.from.Rank; {
+	case old && (made || up): // on the way up the copy is what clients have changed
+		if err := syncFile(s.dd, s.name(), final); err != nil {
+			return err
+		}
+		return s.drop(s.sd, s.name())
+	case made:
+		return s.drop(s.dd, s.name())
+	}
+	return errBoth
+}
+
+// drop removes a name durably.
+func (s *settlement) drop(d *tier.Dir, name string) error {
+	if err := d.Unlink(name); err != nil && !absent(err) {
+		return err
+	}
+	return d.Sync()
+}
