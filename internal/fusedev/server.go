@@ -74,7 +74,7 @@ type Server struct {
 
 	live sync.WaitGroup // one for each worker
 	dog  watchdog
-	ops  [opCount]atomic.Uint64
+	ops  [opCount + 1]atomic.Uint64 // the last for all that are higher
 
 	// Changed under mu, read without it after every op.
 	readers, want atomic.Int32
@@ -141,14 +141,18 @@ func (s *Server) Wait(grace time.Duration) error {
 func (s *Server) Stats() map[string]uint64 {
 	m := make(map[string]uint64)
 	for i := range s.ops {
+		name := opName(uint32(i))
+		if i == opCount {
+			name += " and above"
+		}
 		if n := s.ops[i].Load(); n > 0 {
-			m[opName(uint32(i))] += n
+			m[name] = n
 		}
 	}
 	return m
 }
 
-func (s *Server) count(opcode uint32) { s.ops[opcode%opCount].Add(1) }
+func (s *Server) count(opcode uint32) { s.ops[min(opcode, opCount)].Add(1) }
 
 // pass takes the reading from w, whose op may be slow, and gives it to another
 // worker. While that is frequent, more readers are wanted at a time; a single
