@@ -58,7 +58,7 @@ func statusMounts(dirs []string) ([]daemon.Mount, error) {
 	var found []daemon.Mount
 	for _, dir := range dirs {
 		if strings.HasPrefix(dir, "-") {
-			return nil, usage("status %q: unknown flag; see tierfs help", dir)
+			return nil, usage("status %q: unknown flag; see tierfs status --help", dir)
 		}
 		p, err := daemon.FindMountPoint(dir)
 		if err != nil {
