@@ -154,10 +154,32 @@ func TestMergeFlagsKeepsWhatWasNotGiven(t *testing.T) {
 		{"relatime", now&^unix.MS_NOATIME | unix.MS_RELATIME},
 		{"dev", now &^ unix.MS_NODEV},
 		{"minfree=1%", now},
+		{"atime", now&^unix.MS_NOATIME | unix.MS_RELATIME},
 	} {
 		want := options(t, c.opts)
-		if got := mergeFlags(now, want.Flags, keys(want)); got != c.want {
+		if got := mergeFlags(now, want); got != c.want {
 			t.Errorf("%s: %#x, want %#x", c.opts, got, c.want)
+		}
+	}
+}
+
+// Mountinfo has no word for strictatime.
+func TestMergeFlagsKnowsStrictatimeByItsSilence(t *testing.T) {
+	const mountinfo = "rw,nosuid,nodev,remount,user_id=0"
+	const base = unix.MS_NOSUID | unix.MS_NODEV
+	for _, c := range []struct {
+		now, want uintptr
+		opts      string
+	}{
+		{unix.MS_STRICTATIME, unix.MS_STRICTATIME, mountinfo},
+		{unix.MS_NOATIME, unix.MS_RELATIME, mountinfo},
+		{unix.MS_RELATIME, unix.MS_STRICTATIME, mountinfo + ",strictatime"},
+		{unix.MS_STRICTATIME, unix.MS_RELATIME, "rw,remount,fallback=/b"},
+		{unix.MS_STRICTATIME, unix.MS_RELATIME, "remount,nostrictatime"},
+		{unix.MS_STRICTATIME, unix.MS_STRICTATIME, "remount,ro,rw"},
+	} {
+		if got := mergeFlags(base|c.now, options(t, c.opts)); got != base|c.want {
+			t.Errorf("%s: %#x, want %#x", c.opts, got, base|c.want)
 		}
 	}
 }

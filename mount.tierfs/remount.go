@@ -41,15 +41,19 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 	if err != nil {
 		return fmt.Errorf("remount %q: %w", point.Path, err)
 	}
-	return applyFlags(cmd, point, mergeFlags(flagsOf(point.Top), opts.Flags, set))
+	return applyFlags(cmd, point, mergeFlags(flagsOf(point.Top), opts))
 }
 
 // applyFlags changes the kernel's side of the mount, if anything changes.
 func applyFlags(cmd mountopt.Command, point daemon.MountPoint, flags uintptr) error {
-	if flags != flagsOf(point.Top) {
+	now := flagsOf(point.Top)
+	if flags != now {
 		if err := fusedev.Remount(point.Path, flags); err != nil {
 			return err
 		}
+	}
+	if (flags^now)&(timeFlags|unix.MS_NODIRATIME) != 0 {
+		say(helperName, fmt.Sprintf("remount %q: access times go on as when it was mounted, whatever the mount table says now; unmount it and mount it anew to change them", point.Path))
 	}
 	if cmd.Verbose {
 		fmt.Printf("%s: %s remounted\n", helperName, point.Path)

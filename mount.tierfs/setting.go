@@ -100,12 +100,22 @@ func merge(now, want mountopt.Options, set []string) (mountopt.Options, error) {
 	return next, nil
 }
 
-// mergeFlags takes the mount(2) flags that set speaks of from want and leaves
-// the others as they are now.
-func mergeFlags(now, want uintptr, set []string) uintptr {
+// mergeFlags takes the mount(2) flags that want speaks of from there and leaves
+// the others as they are now. Of the rules for access times one always holds:
+// given none, the kernel would keep the one that is to go. Mountinfo has no word
+// for strictatime, so that a list made of it without any says strictatime, or
+// that the other was undone.
+func mergeFlags(now uintptr, want mountopt.Options) uintptr {
 	var mask uintptr
-	for _, name := range set {
+	for name := range want.Set {
 		mask |= settings[name].flags
 	}
-	return now&^mask | want&mask
+	if want.FromMountinfo && want.Flags&timeFlags == 0 && now&unix.MS_STRICTATIME != 0 {
+		mask &^= timeFlags
+	}
+	next := now&^mask | want.Flags&mask
+	if next&timeFlags == 0 {
+		next |= unix.MS_RELATIME
+	}
+	return next
 }

@@ -127,10 +127,10 @@ func TestOptionsSetTheirField(t *testing.T) {
 	}
 }
 
-// equal compares all but Set; an empty slice is as good as none.
+// equal compares all but how it was said; an empty slice is as good as none.
 func equal(a, b Options) bool {
 	for _, o := range []*Options{&a, &b} {
-		o.Set, o.said = nil, 0
+		o.Set, o.said, o.words, o.first, o.FromMountinfo = nil, 0, 0, "", false
 		for _, s := range []*[]string{&o.Fallbacks, &o.Data, &o.Warnings} {
 			if len(*s) == 0 {
 				*s = nil
@@ -272,6 +272,40 @@ func TestRemountForgivesRepeatedFallbacks(t *testing.T) {
 	o := parse(t, "rw,remount,fallback=/a:/b,fallback=/a:/b:/c")
 	if want := []string{"/a", "/b", "/c"}; !reflect.DeepEqual(o.Fallbacks, want) {
 		t.Errorf("got %q", o.Fallbacks)
+	}
+}
+
+// What mount(8) sends is the list of what is to hold: a word that undid another
+// has gone with it.
+func TestRemountByMount8SpeaksOfEveryFlag(t *testing.T) {
+	const mountinfo = ",user_id=0,group_id=0,default_permissions"
+	for _, tt := range []struct {
+		s     string
+		all   bool
+		flags uintptr
+	}{
+		{"rw,sync,remount,fallback=/b", true, defaultFlags | unix.MS_SYNCHRONOUS},    // fstab
+		{"rw,remount,allow_dev", true, unix.MS_NOSUID},                               // source and directory
+		{"rw,nodev,remount" + mountinfo, true, unix.MS_NODEV},                        // suid
+		{"ro,nosuid,nodev,remount" + mountinfo, true, defaultFlags | unix.MS_RDONLY}, // ro
+		{"rw,nosuid,nodev,remount" + mountinfo + ",allow_suid", true, unix.MS_NODEV}, //
+		{"rw,remount,nosuid" + mountinfo, true, unix.MS_NOSUID},                      //
+		{"remount,ro", false, defaultFlags | unix.MS_RDONLY},                         // by hand
+		{"remount,exec", false, defaultFlags},                                        //
+		{"rw,noexec", false, defaultFlags | unix.MS_NOEXEC},                          // no remount
+	} {
+		o := parse(t, tt.s)
+		if o.Flags != tt.flags {
+			t.Errorf("%s: flags %#x, want %#x", tt.s, o.Flags, tt.flags)
+		}
+		for _, setting := range []string{"suid", "dev", "exec", "atime", "diratime", "lazytime", "sync", "symfollow"} {
+			if tt.all && !o.Set[setting] {
+				t.Errorf("%s: silent about %s", tt.s, setting)
+			}
+		}
+		if o.Set["lazytime"] != tt.all || o.Set["dirsync"] { // no word undoes dirsync
+			t.Errorf("%s: speaks of %v", tt.s, o.Set)
+		}
 	}
 }
 

@@ -49,6 +49,9 @@ type option struct {
 	// set applies the option to o, the form of the value checked.
 	set func(o *Options, v value) error
 
+	// undoes says that the option only turns a flag of mount(2) off.
+	undoes bool
+
 	// show returns the option as String writes it, or "" if it is not in force
 	// or goes without saying. Nil for another name of the same setting.
 	show func(o *Options) string
