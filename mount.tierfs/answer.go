@@ -10,9 +10,7 @@ import (
 
 // Status answers GET /v1/status.
 func (s *service) Status() control.Status {
-	s.mu.Lock()
-	opts := s.options
-	s.mu.Unlock()
+	opts := s.inForce()
 	opts.Flags = s.flagsNow(opts.Flags)
 	return control.Status{
 		Version:    version,
@@ -26,6 +24,19 @@ func (s *service) Status() control.Status {
 		Inodes:     s.graph.fs.Inodes(),
 		Handles:    s.graph.fs.Handles(),
 	}
+}
+
+func (s *service) inForce() mountopt.Options {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.options
+}
+
+// LOCKS_REQUIRED(s.changing)
+func (s *service) setInForce(o mountopt.Options) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.options = o
 }
 
 // flagsNow are the mount's flags as the kernel has them: a remount changes them
@@ -49,21 +60,23 @@ func (s *service) Remount(r control.Remount) error {
 	if err := want.Parse(r.Options, false); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next, err := merge(s.options, want, r.Set)
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	now := s.inForce()
+	next, err := merge(now, want, r.Set)
 	if err != nil {
 		return err
 	}
 	var sink daemon.Sink
-	if next.Log != s.options.Log {
+	if next.Log != now.Log {
 		if sink, err = s.openSink(next.Log); err != nil {
 			return err
 		}
 	}
-	had := len(s.options.Fallbacks)
+	had := len(now.Fallbacks)
 	if taken, err := s.graph.extend(next.Fallbacks[had:], s.line.Dev()); err != nil {
-		s.options.Fallbacks = next.Fallbacks[:had+taken]
+		now.Fallbacks = next.Fallbacks[:had+taken]
+		s.setInForce(now)
 		daemon.Discard(sink)
 		return err
 	}
@@ -72,7 +85,7 @@ func (s *service) Remount(r control.Remount) error {
 	}
 	s.log.SetDebug(next.Debug)
 	s.graph.change(next)
-	s.options = next
+	s.setInForce(next)
 	s.logger.Info("options changed", "options", next.String())
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/control"
@@ -28,17 +29,19 @@ func status(args []string) error {
 	}
 	var all []control.Status
 	var trouble error
-	for _, m := range mounts {
-		st, err := clientFor(m).Status()
-		if err != nil {
+	for i, a := range askAll(mounts) {
+		if a.err != nil {
 			trouble = failure{code: 1}
-			say(cliName, fmt.Sprintf("mount %q: %s", m.Dir, explainStatus(err)))
+			say(cliName, fmt.Sprintf("mount %q: %s", mounts[i].Dir, explainStatus(mounts[i], a.err)))
+			if !asJSON {
+				printSeen(os.Stdout, mounts[i])
+			}
 			continue
 		}
-		if slices.ContainsFunc(st.Tiers, func(t control.Tier) bool { return t.Away }) {
+		if slices.ContainsFunc(a.Tiers, func(t control.Tier) bool { return t.Away }) {
 			trouble = failure{code: 1}
 		}
-		all = append(all, st)
+		all = append(all, a.Status)
 	}
 	if err := printStatuses(os.Stdout, all, asJSON); err != nil {
 		return err
@@ -46,11 +49,50 @@ func status(args []string) error {
 	return trouble
 }
 
-func explainStatus(err error) string {
-	if errors.Is(err, control.ErrNoDaemon) {
-		return "no daemon answers; if it has died, umount -l it and mount it again"
+// answer is what came of asking one daemon.
+type answer struct {
+	control.Status
+	err error
+}
+
+// askAll asks the daemons of all mounts at once, so that one that is silent
+// holds up no other.
+func askAll(mounts []daemon.Mount) []answer {
+	answers := make([]answer, len(mounts))
+	var asked sync.WaitGroup
+	for i, m := range mounts {
+		asked.Go(func() { answers[i].Status, answers[i].err = clientFor(m).Status() })
 	}
-	return err.Error()
+	asked.Wait()
+	return answers
+}
+
+// explainStatus says why there is no status of m, and what to do.
+func explainStatus(m daemon.Mount, err error) string {
+	own, owner := os.Geteuid(), ownerOf(m)
+	dir := control.Dir(owner)
+	switch {
+	case own != 0 && own != owner && owner == 0:
+		return "mounts by root are shown to root only; run sudo tierfs status"
+	case own != 0 && own != owner:
+		return fmt.Sprintf("mounts by user %d are shown to that user and root only; run sudo tierfs status", owner)
+	case !errors.Is(err, control.ErrNoDaemon):
+		return err.Error()
+	case owner != 0 && !exists(dir):
+		return fmt.Sprintf("no status without %s, where the daemon would have its socket; log in, so that the directory above it is there, and mount again", dir)
+	}
+	return "no daemon answers; if it has died, umount -l it and mount it again"
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// printSeen shows what mountinfo, and so everybody, sees of a mount.
+func printSeen(w io.Writer, m daemon.Mount) {
+	show := daemon.Printable
+	fmt.Fprintf(w, "%s: %s, mounted by user %d\n  options %s\n", show(m.Dir), show(m.Source), ownerOf(m), show(m.Options))
 }
 
 // statusMounts are the tierfs mounts at dirs, or all without dirs.
