@@ -105,7 +105,8 @@ func TestMergeTakesOnlyWhatWasGiven(t *testing.T) {
 		{"fallback=/b,threads=3,nofail,noatime", "fallback=/b,entry_timeout=7,minfree=5%,threads=3", ""},
 		{"fallback=/b:/c", "fallback=/b:/c,entry_timeout=7,minfree=5%,threads=3", ""},
 		{"threads=4", "", "option threads: cannot change while mounted; unmount first"},
-		{"entry_timeout=1,fallback=/c", "", "option fallback: cannot change while mounted; unmount first"},
+		{"entry_timeout=1,fallback=/c:/b", "", "option fallback: fallback=/b is mounted, and others can only come after it; write fallback=/b:/c, or unmount first"},
+		{"fallback=/c:/d", "", "write fallback=/b:/c:/d, or unmount first"},
 		{"passthrough=off", "", "unmount first"},
 		{`context="a"`, "", "unmount first"},
 	} {
@@ -120,6 +121,13 @@ func TestMergeTakesOnlyWhatWasGiven(t *testing.T) {
 		if expected := options(t, c.next); err != nil || next.String() != expected.String() {
 			t.Errorf("%s\n got %s, %v\nwant %s", c.want, next, err, expected)
 		}
+	}
+	two := options(t, "fallback=/c:/b")
+	if _, err := merge(two, now, []string{"fallback"}); err == nil || err.Error() != "option fallback: fallback=/c:/b is mounted, and none can be taken away or change its place; unmount first" {
+		t.Errorf("a fallback less: %v", err)
+	}
+	if _, err := merge(mountopt.Default(), now, []string{"fallback"}); err == nil || !strings.Contains(err.Error(), "option fallback: the mount has none") {
+		t.Errorf("a fallback for a mount without one: %v", err)
 	}
 	if _, err := merge(now, now, []string{"of_a_later_release"}); err == nil {
 		t.Error("took a setting that it does not know")

@@ -14,6 +14,7 @@ import (
 type setting struct {
 	take  func(o *mountopt.Options, from mountopt.Options) // changes at once
 	same  func(now, want mountopt.Options) bool            // what is wanted can be had without unmounting
+	why   func(now, want mountopt.Options) string          // else, if there is more to say than that
 	flags uintptr                                          // changed with mount(2) by the helper
 }
 
@@ -32,7 +33,7 @@ var settings = map[string]setting{
 	"debug":            {take: func(o *mountopt.Options, n mountopt.Options) { o.Debug = n.Debug }},
 	"log":              {take: func(o *mountopt.Options, n mountopt.Options) { o.Log = n.Log }},
 
-	"fallback":    {same: extends, take: func(o *mountopt.Options, n mountopt.Options) { o.Fallbacks = n.Fallbacks }},
+	"fallback":    {same: extends, why: whyNot, take: func(o *mountopt.Options, n mountopt.Options) { o.Fallbacks = n.Fallbacks }},
 	"rawlinks":    {same: func(a, b mountopt.Options) bool { return a.RawLinks == b.RawLinks }},
 	"inodes":      {same: func(a, b mountopt.Options) bool { return a.Inodes32 == b.Inodes32 }},
 	"noforget":    {same: func(a, b mountopt.Options) bool { return a.NoForget == b.NoForget }},
@@ -77,6 +78,20 @@ func extends(now, want mountopt.Options) bool {
 		n > 0 && len(want.Fallbacks) > n && slices.Equal(now.Fallbacks, want.Fallbacks[:n])
 }
 
+// whyNot says why the fallbacks cannot be what is wanted, and what they can be.
+func whyNot(now, want mountopt.Options) string {
+	if len(now.Fallbacks) == 0 {
+		return "the mount has none, and a single directory does not become one of several while it is in use; unmount first"
+	}
+	more := slices.DeleteFunc(slices.Clone(want.Fallbacks), func(dir string) bool { return slices.Contains(now.Fallbacks, dir) })
+	has := mountopt.Fallback(now.Fallbacks)
+	if len(more) == 0 {
+		return has + " is mounted, and none can be taken away or change its place; unmount first"
+	}
+	return fmt.Sprintf("%s is mounted, and others can only come after it; write %s, or unmount first",
+		has, mountopt.Fallback(append(slices.Clone(now.Fallbacks), more...)))
+}
+
 func sameData(a, b mountopt.Options) bool { return slices.Equal(a.Data, b.Data) }
 
 // merge returns the options after a remount: now with the settings named in set
@@ -91,7 +106,11 @@ func merge(now, want mountopt.Options, set []string) (mountopt.Options, error) {
 			return now, fmt.Errorf("option %q: this daemon does not know it; unmount first", name)
 		}
 		if s.same != nil && !s.same(now, want) {
-			return now, fmt.Errorf("option %s: cannot change while mounted; unmount first", name)
+			why := "cannot change while mounted; unmount first"
+			if s.why != nil {
+				why = s.why(now, want)
+			}
+			return now, fmt.Errorf("option %s: %s", name, why)
 		}
 		if s.take != nil {
 			s.take(&next, want)

@@ -100,10 +100,13 @@ func fallbacks(e Entry) option {
 			if len(o.Fallbacks) == 0 {
 				return ""
 			}
-			return e.Name + "=" + protectList(o.Fallbacks)
+			return Fallback(o.Fallbacks)
 		},
 	}
 }
+
+// Fallback is the option that names dirs, as it is written.
+func Fallback(dirs []string) string { return "fallback=" + protectList(dirs) }
 
 func minFree(e Entry) option {
 	return option{

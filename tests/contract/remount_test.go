@@ -320,6 +320,21 @@ func TestRemountRefusesWhatCannotChange(t *testing.T) {
 	one(m, pid)
 }
 
+// TestRemountSaysWhatFallbacksCanBe: the list is the whole one, not an addition.
+func TestRemountSaysWhatFallbacksCanBe(t *testing.T) {
+	m := harness.New(t, 1)
+	more := harness.TempDir(t)
+	m.Up()
+	_, stderr, code := harness.Run(t, "mount", "-o", "remount,fallback="+more, m.Dir)
+	if code != failed {
+		t.Errorf("exit code %d, want %d", code, failed)
+	}
+	line := "fallback=" + m.Fallbacks[0] + ":" + more
+	harness.OneLine(t, stderr, "mount.tierfs: ", "fallback="+m.Fallbacks[0]+" is mounted", "write "+line)
+	harness.Must(t, "mount", "-o", "remount,"+line, m.Dir)
+	m.Adopt()
+}
+
 func TestRemountByFstabLineIsANoOp(t *testing.T) {
 	m := harness.New(t, 1)
 	harness.Fstab(t, m.FstabLine("attr_timeout=3", "nofail"))
