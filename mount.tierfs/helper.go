@@ -103,22 +103,18 @@ func forgiven(err error) string { return err.Error() + " (nothing is mounted, be
 // tierPaths are the tiers of a command, absolute, the primary first. The
 // source given to mount(2) stays as it was: it must equal the line of fstab.
 func tierPaths(cmd mountopt.Command) ([]string, error) {
-	fallbacks, err := absolute(cmd.Options.Fallbacks)
+	primary, err := filepath.Abs(cmd.Spec)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("primary %q: %w; give an absolute path", cmd.Spec, err)
 	}
-	primary, err := absolute([]string{cmd.Spec})
-	return append(primary, fallbacks...), err
+	return append([]string{primary}, cleaned(cmd.Options.Fallbacks)...), nil
 }
 
-func absolute(paths []string) ([]string, error) {
+// cleaned are paths without what does not change where they lead.
+func cleaned(paths []string) []string {
 	out := make([]string, len(paths))
 	for i, p := range paths {
-		abs, err := filepath.Abs(p)
-		if err != nil {
-			return nil, fmt.Errorf("tier %q: %w; give an absolute path", p, err)
-		}
-		out[i] = abs
+		out[i] = filepath.Clean(p)
 	}
-	return out, nil
+	return out
 }

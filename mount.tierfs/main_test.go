@@ -218,15 +218,15 @@ func TestOthersAreLetInByRootOnly(t *testing.T) {
 func TestTierPathsAreAbsoluteAndTheSourceIsNotTouched(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	cmd, err := mountopt.ParseCommand([]string{"fast/../fast", "/m", "-o", "fallback=slow:/abs/"})
+	cmd, err := mountopt.ParseCommand([]string{"fast/../fast", "/m", "-o", "fallback=/slow/../slow:/abs/"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := tierPaths(cmd)
-	if want := dir + "/fast " + dir + "/slow /abs"; err != nil || strings.Join(got, " ") != want {
+	if want := dir + "/fast /slow /abs"; err != nil || strings.Join(got, " ") != want {
 		t.Errorf("got %q, %v; want %s", got, err, want)
 	}
-	if cmd.Spec != "fast/../fast" || cmd.Options.Fallbacks[0] != "slow" {
+	if cmd.Spec != "fast/../fast" || cmd.Options.Fallbacks[1] != "/abs/" {
 		t.Errorf("changed to %q %q", cmd.Spec, cmd.Options.Fallbacks)
 	}
 }

@@ -25,16 +25,13 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 		return fmt.Errorf("remount %q: its daemon is gone; umount -l it and mount it anew", point.Path)
 	}
 	opts := cmd.Options
-	var err error
-	if opts.Fallbacks, err = absolute(opts.Fallbacks); err != nil {
-		return err
-	}
+	opts.Fallbacks = cleaned(opts.Fallbacks)
 	opts.Remount = false
 	set := slices.Sorted(maps.Keys(opts.Set))
 	if cmd.Fake {
 		return nil
 	}
-	err = clientFor(point.Top).Remount(control.Remount{Options: opts.String(), Set: set})
+	err := clientFor(point.Top).Remount(control.Remount{Options: opts.String(), Set: set})
 	if errors.Is(err, control.ErrNoDaemon) {
 		return fmt.Errorf("remount %q: its daemon has no control socket; unmount first", point.Path)
 	}

@@ -18,7 +18,7 @@ import (
 // Options are the options of one mount. Start from Default: the zero value is
 // not the default.
 type Options struct {
-	Fallbacks []string // in rank order, as given: perhaps relative
+	Fallbacks []string // in rank order, as given: absolute
 	Create    Create
 	MinFree   MinFree
 

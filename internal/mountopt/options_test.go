@@ -35,7 +35,7 @@ func TestOptionsSetTheirField(t *testing.T) {
 		change func(o *Options)
 	}{
 		{"fallback=/a", func(o *Options) { o.Fallbacks = []string{"/a"} }},
-		{"fallback=/a:b/c", func(o *Options) { o.Fallbacks = []string{"/a", "b/c"} }},
+		{"fallback=/a:/b/c/", func(o *Options) { o.Fallbacks = []string{"/a", "/b/c/"} }},
 		{"fallback=/a,ro,rw,fallback=/b:/c", func(o *Options) { o.Fallbacks = []string{"/a", "/b", "/c"} }},
 		{"fallback=/a:/a", func(o *Options) { o.Fallbacks = []string{"/a", "/a"} }},
 		{"fallback=/a=b", func(o *Options) { o.Fallbacks = []string{"/a=b"} }},
@@ -180,6 +180,7 @@ func TestOptionErrorsSayWhatToDo(t *testing.T) {
 		"fallback=/a:":     `fallback "/a:": a directory without a name; write fallback=DIR[:DIR...]`,
 		"fallback=:/a":     `fallback ":/a": a directory without a name; write fallback=DIR[:DIR...]`,
 		"fallback=/a::/b":  `fallback "/a::/b": a directory without a name; write fallback=DIR[:DIR...]`,
+		"fallback=/a:b":    `fallback "b": not an absolute path, so it would depend on where mount is called; begin it with /, or write \: if the colon before it is part of a name`,
 		`fallback="/a`:     `options "fallback=\"/a": a quote is not closed; write \" for a quote that is part of a name`,
 		"fallback=/a\x00b": `options "fallback=/a\x00b": a zero byte cannot be part of a name; remove it`,
 		"create=any":       `create "any": want parent or primary`,
