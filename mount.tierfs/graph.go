@@ -24,6 +24,7 @@ import (
 const (
 	graceTime    = 5 * time.Second // after the connection's end, for ops that are stuck
 	takeOverTime = 5 * time.Second // between tries to get the members' locks
+	inspectTime  = time.Second     // for tiers to answer a status
 	maxDirs      = 8192            // directory descriptors kept, if a quarter of the limit allows
 )
 
@@ -420,18 +421,30 @@ func (g *graph) change(o mountopt.Options) {
 	g.set.SetTimeout(o.TierTimeout)
 }
 
-// tiers describes the tiers for a status. An away tier shows its last figures.
+// tiers describes the tiers for a status. One that does not answer shows its
+// last figures.
 func (g *graph) tiers() []control.Tier {
+	g.set.Inspect(inspectTime, isMounted())
 	var all []control.Tier
 	for _, t := range g.set.Tiers() {
 		st := t.LastSpace()
-		if !t.Suspect() {
-			st, _ = t.Space()
-		}
 		unit := uint64(st.Frsize)
-		all = append(all, control.Tier{Rank: t.Rank, Path: t.Root, ReadOnly: t.ReadOnly(), Away: t.Away(), Size: st.Blocks * unit, Free: st.Bavail * unit})
+		all = append(all, control.Tier{
+			Rank: t.Rank, Path: t.Root, PathState: string(t.PathState()), ReadOnly: t.ReadOnly(), Away: t.Away(),
+			Size: st.Blocks * unit, Free: st.Bavail * unit,
+		})
 	}
 	return all
+}
+
+// isMounted tells of the IDs of mounts as they are now. Of what is not known
+// nothing bad is said.
+func isMounted() func(id uint64) bool {
+	mounts, err := daemon.Mounts()
+	return func(id uint64) bool {
+		_, ok := daemon.ByID(mounts, id)
+		return ok || err != nil
+	}
 }
 
 // ops counts what the daemon has served, by kind.

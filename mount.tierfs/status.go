@@ -14,6 +14,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/tier"
 )
 
 // status is tierfs status. Its exit code is 1 if a daemon does not answer or a
@@ -164,12 +165,20 @@ func printStatus(w io.Writer, st control.Status) error {
 }
 
 func tierState(t control.Tier) string {
-	if t.Away {
-		return "away: it does not answer"
-	}
 	state := fmt.Sprintf("%s free of %s", bytes(t.Free), bytes(t.Size))
-	if t.ReadOnly {
+	switch {
+	case t.Away:
+		state = "away: it does not answer"
+	case t.ReadOnly:
 		state += ", read-only"
+	}
+	switch tier.PathState(t.PathState) {
+	case tier.PathUnmounted:
+		state += "; unmount pending: its disk is in use until this mount is unmounted as well"
+	case tier.PathElsewhere:
+		state += "; path leads elsewhere: what was there is served, mount anew to serve what is there now"
+	case tier.PathUnreachable:
+		state += "; path cannot be reached: what was there is served"
 	}
 	return state
 }

@@ -21,12 +21,13 @@ type Status struct {
 
 // Tier is one backing directory in a Status.
 type Tier struct {
-	Rank     int    `json:"rank"`
-	Path     string `json:"path"`
-	ReadOnly bool   `json:"read_only,omitempty"`
-	Away     bool   `json:"away,omitempty"`
-	Size     uint64 `json:"size"` // bytes
-	Free     uint64 `json:"free"` // bytes, for ordinary users
+	Rank      int    `json:"rank"`
+	Path      string `json:"path"`
+	PathState string `json:"path_state,omitempty"` // if it does not lead to what is served: see tier.PathState
+	ReadOnly  bool   `json:"read_only,omitempty"`
+	Away      bool   `json:"away,omitempty"`
+	Size      uint64 `json:"size"` // bytes
+	Free      uint64 `json:"free"` // bytes, for ordinary users
 }
 
 // Remount is the body of POST /v1/remount.

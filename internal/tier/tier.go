@@ -40,7 +40,17 @@ type Tier struct {
 	readOnly atomic.Bool
 	dev      atomic.Uint64
 	probing  atomic.Bool
-	onReturn func() // drops what is cached of the tier
+	mountID  atomic.Uint64 // where the root was opened by its path, see mountOf
+	onReturn func()        // drops what is cached of the tier
+
+	spaceAsked, pathAsked question
+
+	path struct {
+		sync.Mutex
+		found PathState // GUARDED_BY(path): by the last look
+		err   error     // GUARDED_BY(path): of the last look
+		state PathState // GUARDED_BY(path): as told
+	}
 
 	space struct {
 		sync.Mutex
@@ -74,6 +84,9 @@ func (t *Tier) setRoot(fd int) error {
 	}
 	t.dev.Store(st.Dev)
 	t.readOnly.Store(fs.Flags&unix.ST_RDONLY != 0)
+	if !t.covered {
+		t.mountID.Store(mountOf(fd))
+	}
 	t.setQuiet(fd)
 	view := t.view(fd)
 	if old := t.root.Swap(newDir(t, t.gen.Add(1), view)); old != nil {

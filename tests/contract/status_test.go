@@ -3,6 +3,7 @@ package contract
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -102,4 +103,78 @@ func TestUsersStatusSaysWhoMaySeeWhat(t *testing.T) {
 	harness.Contains(t, stdout, m.Dir+": ", roots.Dir+": ")
 	mustAs(t, userA, "fusermount3", "-u", m.Dir)
 	m.Gone(0)
+}
+
+// TestStatusTellsWhereATiersPathLeads: a disk was exchanged under the mount,
+// and nothing said that the old one was still the one in use.
+func TestStatusTellsWhereATiersPathLeads(t *testing.T) {
+	m := harness.New(t, 1)
+	low := m.Fallbacks[0]
+	harness.Write(t, low+"/file", "x")
+	m.Up()
+	wantPath := func(after, state, words string) {
+		t.Helper()
+		for range 2 { // the second time logs nothing
+			if got := toldBy(t, m).Tiers[1].PathState; got != state {
+				t.Errorf("%s: path state %q, want %q", after, got, state)
+			}
+		}
+		harness.Contains(t, harness.Must(t, harness.CLI, "status", m.Dir), words)
+		harness.WantRead(t, m.Path("file"), "x")
+	}
+	wantPath("mount", "", "tier 1  "+low)
+	harness.Rename(t, low, low+".away")
+	wantPath("mv", "unreachable", "path cannot be reached")
+	harness.Mkdir(t, low)
+	wantPath("mkdir", "elsewhere", "path leads elsewhere")
+	harness.Remove(t, low)
+	harness.Rename(t, low+".away", low)
+	wantPath("mv back", "", "tier 1  "+low)
+	harness.Must(t, "mount", "-t", "tmpfs", "tmpfs", low)
+	wantPath("mount over", "elsewhere", "path leads elsewhere")
+	harness.Must(t, "umount", low)
+	wantPath("umount", "", "tier 1  "+low)
+	for text, want := range map[string]int{"tier's path cannot be reached": 1, "tier's path leads to another": 2, "tier's path leads to it again": 2} {
+		if got := strings.Count(m.Log(), text); got != want {
+			t.Errorf("the log says %q %d times, want %d", text, got, want)
+		}
+	}
+}
+
+// TestStatusTellsOfAnUnmountedDisk: with access times of its own the mount uses
+// the disk by another descriptor, which says nothing of the disk's mount.
+func TestStatusTellsOfAnUnmountedDisk(t *testing.T) {
+	for _, opts := range []string{"minfree=0", "noatime"} {
+		disk := harness.TempDir(t) + "/disk"
+		harness.Mkdir(t, disk)
+		harness.Must(t, "mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", disk)
+		harness.Write(t, disk+"/file", "x")
+		m := harness.NewOn(t, []string{harness.TempDir(t), disk}, opts)
+		m.Up()
+		if got := toldBy(t, m).Tiers[1].PathState; got != "" {
+			t.Errorf("%s: path state %q of a disk that is mounted", opts, got)
+		}
+		harness.Must(t, "umount", "-l", disk)
+		if st := toldBy(t, m); st.Tiers[0].PathState != "" || st.Tiers[1].PathState != "unmounted" {
+			t.Errorf("%s: %+v", opts, st.Tiers)
+		}
+		harness.Contains(t, harness.Must(t, harness.CLI, "status", m.Dir), "unmount pending")
+		if got := strings.Count(m.Log(), "was unmounted but stays in use"); got != 1 {
+			t.Errorf("%s: logged %d times", opts, got)
+		}
+		harness.WantRead(t, m.Path("file"), "x")
+		harness.Must(t, "umount", m.Dir) // not Down: the descriptors have other paths now
+		m.Gone(0)
+	}
+}
+
+// toldBy is the whole status of one mount.
+func toldBy(t *testing.T, m *harness.Mount) control.Status {
+	t.Helper()
+	var all []control.Status
+	out := harness.Must(t, harness.CLI, "status", "--json", m.Dir)
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
+		t.Fatalf("status: %v\n%s", err, out)
+	}
+	return all[0]
 }
