@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -138,7 +139,7 @@ func (g *graph) join(dir string) error {
 	}
 	g.joined = joined
 	g.say(joined)
-	for _, w := range foreignMounts(g.set) {
+	for _, w := range append(foreignMounts(g.set), noPassthrough(g.set, g.options)...) {
 		g.log.Warn(w)
 	}
 	return nil
@@ -164,7 +165,7 @@ func checkTiers(roots []string, dir string, o mountopt.Options) ([]string, error
 		return nil, err
 	}
 	notes, err := tier.Check(members(set))
-	return append(notes, foreignMounts(set)...), err
+	return slices.Concat(notes, foreignMounts(set), noPassthrough(set, o)), err
 }
 
 // checkPlaces refuses tiers that overlap, and a mount point inside one.
@@ -203,6 +204,23 @@ func member(t *tier.Tier) tier.Root {
 
 // foreignMounts warns of filesystems mounted inside the tiers.
 func foreignMounts(set *tier.Set) []string { return set.Warnings(mountPoints()) }
+
+// noPassthrough warns of what keeps passthrough=on from what it asks for, as far
+// as that is known before the mount. What else the kernel refuses is in the log.
+func noPassthrough(set *tier.Set, o mountopt.Options) (w []string) {
+	if o.Passthrough != mountopt.PassthroughOn {
+		return nil
+	}
+	if o.Flags&unix.MS_SYNCHRONOUS != 0 {
+		return []string{"passthrough=on: the kernel would write past sync, so data goes through the daemon; leave one of them out"}
+	}
+	for _, t := range set.Tiers() {
+		if t.Stacked {
+			w = append(w, fmt.Sprintf("passthrough=on: tier %q is on a stacked filesystem, so its data goes through the daemon; name a directory below that", t.Root))
+		}
+	}
+	return w
+}
 
 // mountPoints is where something is mounted.
 func mountPoints() []string {
@@ -290,6 +308,7 @@ func (g *graph) serve(dev int) (err error) {
 	g.srv, err = fusedev.Serve(dev, g.fs, fusedev.Config{
 		Log: g.log, Threads: g.options.Threads, Stuck: g.set.Stuck,
 		Passthrough:   g.options.Passthrough != mountopt.PassthroughOff,
+		Insists:       g.options.Passthrough == mountopt.PassthroughOn,
 		POSIXACL:      !g.options.NoACL && os.Geteuid() == 0,
 		CacheSymlinks: g.options.RawLinks || len(g.set.Tiers()) == 1,
 		Export:        g.options.NoForget,
@@ -298,7 +317,7 @@ func (g *graph) serve(dev int) (err error) {
 		return err
 	}
 	if !g.srv.Passthrough() {
-		g.noPassthrough()
+		g.oldKernel()
 	}
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
@@ -349,11 +368,11 @@ func (g *graph) verify(t *tier.Tier, fd int) error {
 	return tier.VerifyMember(fd, t.Root, g.joined.Members[t.Rank])
 }
 
-// noPassthrough says that data goes through the daemon although it need not.
-func (g *graph) noPassthrough() {
+// oldKernel says that data goes through the daemon although it need not.
+func (g *graph) oldKernel() {
 	switch g.options.Passthrough {
 	case mountopt.PassthroughOn:
-		g.log.Warn("passthrough: this kernel does not offer it, data goes through the daemon; use Linux 6.9 or newer")
+		g.log.Warn("passthrough=on: this kernel does not offer it, data goes through the daemon; use Linux 6.9 or newer")
 	case mountopt.PassthroughAuto:
 		g.log.Info("no passthrough on this kernel (it came with Linux 6.9): data goes through the daemon")
 	}

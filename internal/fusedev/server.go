@@ -36,6 +36,7 @@ type Config struct {
 	Log           *slog.Logger
 	Threads       int // workers at most; 0 is DefaultThreads
 	Passthrough   bool
+	Insists       bool // on passthrough: a refusal is a warning
 	POSIXACL      bool
 	CacheSymlinks bool
 	Export        bool // LOOKUP of "." and ".." is served for every node ever told of
