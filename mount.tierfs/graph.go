@@ -208,8 +208,8 @@ func foreignMounts(set *tier.Set) []string { return set.Warnings(mountPoints()) 
 // noPassthrough warns of what keeps passthrough=on from what it asks for, as far
 // as that is known before the mount. What else the kernel refuses is in the log.
 func noPassthrough(set *tier.Set, o mountopt.Options) (w []string) {
-	if o.Passthrough != mountopt.PassthroughOn {
-		return nil
+	if o.Passthrough != mountopt.PassthroughOn || os.Geteuid() != 0 {
+		return nil // see powerless
 	}
 	if o.Flags&unix.MS_SYNCHRONOUS != 0 {
 		return []string{"passthrough=on: the kernel would write past sync, so data goes through the daemon; leave one of them out"}

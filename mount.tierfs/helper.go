@@ -51,6 +51,9 @@ func mount(cmd mountopt.Command, point daemon.MountPoint) error {
 	if err := vacant(point); err != nil && !(cmd.Fake && up) {
 		return err
 	}
+	if text := powerless(cmd.Options, os.Geteuid()); text != "" {
+		say(helperName, text)
+	}
 	switch {
 	case cmd.Fake:
 		return rehearse(cmd, point, up)

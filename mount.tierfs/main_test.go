@@ -215,6 +215,26 @@ func TestOthersAreLetInByRootOnly(t *testing.T) {
 	}
 }
 
+func TestUsersAreToldWhatOnlyRootGets(t *testing.T) {
+	for _, c := range []struct {
+		opts string
+		uid  int
+		want string
+	}{
+		{"acl,suid,dev,noforget,passthrough=on,lazytime", 0, ""},
+		{"", 1000, ""},
+		{"noacl,passthrough=auto,noforget,allow_other,noatime", 1000, ""},
+		{"acl", 1000, "acl: without effect"},
+		{"allow_suid,allow_dev,passthrough", 1000, "suid, dev, passthrough=on: without effect"},
+		{"nosuid,nodev,allow_suid", 1000, "suid: without effect"}, // mount(8), for a line with user
+		{"noforget,lazytime", 1000, "lazytime, noforget: without effect"},
+	} {
+		if got := powerless(options(t, c.opts), c.uid); (got == "") != (c.want == "") || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q, user %d: %q, want %q", c.opts, c.uid, got, c.want)
+		}
+	}
+}
+
 func TestTierPathsAreAbsoluteAndTheSourceIsNotTouched(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

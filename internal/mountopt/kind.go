@@ -56,6 +56,7 @@ func flag(e Entry, on, off uintptr) option {
 func allow(e Entry, off uintptr) option {
 	return option{Entry: e, set: func(o *Options, _ value) error {
 		o.Flags &^= off &^ o.said
+		o.Allowed |= off
 		return nil
 	}}
 }

@@ -48,6 +48,7 @@ type Options struct {
 	Flags           uintptr  // MS_* for mount(2)
 	said            uintptr  // those that a word asked for
 	words           uintptr  // the same, before remount too
+	Allowed         uintptr  // those that allow_suid and allow_dev asked to have off, whatever came of it
 	first           string   // the first option of all
 	Data            []string // key="value" for mount(2), for SELinux
 

@@ -130,7 +130,7 @@ func TestOptionsSetTheirField(t *testing.T) {
 // equal compares all but how it was said; an empty slice is as good as none.
 func equal(a, b Options) bool {
 	for _, o := range []*Options{&a, &b} {
-		o.Set, o.said, o.words, o.first, o.FromMountinfo = nil, 0, 0, "", false
+		o.Set, o.said, o.words, o.Allowed, o.first, o.FromMountinfo = nil, 0, 0, 0, "", false
 		for _, s := range []*[]string{&o.Fallbacks, &o.Data, &o.Warnings} {
 			if len(*s) == 0 {
 				*s = nil
