@@ -466,5 +466,21 @@ func isMounted() func(id uint64) bool {
 	}
 }
 
+// resolve replaces what options leave to us, to the kernel or to who mounts by
+// what has come of it.
+func (g *graph) resolve(o mountopt.Options) mountopt.Options {
+	o.Threads = g.options.Threads
+	o.Passthrough = mountopt.PassthroughOff
+	if g.srv.Passthrough() {
+		o.Passthrough = mountopt.PassthroughOn
+	}
+	o.NoACL = !g.srv.POSIXACL()
+	o.AllowOther = allowsOthers(o, os.Geteuid())
+	if o.Log == "" && o.Foreground {
+		o.Log = "stderr"
+	}
+	return o
+}
+
 // ops counts what the daemon has served, by kind.
 func (g *graph) ops() map[string]uint64 { return g.srv.Stats() }

@@ -273,7 +273,11 @@ func TestVacant(t *testing.T) {
 func TestStatusText(t *testing.T) {
 	var b strings.Builder
 	err := printStatuses(&b, []control.Status{{
-		Source: "/fast", MountPoint: "/docs", PID: 7, Version: "1", Options: "ro",
+		Source: "/fast", MountPoint: "/docs", PID: 7, Version: "1",
+		Settings: map[string]control.Setting{
+			"ro": {Value: "on", From: control.Given}, "acl": {Value: "off", From: control.Given},
+			"statfs": {Value: "sum", From: control.Default}, "debug": {Value: "off", From: control.Default},
+		},
 		Tiers: []control.Tier{{Path: "/fast", Size: 10 << 30, Free: 1536, ReadOnly: true}, {Rank: 1, Path: "/slow", Away: true}},
 		Ops:   map[string]uint64{"READ": 3, "LOOKUP": 12},
 	}}, false)
@@ -284,7 +288,8 @@ func TestStatusText(t *testing.T) {
 		"/docs: /fast, daemon 7 of release 1, up ",
 		"  tier 0  /fast  1.5 KiB free of 10.0 GiB, read-only\n",
 		"  tier 1  /slow  away: it does not answer\n",
-		"  options ro\n",
+		"  given   acl=off, ro=on\n",
+		"  default statfs=sum\n",
 		"  served  LOOKUP 12, READ 3\n",
 	} {
 		if !strings.Contains(b.String(), want) {

@@ -18,6 +18,9 @@ type setting struct {
 	flags uintptr                                          // changed with mount(2) by the helper
 }
 
+// idle reports that the setting means nothing once the mount is up.
+func (s setting) idle() bool { return s.take == nil && s.same == nil && s.flags == 0 }
+
 // timeFlags say when access times are renewed; they exclude each other.
 const timeFlags = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
 

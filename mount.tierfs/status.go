@@ -154,7 +154,8 @@ func printStatus(w io.Writer, st control.Status) error {
 	for _, t := range st.Tiers {
 		fmt.Fprintf(&b, "  tier %d  %s  %s\n", t.Rank, show(t.Path), tierState(t))
 	}
-	fmt.Fprintf(&b, "  options %s\n", show(st.Options))
+	fmt.Fprintf(&b, "  given   %s\n", settingsFrom(st, control.Given))
+	fmt.Fprintf(&b, "  default %s\n", settingsFrom(st, control.Default))
 	var ops []string
 	for _, kind := range slices.Sorted(maps.Keys(st.Ops)) {
 		ops = append(ops, fmt.Sprintf("%s %d", show(kind), st.Ops[kind]))
@@ -162,6 +163,19 @@ func printStatus(w io.Writer, st control.Status) error {
 	fmt.Fprintf(&b, "  served  %s\n", strings.Join(ops, ", "))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// settingsFrom lists the settings that come from there. A default that is off
+// goes without saying.
+func settingsFrom(st control.Status, from string) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(st.Settings)) {
+		s := st.Settings[name]
+		if s.From == from && !(from == control.Default && s.Value == "off") {
+			words = append(words, daemon.Printable(name+"="+s.Value))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func tierState(t control.Tier) string {

@@ -163,6 +163,30 @@ func (o Options) String() string {
 	return strings.Join(words, ",")
 }
 
+// Settings returns the value in force of every setting, by the name in Set: what
+// stands after the equals sign, or for words "on", "off" or the word that holds.
+// One without a value, such as a label that was not given, is not there.
+func (o Options) Settings() map[string]string {
+	values := map[string]string{}
+	for i := range table {
+		opt := &table[i]
+		if opt.Setting == opt.Name {
+			values[opt.Name] = opt.unshown()
+		}
+	}
+	for i := range table {
+		opt := &table[i]
+		if opt.show == nil || opt.Setting == "" {
+			continue
+		}
+		if shown := opt.show(&o); shown != "" {
+			values[opt.Setting] = opt.value(shown)
+		}
+	}
+	maps.DeleteFunc(values, func(_, value string) bool { return value == "" })
+	return values
+}
+
 // clone copies o so that changes to the copy never reach the original.
 func (o *Options) clone() Options {
 	c := *o

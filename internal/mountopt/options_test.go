@@ -327,3 +327,25 @@ func TestZeroOptionsCanBeParsed(t *testing.T) {
 		t.Errorf("got %v, %v", o.Set, err)
 	}
 }
+
+func TestSettingsAreValuesInForce(t *testing.T) {
+	for text, want := range map[string]map[string]string{
+		"": {
+			"create": "parent", "minfree": "1%:1G", "statfs": "sum", "tier_timeout": "10", "negative_timeout": "0",
+			"passthrough": "auto", "log": "syslog", "acl": "on", "rawlinks": "off", "ro": "off", "suid": "off", "dev": "off",
+			"exec": "on", "sync": "off", "lazytime": "off", "symfollow": "on", "fallback": "", "threads": "", "context": "",
+		},
+		"fallback=/a:/b,minfree=5%,noacl,nopassthrough,ro,noexec,noatime,allow_suid,log=/x,threads=3,rawlinks,context=c": {
+			"fallback": "/a:/b", "minfree": "5%", "acl": "off", "passthrough": "off", "ro": "on", "exec": "off", "atime": "off",
+			"suid": "on", "log": "/x", "threads": "3", "rawlinks": "on", "context": "c", "create": "parent",
+		},
+		"relatime,lazytime,private": {"atime": "relatime", "lazytime": "on", "allow_other": "off"},
+	} {
+		got := parse(t, text).Settings()
+		for name, value := range want {
+			if got[name] != value {
+				t.Errorf("%q: %s is %q, want %q", text, name, got[name], value)
+			}
+		}
+	}
+}

@@ -94,3 +94,25 @@ func (opt *option) checkArg(raw string, given bool) error {
 	}
 	return nil
 }
+
+// value is what the option, shown so, says of its setting.
+func (opt *option) value(shown string) string {
+	_, value, has := strings.Cut(shown, "=")
+	switch {
+	case has:
+		return value
+	case opt.Name == opt.Setting:
+		return "on"
+	case opt.Name == "no"+opt.Setting, opt.Default == "on":
+		return "off"
+	}
+	return opt.Name
+}
+
+// unshown is the value of the option's setting when no option of it is shown.
+func (opt *option) unshown() string {
+	if opt.Arg == "" && opt.Default == "" {
+		return "off"
+	}
+	return opt.Default
+}

@@ -168,6 +168,42 @@ func TestStatusTellsOfAnUnmountedDisk(t *testing.T) {
 	}
 }
 
+// TestStatusShowsSettingsAndWhereTheyComeFrom: what nobody had said was not
+// shown, so that a default was looked up for the wrong release.
+func TestStatusShowsSettingsAndWhereTheyComeFrom(t *testing.T) {
+	harness.Require(t, "passthrough")
+	m := harness.New(t, 1, "minfree=5%", "noacl", "nofail")
+	want := func(when string, settings map[string]control.Setting) {
+		t.Helper()
+		got := toldBy(t, m).Settings
+		for name, s := range settings {
+			if got[name] != s {
+				t.Errorf("%s: %s is %+v, want %+v", when, name, got[name], s)
+			}
+		}
+	}
+	m.Up()
+	want("mounted", map[string]control.Setting{
+		"minfree": {Value: "5%", From: "given"}, "acl": {Value: "off", From: "given"},
+		"fallback":     {Value: m.Fallbacks[0], From: "given"},
+		"tier_timeout": {Value: "10", From: "default"}, "attr_timeout": {Value: "1", From: "default"},
+		"create": {Value: "parent", From: "default"}, "passthrough": {Value: "on", From: "default"},
+		"allow_other": {Value: "on", From: "default"}, "ro": {Value: "off", From: "default"}, "exec": {Value: "on", From: "default"},
+		"nofail": {}, "remount": {}, "max_read": {}, // nothing is in force
+	})
+	if s := toldBy(t, m).Settings["threads"]; s.From != "default" || s.Value == "" || s.Value == "0" {
+		t.Errorf("threads: %+v", s)
+	}
+	harness.Must(t, "mount", "-o", "remount,attr_timeout=7,noexec", m.Dir)
+	want("remounted", map[string]control.Setting{
+		"attr_timeout": {Value: "7", From: "given"}, "exec": {Value: "off", From: "given"}, "minfree": {Value: "5%", From: "given"},
+		"allow_other": {Value: "on", From: "default"}, "suid": {Value: "off", From: "default"}, "ro": {Value: "off", From: "default"},
+	})
+	stdout := harness.Must(t, harness.CLI, "status", m.Dir)
+	harness.Contains(t, stdout, "\n  given   acl=off, attr_timeout=7, exec=off, fallback="+m.Fallbacks[0]+", minfree=5%\n",
+		"\n  default allow_other=on, ", ", tier_timeout=10\n")
+}
+
 // toldBy is the whole status of one mount.
 func toldBy(t *testing.T, m *harness.Mount) control.Status {
 	t.Helper()
