@@ -27,6 +27,7 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 	opts := cmd.Options
 	opts.Fallbacks = cleaned(opts.Fallbacks)
 	opts.Remount = false
+	opts.Flags = mergeFlags(flagsOf(point.Top), opts)
 	set := slices.Sorted(maps.Keys(opts.Set))
 	if cmd.Fake {
 		return nil
@@ -38,7 +39,7 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 	if err != nil {
 		return fmt.Errorf("remount %q: %w", point.Path, err)
 	}
-	return applyFlags(cmd, point, mergeFlags(flagsOf(point.Top), opts))
+	return applyFlags(cmd, point, opts.Flags)
 }
 
 // applyFlags changes the kernel's side of the mount, if anything changes.

@@ -340,10 +340,21 @@ func TestRemountByFstabLineIsANoOp(t *testing.T) {
 	harness.Fstab(t, m.FstabLine("attr_timeout=3", "nofail"))
 	up(m, "mount", m.Dir)
 	pid := m.Pid()
+	given := func() string {
+		stdout, _, _ := harness.Run(t, harness.CLI, "status", m.Dir)
+		_, line, _ := strings.Cut(stdout, "  given ")
+		line, _, _ = strings.Cut(line, "\n")
+		return line
+	}
 	before, _, _ := status(m)
+	givenBefore := given()
+	harness.Contains(t, givenBefore, "attr_timeout=3")
 	harness.Must(t, "mount", "-o", "remount", m.Dir)
 	harness.Must(t, "mount", "-o", "remount,attr_timeout=3", m.Dir)
 	one(m, pid)
+	if now := given(); now != givenBefore {
+		t.Errorf("given %q, was %q", now, givenBefore)
+	}
 	if after, _, _ := status(m); after != before {
 		t.Errorf("options %q, were %q", after, before)
 	}
