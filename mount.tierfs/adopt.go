@@ -17,7 +17,7 @@ func adopt(args []string) (err error) {
 	case len(args) == 1 && args[0] != "" && args[0][0] != '-':
 		dir, err = args[0], tier.Adopt(args[0])
 	default:
-		return usage("adopt: want DIR, or --replace NEWDIR MEMBERDIR; see tierfs help")
+		return usage("adopt: want DIR, or --replace NEWDIR MEMBERDIR; see tierfs adopt --help")
 	}
 	if err == nil {
 		fmt.Printf("the next mount that names %s takes it in\n", dir)

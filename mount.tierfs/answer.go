@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 
 	"github.com/tierfs/tierfs/internal/control"
@@ -10,9 +11,7 @@ import (
 
 // Status answers GET /v1/status.
 func (s *service) Status() control.Status {
-	s.mu.Lock()
-	opts := s.options
-	s.mu.Unlock()
+	opts := s.inForce()
 	opts.Flags = s.flagsNow(opts.Flags)
 	return control.Status{
 		Version:    version,
@@ -21,11 +20,42 @@ func (s *service) Status() control.Status {
 		Source:     s.cmd.Spec,
 		MountPoint: s.point.Path,
 		Options:    opts.String(),
+		Settings:   settingsOf(s.graph.resolve(opts)),
 		Tiers:      s.graph.tiers(),
 		Ops:        s.graph.ops(),
 		Inodes:     s.graph.fs.Inodes(),
 		Handles:    s.graph.fs.Handles(),
 	}
+}
+
+// settingsOf are the settings of a mount that is up.
+func settingsOf(o mountopt.Options) map[string]control.Setting {
+	all := map[string]control.Setting{}
+	for name, value := range o.Settings() {
+		if settings[name].idle() {
+			continue
+		}
+		from := control.Default
+		// mount(8) always says rw or ro, so that rw need not be anybody's wish.
+		if o.Set[name] && !(name == "ro" && value == "off") {
+			from = control.Given
+		}
+		all[name] = control.Setting{Value: value, From: from}
+	}
+	return all
+}
+
+func (s *service) inForce() mountopt.Options {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.options
+}
+
+// LOCKS_REQUIRED(s.changing)
+func (s *service) setInForce(o mountopt.Options) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.options = o
 }
 
 // flagsNow are the mount's flags as the kernel has them: a remount changes them
@@ -49,32 +79,49 @@ func (s *service) Remount(r control.Remount) error {
 	if err := want.Parse(r.Options, false); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next, err := merge(s.options, want, r.Set)
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	now := s.inForce()
+	next, err := merge(now, want, r.Set)
 	if err != nil {
 		return err
 	}
 	var sink daemon.Sink
-	if next.Log != s.options.Log {
+	if next.Log != now.Log {
 		if sink, err = s.openSink(next.Log); err != nil {
 			return err
 		}
 	}
-	had := len(s.options.Fallbacks)
+	had := len(now.Fallbacks)
 	if taken, err := s.graph.extend(next.Fallbacks[had:], s.line.Dev()); err != nil {
-		s.options.Fallbacks = next.Fallbacks[:had+taken]
+		now.Fallbacks = next.Fallbacks[:had+taken]
+		s.setInForce(now)
 		daemon.Discard(sink)
 		return err
 	}
 	if sink != nil {
 		s.log.MoveTo(sink)
 	}
+	next.Set = s.given(now, want, r.Set)
 	s.log.SetDebug(next.Debug)
 	s.graph.change(next)
-	s.options = next
+	s.setInForce(next)
 	s.logger.Info("options changed", "options", next.String())
 	return nil
+}
+
+// given are the settings that were given after a remount that names those in
+// set. mount(8) repeats what holds already, which is nobody's wish.
+func (s *service) given(now, want mountopt.Options, set []string) map[string]bool {
+	all := maps.Clone(now.Set)
+	now.Flags = s.flagsNow(now.Flags)
+	was, is := s.graph.resolve(now).Settings(), s.graph.resolve(want).Settings()
+	for _, name := range set {
+		if was[name] != is[name] {
+			all[name] = true
+		}
+	}
+	return all
 }
 
 var _ control.Daemon = (*service)(nil)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // command is one word of the administrator's command.
@@ -37,10 +38,18 @@ func cli(args []string) int {
 	}
 	for _, c := range commands() {
 		if c.name == name {
+			if wantsHelp(args[2:]) {
+				return report(cliName, c.printUsage(os.Stdout))
+			}
 			return report(cliName, c.run(args[2:]))
 		}
 	}
 	return report(cliName, usage("command %q: unknown; see tierfs help", name))
+}
+
+// wantsHelp reports whether the arguments of a command ask for its usage.
+func wantsHelp(args []string) bool {
+	return slices.Contains(args, "-h") || slices.Contains(args, "--help")
 }
 
 // usage is an error in how the command was called.

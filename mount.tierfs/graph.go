@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ import (
 const (
 	graceTime    = 5 * time.Second // after the connection's end, for ops that are stuck
 	takeOverTime = 5 * time.Second // between tries to get the members' locks
+	inspectTime  = time.Second     // for tiers to answer a status
 	maxDirs      = 8192            // directory descriptors kept, if a quarter of the limit allows
 )
 
@@ -137,7 +139,7 @@ func (g *graph) join(dir string) error {
 	}
 	g.joined = joined
 	g.say(joined)
-	for _, w := range foreignMounts(g.set) {
+	for _, w := range append(foreignMounts(g.set), noPassthrough(g.set, g.options)...) {
 		g.log.Warn(w)
 	}
 	return nil
@@ -163,7 +165,7 @@ func checkTiers(roots []string, dir string, o mountopt.Options) ([]string, error
 		return nil, err
 	}
 	notes, err := tier.Check(members(set))
-	return append(notes, foreignMounts(set)...), err
+	return slices.Concat(notes, foreignMounts(set), noPassthrough(set, o)), err
 }
 
 // checkPlaces refuses tiers that overlap, and a mount point inside one.
@@ -202,6 +204,23 @@ func member(t *tier.Tier) tier.Root {
 
 // foreignMounts warns of filesystems mounted inside the tiers.
 func foreignMounts(set *tier.Set) []string { return set.Warnings(mountPoints()) }
+
+// noPassthrough warns of what keeps passthrough=on from what it asks for, as far
+// as that is known before the mount. What else the kernel refuses is in the log.
+func noPassthrough(set *tier.Set, o mountopt.Options) (w []string) {
+	if o.Passthrough != mountopt.PassthroughOn || os.Geteuid() != 0 {
+		return nil // see powerless
+	}
+	if o.Flags&unix.MS_SYNCHRONOUS != 0 {
+		return []string{"passthrough=on: the kernel would write past sync, so data goes through the daemon; leave one of them out"}
+	}
+	for _, t := range set.Tiers() {
+		if t.Stacked {
+			w = append(w, fmt.Sprintf("passthrough=on: tier %q is on a stacked filesystem, so its data goes through the daemon; name a directory below that", t.Root))
+		}
+	}
+	return w
+}
 
 // mountPoints is where something is mounted.
 func mountPoints() []string {
@@ -289,6 +308,7 @@ func (g *graph) serve(dev int) (err error) {
 	g.srv, err = fusedev.Serve(dev, g.fs, fusedev.Config{
 		Log: g.log, Threads: g.options.Threads, Stuck: g.set.Stuck,
 		Passthrough:   g.options.Passthrough != mountopt.PassthroughOff,
+		Insists:       g.options.Passthrough == mountopt.PassthroughOn,
 		POSIXACL:      !g.options.NoACL && os.Geteuid() == 0,
 		CacheSymlinks: g.options.RawLinks || len(g.set.Tiers()) == 1,
 		Export:        g.options.NoForget,
@@ -297,7 +317,7 @@ func (g *graph) serve(dev int) (err error) {
 		return err
 	}
 	if !g.srv.Passthrough() {
-		g.noPassthrough()
+		g.oldKernel()
 	}
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
@@ -348,11 +368,11 @@ func (g *graph) verify(t *tier.Tier, fd int) error {
 	return tier.VerifyMember(fd, t.Root, g.joined.Members[t.Rank])
 }
 
-// noPassthrough says that data goes through the daemon although it need not.
-func (g *graph) noPassthrough() {
+// oldKernel says that data goes through the daemon although it need not.
+func (g *graph) oldKernel() {
 	switch g.options.Passthrough {
 	case mountopt.PassthroughOn:
-		g.log.Warn("passthrough: this kernel does not offer it, data goes through the daemon; use Linux 6.9 or newer")
+		g.log.Warn("passthrough=on: this kernel does not offer it, data goes through the daemon; use Linux 6.9 or newer")
 	case mountopt.PassthroughAuto:
 		g.log.Info("no passthrough on this kernel (it came with Linux 6.9): data goes through the daemon")
 	}
@@ -420,18 +440,46 @@ func (g *graph) change(o mountopt.Options) {
 	g.set.SetTimeout(o.TierTimeout)
 }
 
-// tiers describes the tiers for a status. An away tier shows its last figures.
+// tiers describes the tiers for a status. One that does not answer shows its
+// last figures.
 func (g *graph) tiers() []control.Tier {
+	g.set.Inspect(inspectTime, isMounted())
 	var all []control.Tier
 	for _, t := range g.set.Tiers() {
 		st := t.LastSpace()
-		if !t.Suspect() {
-			st, _ = t.Space()
-		}
 		unit := uint64(st.Frsize)
-		all = append(all, control.Tier{Rank: t.Rank, Path: t.Root, ReadOnly: t.ReadOnly(), Away: t.Away(), Size: st.Blocks * unit, Free: st.Bavail * unit})
+		all = append(all, control.Tier{
+			Rank: t.Rank, Path: t.Root, PathState: string(t.PathState()), ReadOnly: t.ReadOnly(), Away: t.Away(),
+			Size: st.Blocks * unit, Free: st.Bavail * unit,
+		})
 	}
 	return all
+}
+
+// isMounted tells of the IDs of mounts as they are now. Of what is not known
+// nothing bad is said.
+func isMounted() func(id uint64) bool {
+	mounts, err := daemon.Mounts()
+	return func(id uint64) bool {
+		_, ok := daemon.ByID(mounts, id)
+		return ok || err != nil
+	}
+}
+
+// resolve replaces what options leave to us, to the kernel or to who mounts by
+// what has come of it.
+func (g *graph) resolve(o mountopt.Options) mountopt.Options {
+	o.Threads = g.options.Threads
+	o.Passthrough = mountopt.PassthroughOff
+	if g.srv.Passthrough() {
+		o.Passthrough = mountopt.PassthroughOn
+	}
+	o.NoACL = !g.srv.POSIXACL()
+	o.AllowOther = allowsOthers(o, os.Geteuid())
+	if o.Log == "" && o.Foreground {
+		o.Log = "stderr"
+	}
+	return o
 }
 
 // ops counts what the daemon has served, by kind.

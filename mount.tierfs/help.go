@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/tierfs/tierfs/internal/mountopt"
@@ -16,7 +17,7 @@ func printHelp(w io.Writer) error {
 	fmt.Fprintln(w, "\ncommands:")
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, c := range commands() {
-		fmt.Fprintf(t, "  tierfs %s %s\t%s\n", c.name, c.args, c.help)
+		fmt.Fprintf(t, "  %s\t%s\n", c.form(), c.help)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -24,6 +25,15 @@ func printHelp(w io.Writer) error {
 	_, err := fmt.Fprintln(w, "\nmount.tierfs --help lists the options of a mount.")
 	return err
 }
+
+// printUsage is tierfs NAME --help.
+func (c command) printUsage(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "usage: %s\n%s; see mount.tierfs(8)\n", c.form(), c.help)
+	return err
+}
+
+// form is the command as it is written.
+func (c command) form() string { return strings.TrimSpace("tierfs " + c.name + " " + c.args) }
 
 // printHelperHelp is mount.tierfs --help.
 func printHelperHelp(w io.Writer) error {

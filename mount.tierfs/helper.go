@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/mountopt"
@@ -48,18 +49,28 @@ func helper(args []string) error {
 	return mount(cmd, point)
 }
 
-// mount mounts, or rehearses it with -f.
+// mount mounts, or rehearses it with -f. As with any filesystem, what is mounted
+// already can be rehearsed: its line of fstab may have been changed.
 func mount(cmd mountopt.Command, point daemon.MountPoint) error {
-	if err := vacant(point); err != nil {
+	up := isUp(cmd, point)
+	if err := vacant(point); err != nil && !(cmd.Fake && up) {
 		return err
+	}
+	if text := powerless(cmd.Options, os.Geteuid()); text != "" {
+		say(helperName, text)
 	}
 	switch {
 	case cmd.Fake:
-		return rehearse(cmd, point)
+		return rehearse(cmd, point, up)
 	case cmd.Options.Foreground:
 		return execStage(stageEnter)
 	}
 	return start(cmd, point)
+}
+
+// isUp reports whether the mount of cmd is there, and alive.
+func isUp(cmd mountopt.Command, point daemon.MountPoint) bool {
+	return point.Taken && point.Top.Type == fstype && point.Top.Source == cmd.Spec && !point.Dead()
 }
 
 // vacant reports why nothing can be mounted at point. Any other filesystem may
@@ -75,11 +86,18 @@ func vacant(point daemon.MountPoint) error {
 	return fmt.Errorf("mount point %q: already mounted; unmount it first", point.Path)
 }
 
-// rehearse does what a mount does up to the point where it changes anything.
-func rehearse(cmd mountopt.Command, point daemon.MountPoint) error {
+// rehearse does what a mount does up to the point where it changes anything. A
+// mount that is up hides the tiers below it: their paths lead into it.
+func rehearse(cmd mountopt.Command, point daemon.MountPoint, up bool) error {
 	roots, err := tierPaths(cmd)
 	if err != nil {
 		return err
+	}
+	if up && slices.ContainsFunc(roots, func(root string) bool { return daemon.Within(root, point.Path) }) {
+		if cmd.Verbose {
+			fmt.Printf("%s: %s is mounted on %s and hides a tier; the options are right, the tiers were not looked at\n", helperName, cmd.Spec, point.Path)
+		}
+		return nil
 	}
 	notes, err := checkTiers(roots, point.Path, cmd.Options)
 	if err != nil {
@@ -108,22 +126,18 @@ func forgiven(err error) string { return err.Error() + " (nothing is mounted, be
 // tierPaths are the tiers of a command, absolute, the primary first. The
 // source given to mount(2) stays as it was: it must equal the line of fstab.
 func tierPaths(cmd mountopt.Command) ([]string, error) {
-	fallbacks, err := absolute(cmd.Options.Fallbacks)
+	primary, err := filepath.Abs(cmd.Spec)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("primary %q: %w; give an absolute path", cmd.Spec, err)
 	}
-	primary, err := absolute([]string{cmd.Spec})
-	return append(primary, fallbacks...), err
+	return append([]string{primary}, cleaned(cmd.Options.Fallbacks)...), nil
 }
 
-func absolute(paths []string) ([]string, error) {
+// cleaned are paths without what does not change where they lead.
+func cleaned(paths []string) []string {
 	out := make([]string, len(paths))
 	for i, p := range paths {
-		abs, err := filepath.Abs(p)
-		if err != nil {
-			return nil, fmt.Errorf("tier %q: %w; give an absolute path", p, err)
-		}
-		out[i] = abs
+		out[i] = filepath.Clean(p)
 	}
-	return out, nil
+	return out
 }

@@ -107,7 +107,8 @@ func TestMergeTakesOnlyWhatWasGiven(t *testing.T) {
 		{"demote=30d,age=mtime,high=90,low=80,promote=3/1d,ignore_comm=rsync,window=01:00-05:00,exclude=*.tmp,mover_rate=5M",
 			"fallback=/b,entry_timeout=7,minfree=5%,threads=3,demote=30d,age=mtime,high=90,low=80,promote=3/1d,ignore_comm=rsync,window=01:00-05:00,exclude=*.tmp,mover_rate=5M", ""},
 		{"threads=4", "", "option threads: cannot change while mounted; unmount first"},
-		{"entry_timeout=1,fallback=/c", "", "option fallback: cannot change while mounted; unmount first"},
+		{"entry_timeout=1,fallback=/c:/b", "", "option fallback: fallback=/b is mounted, and others can only come after it; write fallback=/b:/c, or unmount first"},
+		{"fallback=/c:/d", "", "write fallback=/b:/c:/d, or unmount first"},
 		{"passthrough=off", "", "unmount first"},
 		{`context="a"`, "", "unmount first"},
 	} {
@@ -127,6 +128,13 @@ func TestMergeTakesOnlyWhatWasGiven(t *testing.T) {
 	want := options(t, "low=95%")
 	if _, err := merge(aims, want, keys(want)); err == nil || !strings.Contains(err.Error(), "more than high") {
 		t.Errorf("low over high: %v", err)
+	}
+	two := options(t, "fallback=/c:/b")
+	if _, err := merge(two, now, []string{"fallback"}); err == nil || err.Error() != "option fallback: fallback=/c:/b is mounted, and none can be taken away or change its place; unmount first" {
+		t.Errorf("a fallback less: %v", err)
+	}
+	if _, err := merge(mountopt.Default(), now, []string{"fallback"}); err == nil || !strings.Contains(err.Error(), "option fallback: the mount has none") {
+		t.Errorf("a fallback for a mount without one: %v", err)
 	}
 	if _, err := merge(now, now, []string{"of_a_later_release"}); err == nil {
 		t.Error("took a setting that it does not know")
@@ -161,10 +169,32 @@ func TestMergeFlagsKeepsWhatWasNotGiven(t *testing.T) {
 		{"relatime", now&^unix.MS_NOATIME | unix.MS_RELATIME},
 		{"dev", now &^ unix.MS_NODEV},
 		{"minfree=1%", now},
+		{"atime", now&^unix.MS_NOATIME | unix.MS_RELATIME},
 	} {
 		want := options(t, c.opts)
-		if got := mergeFlags(now, want.Flags, keys(want)); got != c.want {
+		if got := mergeFlags(now, want); got != c.want {
 			t.Errorf("%s: %#x, want %#x", c.opts, got, c.want)
+		}
+	}
+}
+
+// Mountinfo has no word for strictatime.
+func TestMergeFlagsKnowsStrictatimeByItsSilence(t *testing.T) {
+	const mountinfo = "rw,nosuid,nodev,remount,user_id=0"
+	const base = unix.MS_NOSUID | unix.MS_NODEV
+	for _, c := range []struct {
+		now, want uintptr
+		opts      string
+	}{
+		{unix.MS_STRICTATIME, unix.MS_STRICTATIME, mountinfo},
+		{unix.MS_NOATIME, unix.MS_RELATIME, mountinfo},
+		{unix.MS_RELATIME, unix.MS_STRICTATIME, mountinfo + ",strictatime"},
+		{unix.MS_STRICTATIME, unix.MS_RELATIME, "rw,remount,fallback=/b"},
+		{unix.MS_STRICTATIME, unix.MS_RELATIME, "remount,nostrictatime"},
+		{unix.MS_STRICTATIME, unix.MS_STRICTATIME, "remount,ro,rw"},
+	} {
+		if got := mergeFlags(base|c.now, options(t, c.opts)); got != base|c.want {
+			t.Errorf("%s: %#x, want %#x", c.opts, got, base|c.want)
 		}
 	}
 }
@@ -192,18 +222,38 @@ func TestOthersAreLetInByRootOnly(t *testing.T) {
 	}
 }
 
+func TestUsersAreToldWhatOnlyRootGets(t *testing.T) {
+	for _, c := range []struct {
+		opts string
+		uid  int
+		want string
+	}{
+		{"acl,suid,dev,noforget,passthrough=on,lazytime", 0, ""},
+		{"", 1000, ""},
+		{"noacl,passthrough=auto,noforget,allow_other,noatime", 1000, ""},
+		{"acl", 1000, "acl: without effect"},
+		{"allow_suid,allow_dev,passthrough", 1000, "suid, dev, passthrough=on: without effect"},
+		{"nosuid,nodev,allow_suid", 1000, "suid: without effect"}, // mount(8), for a line with user
+		{"noforget,lazytime", 1000, "lazytime, noforget: without effect"},
+	} {
+		if got := powerless(options(t, c.opts), c.uid); (got == "") != (c.want == "") || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q, user %d: %q, want %q", c.opts, c.uid, got, c.want)
+		}
+	}
+}
+
 func TestTierPathsAreAbsoluteAndTheSourceIsNotTouched(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	cmd, err := mountopt.ParseCommand([]string{"fast/../fast", "/m", "-o", "fallback=slow:/abs/"})
+	cmd, err := mountopt.ParseCommand([]string{"fast/../fast", "/m", "-o", "fallback=/slow/../slow:/abs/"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := tierPaths(cmd)
-	if want := dir + "/fast " + dir + "/slow /abs"; err != nil || strings.Join(got, " ") != want {
+	if want := dir + "/fast /slow /abs"; err != nil || strings.Join(got, " ") != want {
 		t.Errorf("got %q, %v; want %s", got, err, want)
 	}
-	if cmd.Spec != "fast/../fast" || cmd.Options.Fallbacks[0] != "slow" {
+	if cmd.Spec != "fast/../fast" || cmd.Options.Fallbacks[1] != "/abs/" {
 		t.Errorf("changed to %q %q", cmd.Spec, cmd.Options.Fallbacks)
 	}
 }
@@ -230,7 +280,11 @@ func TestVacant(t *testing.T) {
 func TestStatusText(t *testing.T) {
 	var b strings.Builder
 	err := printStatuses(&b, []control.Status{{
-		Source: "/fast", MountPoint: "/docs", PID: 7, Version: "1", Options: "ro",
+		Source: "/fast", MountPoint: "/docs", PID: 7, Version: "1",
+		Settings: map[string]control.Setting{
+			"ro": {Value: "on", From: control.Given}, "acl": {Value: "off", From: control.Given},
+			"statfs": {Value: "sum", From: control.Default}, "debug": {Value: "off", From: control.Default},
+		},
 		Tiers: []control.Tier{{Path: "/fast", Size: 10 << 30, Free: 1536, ReadOnly: true}, {Rank: 1, Path: "/slow", Away: true}},
 		Ops:   map[string]uint64{"READ": 3, "LOOKUP": 12},
 	}}, false)
@@ -241,7 +295,8 @@ func TestStatusText(t *testing.T) {
 		"/docs: /fast, daemon 7 of release 1, up ",
 		"  tier 0  /fast  1.5 KiB free of 10.0 GiB, read-only\n",
 		"  tier 1  /slow  away: it does not answer\n",
-		"  options ro\n",
+		"  given   acl=off, ro=on\n",
+		"  default statfs=sum\n",
 		"  served  LOOKUP 12, READ 3\n",
 	} {
 		if !strings.Contains(b.String(), want) {

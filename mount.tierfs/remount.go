@@ -25,31 +25,33 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 		return fmt.Errorf("remount %q: its daemon is gone; umount -l it and mount it anew", point.Path)
 	}
 	opts := cmd.Options
-	var err error
-	if opts.Fallbacks, err = absolute(opts.Fallbacks); err != nil {
-		return err
-	}
+	opts.Fallbacks = cleaned(opts.Fallbacks)
 	opts.Remount = false
+	opts.Flags = mergeFlags(flagsOf(point.Top), opts)
 	set := slices.Sorted(maps.Keys(opts.Set))
 	if cmd.Fake {
 		return nil
 	}
-	err = clientFor(point.Top).Remount(control.Remount{Options: opts.String(), Set: set})
+	err := clientFor(point.Top).Remount(control.Remount{Options: opts.String(), Set: set})
 	if errors.Is(err, control.ErrNoDaemon) {
 		return fmt.Errorf("remount %q: its daemon has no control socket; unmount first", point.Path)
 	}
 	if err != nil {
 		return fmt.Errorf("remount %q: %w", point.Path, err)
 	}
-	return applyFlags(cmd, point, mergeFlags(flagsOf(point.Top), opts.Flags, set))
+	return applyFlags(cmd, point, opts.Flags)
 }
 
 // applyFlags changes the kernel's side of the mount, if anything changes.
 func applyFlags(cmd mountopt.Command, point daemon.MountPoint, flags uintptr) error {
-	if flags != flagsOf(point.Top) {
+	now := flagsOf(point.Top)
+	if flags != now {
 		if err := fusedev.Remount(point.Path, flags); err != nil {
 			return err
 		}
+	}
+	if (flags^now)&(timeFlags|unix.MS_NODIRATIME) != 0 {
+		say(helperName, fmt.Sprintf("remount %q: access times go on as when it was mounted, whatever the mount table says now; unmount it and mount it anew to change them", point.Path))
 	}
 	if cmd.Verbose {
 		fmt.Printf("%s: %s remounted\n", helperName, point.Path)

@@ -23,6 +23,9 @@ import (
 const logTime = time.Second
 
 // service is one mount and the process that serves it.
+//
+// LOCK ORDER: changing before mu, because a remount waits for tiers, which may
+// hang, and a status must not wait for the remount.
 type service struct {
 	cmd   mountopt.Command
 	point daemon.MountPoint
@@ -35,8 +38,10 @@ type service struct {
 	graph  *graph
 	line   daemon.Mount // of this mount in mountinfo
 
+	changing sync.Mutex // held by a remount from its beginning to its end
+
 	mu      sync.Mutex
-	options mountopt.Options // GUARDED_BY(mu): in force
+	options mountopt.Options // GUARDED_BY(mu): in force; changed with changing held
 	mounted bool             // GUARDED_BY(mu): mount(2) has succeeded
 	settled bool             // GUARDED_BY(mu): the word has been told
 	control *control.Server  // GUARDED_BY(mu): nil if there is no socket
@@ -287,6 +292,8 @@ func (s *service) undo() bool {
 
 // end leaves in order after the kernel has ended the connection.
 func (s *service) end() {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	s.mu.Lock()
 	s.cleanUp()
 	s.mu.Unlock()

@@ -14,8 +14,12 @@ import (
 type setting struct {
 	take  func(o *mountopt.Options, from mountopt.Options) // changes at once
 	same  func(now, want mountopt.Options) bool            // what is wanted can be had without unmounting
+	why   func(now, want mountopt.Options) string          // else, if there is more to say than that
 	flags uintptr                                          // changed with mount(2) by the helper
 }
+
+// idle reports that the setting means nothing once the mount is up.
+func (s setting) idle() bool { return s.take == nil && s.same == nil && s.flags == 0 }
 
 // timeFlags say when access times are renewed; they exclude each other.
 const timeFlags = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
@@ -42,7 +46,7 @@ var settings = map[string]setting{
 	"exclude":     {take: func(o *mountopt.Options, n mountopt.Options) { o.Exclude = n.Exclude }},
 	"mover_rate":  {take: func(o *mountopt.Options, n mountopt.Options) { o.MoverRate = n.MoverRate }},
 
-	"fallback":    {same: extends, take: func(o *mountopt.Options, n mountopt.Options) { o.Fallbacks = n.Fallbacks }},
+	"fallback":    {same: extends, why: whyNot, take: func(o *mountopt.Options, n mountopt.Options) { o.Fallbacks = n.Fallbacks }},
 	"rawlinks":    {same: func(a, b mountopt.Options) bool { return a.RawLinks == b.RawLinks }},
 	"inodes":      {same: func(a, b mountopt.Options) bool { return a.Inodes32 == b.Inodes32 }},
 	"noforget":    {same: func(a, b mountopt.Options) bool { return a.NoForget == b.NoForget }},
@@ -87,6 +91,20 @@ func extends(now, want mountopt.Options) bool {
 		n > 0 && len(want.Fallbacks) > n && slices.Equal(now.Fallbacks, want.Fallbacks[:n])
 }
 
+// whyNot says why the fallbacks cannot be what is wanted, and what they can be.
+func whyNot(now, want mountopt.Options) string {
+	if len(now.Fallbacks) == 0 {
+		return "the mount has none, and a single directory does not become one of several while it is in use; unmount first"
+	}
+	more := slices.DeleteFunc(slices.Clone(want.Fallbacks), func(dir string) bool { return slices.Contains(now.Fallbacks, dir) })
+	has := mountopt.Fallback(now.Fallbacks)
+	if len(more) == 0 {
+		return has + " is mounted, and none can be taken away or change its place; unmount first"
+	}
+	return fmt.Sprintf("%s is mounted, and others can only come after it; write %s, or unmount first",
+		has, mountopt.Fallback(append(slices.Clone(now.Fallbacks), more...)))
+}
+
 func sameData(a, b mountopt.Options) bool { return slices.Equal(a.Data, b.Data) }
 
 // merge returns the options after a remount: now with the settings named in set
@@ -101,7 +119,11 @@ func merge(now, want mountopt.Options, set []string) (mountopt.Options, error) {
 			return now, fmt.Errorf("option %q: this daemon does not know it; unmount first", name)
 		}
 		if s.same != nil && !s.same(now, want) {
-			return now, fmt.Errorf("option %s: cannot change while mounted; unmount first", name)
+			why := "cannot change while mounted; unmount first"
+			if s.why != nil {
+				why = s.why(now, want)
+			}
+			return now, fmt.Errorf("option %s: %s", name, why)
 		}
 		if s.take != nil {
 			s.take(&next, want)
@@ -113,12 +135,22 @@ func merge(now, want mountopt.Options, set []string) (mountopt.Options, error) {
 	return next, nil
 }
 
-// mergeFlags takes the mount(2) flags that set speaks of from want and leaves
-// the others as they are now.
-func mergeFlags(now, want uintptr, set []string) uintptr {
+// mergeFlags takes the mount(2) flags that want speaks of from there and leaves
+// the others as they are now. Of the rules for access times one always holds:
+// given none, the kernel would keep the one that is to go. Mountinfo has no word
+// for strictatime, so that a list made of it without any says strictatime, or
+// that the other was undone.
+func mergeFlags(now uintptr, want mountopt.Options) uintptr {
 	var mask uintptr
-	for _, name := range set {
+	for name := range want.Set {
 		mask |= settings[name].flags
 	}
-	return now&^mask | want&mask
+	if want.FromMountinfo && want.Flags&timeFlags == 0 && now&unix.MS_STRICTATIME != 0 {
+		mask &^= timeFlags
+	}
+	next := now&^mask | want.Flags&mask
+	if next&timeFlags == 0 {
+		next |= unix.MS_RELATIME
+	}
+	return next
 }

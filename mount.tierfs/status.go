@@ -9,10 +9,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/tier"
 )
 
 // status is tierfs status. Its exit code is 1 if a daemon does not answer or a
@@ -28,17 +30,19 @@ func status(args []string) error {
 	}
 	var all []control.Status
 	var trouble error
-	for _, m := range mounts {
-		st, err := clientFor(m).Status()
-		if err != nil {
+	for i, a := range askAll(mounts) {
+		if a.err != nil {
 			trouble = failure{code: 1}
-			say(cliName, fmt.Sprintf("mount %q: %s", m.Dir, explainStatus(err)))
+			say(cliName, fmt.Sprintf("mount %q: %s", mounts[i].Dir, explainStatus(mounts[i], a.err)))
+			if !asJSON {
+				printSeen(os.Stdout, mounts[i])
+			}
 			continue
 		}
-		if slices.ContainsFunc(st.Tiers, func(t control.Tier) bool { return t.Away }) {
+		if slices.ContainsFunc(a.Tiers, func(t control.Tier) bool { return t.Away }) {
 			trouble = failure{code: 1}
 		}
-		all = append(all, st)
+		all = append(all, a.Status)
 	}
 	if err := printStatuses(os.Stdout, all, asJSON); err != nil {
 		return err
@@ -46,11 +50,50 @@ func status(args []string) error {
 	return trouble
 }
 
-func explainStatus(err error) string {
-	if errors.Is(err, control.ErrNoDaemon) {
-		return "no daemon answers; if it has died, umount -l it and mount it again"
+// answer is what came of asking one daemon.
+type answer struct {
+	control.Status
+	err error
+}
+
+// askAll asks the daemons of all mounts at once, so that one that is silent
+// holds up no other.
+func askAll(mounts []daemon.Mount) []answer {
+	answers := make([]answer, len(mounts))
+	var asked sync.WaitGroup
+	for i, m := range mounts {
+		asked.Go(func() { answers[i].Status, answers[i].err = clientFor(m).Status() })
 	}
-	return err.Error()
+	asked.Wait()
+	return answers
+}
+
+// explainStatus says why there is no status of m, and what to do.
+func explainStatus(m daemon.Mount, err error) string {
+	own, owner := os.Geteuid(), ownerOf(m)
+	dir := control.Dir(owner)
+	switch {
+	case own != 0 && own != owner && owner == 0:
+		return "mounts by root are shown to root only; run sudo tierfs status"
+	case own != 0 && own != owner:
+		return fmt.Sprintf("mounts by user %d are shown to that user and root only; run sudo tierfs status", owner)
+	case !errors.Is(err, control.ErrNoDaemon):
+		return err.Error()
+	case owner != 0 && !exists(dir):
+		return fmt.Sprintf("no status without %s, where the daemon would have its socket; log in, so that the directory above it is there, and mount again", dir)
+	}
+	return "no daemon answers; if it has died, umount -l it and mount it again"
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// printSeen shows what mountinfo, and so everybody, sees of a mount.
+func printSeen(w io.Writer, m daemon.Mount) {
+	show := daemon.Printable
+	fmt.Fprintf(w, "%s: %s, mounted by user %d\n  options %s\n", show(m.Dir), show(m.Source), ownerOf(m), show(m.Options))
 }
 
 // statusMounts are the tierfs mounts at dirs, or all without dirs.
@@ -58,7 +101,7 @@ func statusMounts(dirs []string) ([]daemon.Mount, error) {
 	var found []daemon.Mount
 	for _, dir := range dirs {
 		if strings.HasPrefix(dir, "-") {
-			return nil, usage("status %q: unknown flag; see tierfs help", dir)
+			return nil, usage("status %q: unknown flag; see tierfs status --help", dir)
 		}
 		p, err := daemon.FindMountPoint(dir)
 		if err != nil {
@@ -111,7 +154,8 @@ func printStatus(w io.Writer, st control.Status) error {
 	for _, t := range st.Tiers {
 		fmt.Fprintf(&b, "  tier %d  %s  %s\n", t.Rank, show(t.Path), tierState(t))
 	}
-	fmt.Fprintf(&b, "  options %s\n", show(st.Options))
+	fmt.Fprintf(&b, "  given   %s\n", settingsFrom(st, control.Given))
+	fmt.Fprintf(&b, "  default %s\n", settingsFrom(st, control.Default))
 	var ops []string
 	for _, kind := range slices.Sorted(maps.Keys(st.Ops)) {
 		ops = append(ops, fmt.Sprintf("%s %d", show(kind), st.Ops[kind]))
@@ -121,13 +165,34 @@ func printStatus(w io.Writer, st control.Status) error {
 	return err
 }
 
-func tierState(t control.Tier) string {
-	if t.Away {
-		return "away: it does not answer"
+// settingsFrom lists the settings that come from there. A default that is off
+// goes without saying.
+func settingsFrom(st control.Status, from string) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(st.Settings)) {
+		s := st.Settings[name]
+		if s.From == from && !(from == control.Default && s.Value == "off") {
+			words = append(words, daemon.Printable(name+"="+s.Value))
+		}
 	}
+	return strings.Join(words, ", ")
+}
+
+func tierState(t control.Tier) string {
 	state := fmt.Sprintf("%s free of %s", bytes(t.Free), bytes(t.Size))
-	if t.ReadOnly {
+	switch {
+	case t.Away:
+		state = "away: it does not answer"
+	case t.ReadOnly:
 		state += ", read-only"
+	}
+	switch tier.PathState(t.PathState) {
+	case tier.PathUnmounted:
+		state += "; unmount pending: its disk is in use until this mount is unmounted as well"
+	case tier.PathElsewhere:
+		state += "; path leads elsewhere: what was there is served, mount anew to serve what is there now"
+	case tier.PathUnreachable:
+		state += "; path cannot be reached: what was there is served"
 	}
 	return state
 }

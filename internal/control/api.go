@@ -7,26 +7,40 @@ const maxBody = 256 << 10
 
 // Status is the answer of GET /v1/status.
 type Status struct {
-	Version    string            `json:"version"`
-	PID        int               `json:"pid"`
-	Since      time.Time         `json:"since"`
-	Source     string            `json:"source"`
-	MountPoint string            `json:"mount_point"`
-	Options    string            `json:"options"`
-	Tiers      []Tier            `json:"tiers"`
-	Ops        map[string]uint64 `json:"ops"`     // served by the daemon, by kind
-	Inodes     int               `json:"inodes"`  // that the daemon keeps an ID for
-	Handles    int               `json:"handles"` // open files and directories
+	Version    string             `json:"version"`
+	PID        int                `json:"pid"`
+	Since      time.Time          `json:"since"`
+	Source     string             `json:"source"`
+	MountPoint string             `json:"mount_point"`
+	Options    string             `json:"options"`
+	Settings   map[string]Setting `json:"settings"` // in force, by name
+	Tiers      []Tier             `json:"tiers"`
+	Ops        map[string]uint64  `json:"ops"`     // served by the daemon, by kind
+	Inodes     int                `json:"inodes"`  // that the daemon keeps an ID for
+	Handles    int                `json:"handles"` // open files and directories
 }
+
+// Setting is the value of one setting in a Status, and where it comes from.
+type Setting struct {
+	Value string `json:"value"` // what stands after the equals sign; "on" and "off" for words
+	From  string `json:"from"`  // Given or Default
+}
+
+// Where a setting comes from.
+const (
+	Given   = "given" // in fstab, on the command line or in a remount
+	Default = "default"
+)
 
 // Tier is one backing directory in a Status.
 type Tier struct {
-	Rank     int    `json:"rank"`
-	Path     string `json:"path"`
-	ReadOnly bool   `json:"read_only,omitempty"`
-	Away     bool   `json:"away,omitempty"`
-	Size     uint64 `json:"size"` // bytes
-	Free     uint64 `json:"free"` // bytes, for ordinary users
+	Rank      int    `json:"rank"`
+	Path      string `json:"path"`
+	PathState string `json:"path_state,omitempty"` // if it does not lead to what is served: see tier.PathState
+	ReadOnly  bool   `json:"read_only,omitempty"`
+	Away      bool   `json:"away,omitempty"`
+	Size      uint64 `json:"size"` // bytes
+	Free      uint64 `json:"free"` // bytes, for ordinary users
 }
 
 // Remount is the body of POST /v1/remount.

@@ -33,8 +33,8 @@ func (b *bounded) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		unix, ok := conn.(*net.UnixConn)
-		uid, err := peer(conn)
-		stranger := err != nil || !allowed(uid, b.own)
+		cred, err := peer(conn)
+		stranger := err != nil || !allowed(int(cred.Uid), b.own)
 		if ok && b.admit(stranger) {
 			return &counted{UnixConn: unix, leave: sync.OnceFunc(func() { b.leave(stranger) })}, nil
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,14 +18,32 @@ import (
 // ErrNoDaemon says that no daemon listens on the socket.
 var ErrNoDaemon = errors.New("no daemon listens")
 
-// answerTime bounds a call. It is longer than the server's own bounds, so that
-// the server's answer is the one that is seen.
-const answerTime = 75 * time.Second
+// SilentError says that a daemon listens and has not answered in time.
+type SilentError struct {
+	PID int // 0 if it is not known
+	For time.Duration
+}
+
+func (e *SilentError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("its daemon does not answer (waited %v); see what it does with ps, or kill it, umount -l and mount again", e.For)
+	}
+	return fmt.Sprintf("daemon %d does not answer (waited %v); kill -CONT %[1]d if ps shows it stopped, else kill it, umount -l and mount again", e.PID, e.For)
+}
+
+// How long the daemon may take. A remount waits for tiers, and for longer than
+// the server's own bounds, so that the server's answer is the one that is seen;
+// a status waits for nothing.
+const (
+	remountTime = 75 * time.Second
+	statusTime  = 5 * time.Second
+)
 
 // Client speaks to one daemon.
 type Client struct {
 	path  string
-	owner int // the user whose daemon it must be
+	owner int          // the user whose daemon it must be
+	pid   atomic.Int32 // of who listens, once connected
 	http  http.Client
 }
 
@@ -34,7 +53,6 @@ type Client struct {
 func NewClient(path string, owner int) *Client {
 	c := &Client{path: path, owner: owner}
 	c.http = http.Client{
-		Timeout: answerTime,
 		Transport: &http.Transport{
 			DialContext:            c.dial,
 			DisableKeepAlives:      true,
@@ -52,21 +70,22 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	uid, err := peer(conn)
-	if err == nil && uid != 0 && uid != c.owner {
+	cred, err := peer(conn)
+	if uid := int(cred.Uid); err == nil && uid != 0 && uid != c.owner {
 		err = fmt.Errorf("%s: user %d listens there, not user %d; remove it", c.path, uid, c.owner)
 	}
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
+	c.pid.Store(cred.Pid)
 	return conn, nil
 }
 
 // Status asks for GET /v1/status.
 func (c *Client) Status() (Status, error) {
 	var s Status
-	return s, c.call(http.MethodGet, "/v1/status", nil, &s)
+	return s, c.call(statusTime, http.MethodGet, "/v1/status", nil, &s)
 }
 
 // Remount asks for POST /v1/remount. The error is the daemon's own text.
@@ -75,11 +94,22 @@ func (c *Client) Remount(r Remount) error {
 	if err != nil {
 		return err
 	}
-	return c.call(http.MethodPost, "/v1/remount", body, &struct{}{})
+	return c.call(remountTime, http.MethodPost, "/v1/remount", body, &struct{}{})
 }
 
-func (c *Client) call(method, path string, body []byte, into any) error {
-	req, err := http.NewRequest(method, "http://tierfs"+path, bytes.NewReader(body))
+// call waits no longer than patience, for the whole answer.
+func (c *Client) call(patience time.Duration, method, path string, body []byte, into any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := c.do(ctx, method, path, body, into)
+	if err != nil && ctx.Err() != nil {
+		return &SilentError{int(c.pid.Load()), patience}
+	}
+	return err
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://tierfs"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

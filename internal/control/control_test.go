@@ -261,7 +261,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 	path, _ := serve(t, d)
 	c := NewClient(path, os.Geteuid())
 	for _, body := range []string{"", "{", "[]", `{"x":1}`, `{"options":"a"}{"options":"b"}`, `{"options":"` + strings.Repeat("x", maxBody) + `"}`} {
-		if err := c.call(http.MethodPost, "/v1/remount", []byte(body), &struct{}{}); err == nil {
+		if err := c.call(remountTime, http.MethodPost, "/v1/remount", []byte(body), &struct{}{}); err == nil {
 			t.Errorf("%.30q: taken", body)
 		}
 	}
@@ -269,7 +269,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		t.Errorf("the daemon was told %+v", d.got)
 	}
 	for method, at := range map[string]string{http.MethodGet: "/v1/remount", http.MethodPost: "/v1/status", http.MethodPut: "/"} {
-		if err := c.call(method, at, nil, &struct{}{}); err == nil {
+		if err := c.call(remountTime, method, at, nil, &struct{}{}); err == nil {
 			t.Errorf("%s %s: taken", method, at)
 		}
 	}

@@ -53,9 +53,9 @@ func (s *Server) Close() {
 }
 
 func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	uid, err := peer(conn)
-	if err != nil {
-		uid = -1
+	uid := -1
+	if cred, err := peer(conn); err == nil {
+		uid = int(cred.Uid)
 	}
 	return context.WithValue(ctx, peerKey{}, uid)
 }

@@ -122,15 +122,15 @@ func (l *Listener) close() error {
 	return l.UnixListener.Close()
 }
 
-// peer returns the user at the other end (SO_PEERCRED, unix(7)).
-func peer(conn net.Conn) (uid int, err error) {
+// peer returns who is at the other end (SO_PEERCRED, unix(7)).
+func peer(conn net.Conn) (unix.Ucred, error) {
 	u, ok := conn.(syscall.Conn)
 	if !ok {
-		return -1, errors.New("not a unix socket")
+		return unix.Ucred{}, errors.New("not a unix socket")
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return -1, err
+		return unix.Ucred{}, err
 	}
 	var cred *unix.Ucred
 	var credErr error
@@ -138,7 +138,7 @@ func peer(conn net.Conn) (uid int, err error) {
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	})
 	if err := errors.Join(err, credErr); err != nil {
-		return -1, err
+		return unix.Ucred{}, err
 	}
-	return int(cred.Uid), nil
+	return *cred, nil
 }

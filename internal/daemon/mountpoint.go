@@ -107,11 +107,11 @@ func canonical(dir string) (string, error) {
 			return parent, err
 		}
 		path := strings.TrimSuffix(parent, "/") + "/" + base
-		st, err := os.Lstat(path)
+		link, err := isLink(path)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENAMETOOLONG) {
 			return "", err
 		}
-		if err != nil || st.Mode()&fs.ModeSymlink == 0 {
+		if err != nil || !link {
 			return path, nil
 		}
 		target, err := os.Readlink(path)
@@ -123,6 +123,15 @@ func canonical(dir string) (string, error) {
 		}
 	}
 	return "", unix.ELOOP
+}
+
+// isLink says whether path is a symlink, from what the kernel knows already: a
+// mount whose daemon is stopped would never answer.
+func isLink(path string) (bool, error) {
+	var st unix.Statx_t
+	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
+	err := unix.Statx(unix.AT_FDCWD, path, flags, unix.STATX_TYPE, &st)
+	return st.Mode&unix.S_IFMT == unix.S_IFLNK, err
 }
 
 // split cuts dir into its parent, canonical, and its last component. A

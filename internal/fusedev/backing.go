@@ -1,6 +1,8 @@
 package fusedev
 
 import (
+	"context"
+	"log/slog"
 	"sync"
 
 	"github.com/tierfs/tierfs/internal/sys"
@@ -51,17 +53,21 @@ func (p *Passthrough) Register(fd int, where string) int32 {
 // refused judges an error of Register. EPERM, ENOTTY and EOPNOTSUPP hold for
 // the whole mount; ELOOP (a stacked filesystem) and the like for that tier.
 func (p *Passthrough) refused(err error, where string) {
+	level := slog.LevelInfo
+	if p.s.cfg.Insists {
+		level = slog.LevelWarn
+	}
 	switch err {
 	case unix.EPERM, unix.ENOTTY, unix.EOPNOTSUPP, unix.ENOSYS:
 		p.off.Do(func() {
-			p.s.cfg.Log.Info("passthrough is off for this mount, data goes through the daemon", "err", err)
+			p.s.cfg.Log.Log(context.Background(), level, "passthrough is off for this mount, data goes through the daemon", "err", err)
 			p.mu.Lock()
 			p.dead = true
 			p.mu.Unlock()
 		})
 	default:
 		if _, said := p.said.LoadOrStore(where, true); !said {
-			p.s.cfg.Log.Info("no passthrough on this tier, its data goes through the daemon", "tier", where, "err", err)
+			p.s.cfg.Log.Log(context.Background(), level, "no passthrough on this tier, its data goes through the daemon", "tier", where, "err", err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package fusedev
 
 import (
 	"log/slog"
+	"strconv"
 
 	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
@@ -188,10 +189,10 @@ func (r *Request) SpareSent() bool {
 // Log is the mount's log.
 func (r *Request) Log() *slog.Logger { return r.w.s.cfg.Log }
 
-// opName is the op's name in fuse.h.
+// opName is the op's name in fuse.h, or the number of one that is not there.
 func opName(opcode uint32) string {
 	if opcode < opCount && opNames[opcode] != "" {
 		return opNames[opcode]
 	}
-	return "UNKNOWN"
+	return "op " + strconv.FormatUint(uint64(opcode), 10)
 }

@@ -36,6 +36,7 @@ type Config struct {
 	Log           *slog.Logger
 	Threads       int // workers at most; 0 is DefaultThreads
 	Passthrough   bool
+	Insists       bool // on passthrough: a refusal is a warning
 	POSIXACL      bool
 	CacheSymlinks bool
 	Export        bool // LOOKUP of "." and ".." is served for every node ever told of
@@ -74,7 +75,7 @@ type Server struct {
 
 	live sync.WaitGroup // one for each worker
 	dog  watchdog
-	ops  [opCount]atomic.Uint64
+	ops  [opCount + 1]atomic.Uint64 // the last for all that are higher
 	errs [errnoCount]atomic.Uint64
 
 	// Changed under mu, read without it after every op.
@@ -142,8 +143,12 @@ func (s *Server) Wait(grace time.Duration) error {
 func (s *Server) Stats() map[string]uint64 {
 	m := make(map[string]uint64)
 	for i := range s.ops {
+		name := opName(uint32(i))
+		if i == opCount {
+			name += " and above"
+		}
 		if n := s.ops[i].Load(); n > 0 {
-			m[opName(uint32(i))] += n
+			m[name] = n
 		}
 	}
 	return m
@@ -173,7 +178,7 @@ func (s *Server) fault(err error) unix.Errno {
 	return e
 }
 
-func (s *Server) count(opcode uint32) { s.ops[opcode%opCount].Add(1) }
+func (s *Server) count(opcode uint32) { s.ops[min(opcode, opCount)].Add(1) }
 
 // pass takes the reading from w, whose op may be slow, and gives it to another
 // worker. While that is frequent, more readers are wanted at a time; a single

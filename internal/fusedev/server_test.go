@@ -194,9 +194,12 @@ func TestStatsCountsByName(t *testing.T) {
 		k.call(opLookup, 1, "there")
 	}
 	k.call(opCopyFileRange64, 1, make([]byte, 56))
-	k.call(55, 1)
+	for _, opcode := range []uint32{opPoll, opPoll, 57, opCount, opCount + opLookup} {
+		k.call(opcode, 1)
+	}
 	stats := k.s.Stats()
-	if stats["LOOKUP"] != 3 || stats["COPY_FILE_RANGE_64"] != 1 || stats["UNKNOWN"] != 1 || stats["GETATTR"] != 0 {
+	if stats["LOOKUP"] != 3 || stats["COPY_FILE_RANGE_64"] != 1 || stats["POLL"] != 2 || stats["GETATTR"] != 0 ||
+		stats["op 57"] != 1 || stats["op 64 and above"] != 2 {
 		t.Errorf("got %v", stats)
 	}
 }

@@ -37,20 +37,30 @@ const (
 	opReaddir         = 28
 	opReleasedir      = 29
 	opFsyncdir        = 30
+	opGetlk           = 31
+	opSetlk           = 32
+	opSetlkw          = 33
+	opAccess          = 34
 	opCreate          = 35
 	opInterrupt       = 36
+	opBmap            = 37
+	opDestroy         = 38
 	opIoctl           = 39
+	opPoll            = 40
+	opNotifyReply     = 41
 	opBatchForget     = 42
 	opFallocate       = 43
 	opReaddirplus     = 44
 	opRename2         = 45
 	opLseek           = 46
 	opCopyFileRange   = 47
+	opSetupMapping    = 48
+	opRemoveMapping   = 49
 	opSyncfs          = 50
 	opTmpfile         = 51
 	opStatx           = 52
 	opCopyFileRange64 = 53
-	opCount           = 64 // one past the highest that is counted
+	opCount           = 64 // one past the highest that has a count of its own
 )
 
 // opNames are the names under which Stats counts, as fuse.h has them.
@@ -60,10 +70,12 @@ var opNames = [opCount]string{
 	opLink: "LINK", opOpen: "OPEN", opRead: "READ", opWrite: "WRITE", opStatfs: "STATFS", opRelease: "RELEASE",
 	opFsync: "FSYNC", opSetxattr: "SETXATTR", opGetxattr: "GETXATTR", opListxattr: "LISTXATTR",
 	opRemovexattr: "REMOVEXATTR", opFlush: "FLUSH", opInit: "INIT", opOpendir: "OPENDIR", opReaddir: "READDIR",
-	opReleasedir: "RELEASEDIR", opFsyncdir: "FSYNCDIR", opCreate: "CREATE", opInterrupt: "INTERRUPT", opIoctl: "IOCTL",
-	opBatchForget: "BATCH_FORGET", opFallocate: "FALLOCATE", opReaddirplus: "READDIRPLUS", opRename2: "RENAME2",
-	opLseek: "LSEEK", opCopyFileRange: "COPY_FILE_RANGE", opSyncfs: "SYNCFS", opTmpfile: "TMPFILE", opStatx: "STATX",
-	opCopyFileRange64: "COPY_FILE_RANGE_64",
+	opReleasedir: "RELEASEDIR", opFsyncdir: "FSYNCDIR", opGetlk: "GETLK", opSetlk: "SETLK", opSetlkw: "SETLKW",
+	opAccess: "ACCESS", opCreate: "CREATE", opInterrupt: "INTERRUPT", opBmap: "BMAP", opDestroy: "DESTROY",
+	opIoctl: "IOCTL", opPoll: "POLL", opNotifyReply: "NOTIFY_REPLY", opBatchForget: "BATCH_FORGET",
+	opFallocate: "FALLOCATE", opReaddirplus: "READDIRPLUS", opRename2: "RENAME2", opLseek: "LSEEK",
+	opCopyFileRange: "COPY_FILE_RANGE", opSetupMapping: "SETUPMAPPING", opRemoveMapping: "REMOVEMAPPING",
+	opSyncfs: "SYNCFS", opTmpfile: "TMPFILE", opStatx: "STATX", opCopyFileRange64: "COPY_FILE_RANGE_64",
 }
 
 // Flags of the OPEN, CREATE and OPENDIR replies (FOPEN_*).

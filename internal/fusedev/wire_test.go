@@ -220,9 +220,9 @@ func TestOpNames(t *testing.T) {
 			t.Errorf("opcode %d is %s", opcode, opName(uint32(opcode)))
 		}
 	}
-	for _, opcode := range []uint32{0, 7, opCount, 1 << 31} {
-		if opName(opcode) != "UNKNOWN" {
-			t.Errorf("opcode %d is %s", opcode, opName(opcode))
+	for opcode, want := range map[uint32]string{0: "op 0", 57: "op 57", opCount: "op 64", 1 << 31: "op 2147483648"} {
+		if got := opName(opcode); got != want {
+			t.Errorf("opcode %d is %s", opcode, got)
 		}
 	}
 }

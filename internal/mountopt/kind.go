@@ -32,10 +32,12 @@ func word(e Entry, field func(*Options) *bool, turns bool) option {
 // It is in force while all of them are so.
 func flag(e Entry, on, off uintptr) option {
 	return option{
-		Entry: e,
+		Entry:  e,
+		undoes: on == 0,
 		set: func(o *Options, _ value) error {
 			o.Flags = o.Flags&^off | on
 			o.said = o.said&^off | on
+			o.words = o.words&^off | on
 			return nil
 		},
 		show: func(o *Options) string {
@@ -54,6 +56,7 @@ func flag(e Entry, on, off uintptr) option {
 func allow(e Entry, off uintptr) option {
 	return option{Entry: e, set: func(o *Options, _ value) error {
 		o.Flags &^= off &^ o.said
+		o.Allowed |= off
 		return nil
 	}}
 }
@@ -166,6 +169,17 @@ func label(e Entry) option {
 func ignored(e Entry) option {
 	e.Group = GroupIgnored
 	return option{Entry: e, set: func(*Options, value) error { return nil }}
+}
+
+// fromMountinfo is an option that mount(8) has from the running mount: what the
+// kernel shows of a FUSE mount, and nobody writes.
+func fromMountinfo(e Entry) option {
+	opt := ignored(e)
+	opt.set = func(o *Options, _ value) error {
+		o.FromMountinfo = true
+		return nil
+	}
+	return opt
 }
 
 // group puts rows under one heading, and lets those that name no setting be

@@ -42,7 +42,7 @@ func TestMoverOptionsSetTheirField(t *testing.T) {
 	} {
 		want, got := Default(), parse(t, tt.s)
 		tt.change(&want)
-		got.Set = nil
+		got.Set, got.first = nil, ""
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v", tt.s, got)
 		}

@@ -18,7 +18,7 @@ import (
 // Options are the options of one mount. Start from Default: the zero value is
 // not the default.
 type Options struct {
-	Fallbacks []string // in rank order, as given: perhaps relative
+	Fallbacks []string // in rank order, as given: absolute
 	Create    Create
 	MinFree   MinFree
 
@@ -56,7 +56,14 @@ type Options struct {
 	NoFail, Remount bool
 	Flags           uintptr  // MS_* for mount(2)
 	said            uintptr  // those that a word asked for
+	words           uintptr  // the same, before remount too
+	Allowed         uintptr  // those that allow_suid and allow_dev asked to have off, whatever came of it
+	first           string   // the first option of all
 	Data            []string // key="value" for mount(2), for SELinux
+
+	// FromMountinfo is for a remount: what the kernel shows of the mount is
+	// among the options.
+	FromMountinfo bool
 
 	// Warnings are lines for the administrator: what -s let pass.
 	Warnings []string
@@ -73,13 +80,16 @@ func Default() Options {
 		EntryTimeout: time.Second,
 		AttrTimeout:  time.Second,
 		TierTimeout:  10 * time.Second,
-		Flags:        unix.MS_NOSUID | unix.MS_NODEV,
+		Flags:        defaultFlags,
 	}
 }
 
+const defaultFlags = unix.MS_NOSUID | unix.MS_NODEV
+
 // Parse applies one -o string. Options take effect in order and later ones win,
-// but fallbacks add up, and nosuid and nodev win over allow_suid and allow_dev. With sloppy (-s) an unknown option is a warning. On an
-// error o is left as it was.
+// but fallbacks add up, and nosuid and nodev win over allow_suid and allow_dev.
+// With sloppy (-s) an unknown option is a warning. On an error o is left as it
+// was.
 func (o *Options) Parse(s string, sloppy bool) error {
 	fields, err := splitOptions(s)
 	if err != nil {
@@ -94,6 +104,7 @@ func (o *Options) Parse(s string, sloppy bool) error {
 	if next.Remount {
 		next.Fallbacks = unique(next.Fallbacks)
 		next.Exclude = unique(next.Exclude)
+		next.complete()
 	}
 	if err := next.Check(); err != nil {
 		return err
@@ -122,7 +133,31 @@ func (o *Options) apply(field string, sloppy bool) error {
 	if opt.Setting != "" {
 		o.Set[opt.Setting] = true
 	}
+	if o.first == "" {
+		o.first = opt.Name
+	}
 	return opt.set(o, value{raw: raw, given: hasValue})
+}
+
+// complete reads the options of a remount as mount(8) means them. It sends the
+// list of what is to hold afterwards: rw or ro first, then the flags of fstab or
+// of the running mount with what the command line changes, but never a word that
+// only undoes another. After remount,exec there is no noexec, and no exec either
+// (seen with util-linux 2.38). So in such a list each flag that it could have
+// undone is spoken of. In one from mountinfo that is so of nosuid and nodev too;
+// in one from fstab they go without saying.
+func (o *Options) complete() {
+	if o.first != "rw" && o.first != "ro" {
+		return
+	}
+	for i := range table {
+		if opt := &table[i]; opt.undoes {
+			o.Set[opt.Setting] = true
+		}
+	}
+	if o.FromMountinfo {
+		o.Flags &^= defaultFlags &^ o.words
+	}
 }
 
 // String returns the options in force in canonical form, defaults that matter
@@ -139,6 +174,30 @@ func (o Options) String() string {
 		}
 	}
 	return strings.Join(words, ",")
+}
+
+// Settings returns the value in force of every setting, by the name in Set: what
+// stands after the equals sign, or for words "on", "off" or the word that holds.
+// One without a value, such as a label that was not given, is not there.
+func (o Options) Settings() map[string]string {
+	values := map[string]string{}
+	for i := range table {
+		opt := &table[i]
+		if opt.Setting == opt.Name {
+			values[opt.Name] = opt.unshown()
+		}
+	}
+	for i := range table {
+		opt := &table[i]
+		if opt.show == nil || opt.Setting == "" {
+			continue
+		}
+		if shown := opt.show(&o); shown != "" {
+			values[opt.Setting] = opt.value(shown)
+		}
+	}
+	maps.DeleteFunc(values, func(_, value string) bool { return value == "" })
+	return values
 }
 
 // clone copies o so that changes to the copy never reach the original.

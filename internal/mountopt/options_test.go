@@ -35,7 +35,7 @@ func TestOptionsSetTheirField(t *testing.T) {
 		change func(o *Options)
 	}{
 		{"fallback=/a", func(o *Options) { o.Fallbacks = []string{"/a"} }},
-		{"fallback=/a:b/c", func(o *Options) { o.Fallbacks = []string{"/a", "b/c"} }},
+		{"fallback=/a:/b/c/", func(o *Options) { o.Fallbacks = []string{"/a", "/b/c/"} }},
 		{"fallback=/a,ro,rw,fallback=/b:/c", func(o *Options) { o.Fallbacks = []string{"/a", "/b", "/c"} }},
 		{"fallback=/a:/a", func(o *Options) { o.Fallbacks = []string{"/a", "/a"} }},
 		{"fallback=/a=b", func(o *Options) { o.Fallbacks = []string{"/a=b"} }},
@@ -127,10 +127,10 @@ func TestOptionsSetTheirField(t *testing.T) {
 	}
 }
 
-// equal compares all but Set; an empty slice is as good as none.
+// equal compares all but how it was said; an empty slice is as good as none.
 func equal(a, b Options) bool {
 	for _, o := range []*Options{&a, &b} {
-		o.Set, o.said = nil, 0
+		o.Set, o.said, o.words, o.Allowed, o.first, o.FromMountinfo = nil, 0, 0, 0, "", false
 		for _, s := range []*[]string{&o.Fallbacks, &o.Data, &o.Warnings} {
 			if len(*s) == 0 {
 				*s = nil
@@ -179,6 +179,7 @@ func TestOptionErrorsSayWhatToDo(t *testing.T) {
 		"fallback=/a:":     `fallback "/a:": a directory without a name; write fallback=DIR[:DIR...]`,
 		"fallback=:/a":     `fallback ":/a": a directory without a name; write fallback=DIR[:DIR...]`,
 		"fallback=/a::/b":  `fallback "/a::/b": a directory without a name; write fallback=DIR[:DIR...]`,
+		"fallback=/a:b":    `fallback "b": not an absolute path, so it would depend on where mount is called; begin it with /, or write \: if the colon before it is part of a name`,
 		`fallback="/a`:     `options "fallback=\"/a": a quote is not closed; write \" for a quote that is part of a name`,
 		"fallback=/a\x00b": `options "fallback=/a\x00b": a zero byte cannot be part of a name; remove it`,
 		"create=any":       `create "any": want parent or primary`,
@@ -274,6 +275,40 @@ func TestRemountForgivesRepeatedFallbacks(t *testing.T) {
 	}
 }
 
+// What mount(8) sends is the list of what is to hold: a word that undid another
+// has gone with it.
+func TestRemountByMount8SpeaksOfEveryFlag(t *testing.T) {
+	const mountinfo = ",user_id=0,group_id=0,default_permissions"
+	for _, tt := range []struct {
+		s     string
+		all   bool
+		flags uintptr
+	}{
+		{"rw,sync,remount,fallback=/b", true, defaultFlags | unix.MS_SYNCHRONOUS},    // fstab
+		{"rw,remount,allow_dev", true, unix.MS_NOSUID},                               // source and directory
+		{"rw,nodev,remount" + mountinfo, true, unix.MS_NODEV},                        // suid
+		{"ro,nosuid,nodev,remount" + mountinfo, true, defaultFlags | unix.MS_RDONLY}, // ro
+		{"rw,nosuid,nodev,remount" + mountinfo + ",allow_suid", true, unix.MS_NODEV}, //
+		{"rw,remount,nosuid" + mountinfo, true, unix.MS_NOSUID},                      //
+		{"remount,ro", false, defaultFlags | unix.MS_RDONLY},                         // by hand
+		{"remount,exec", false, defaultFlags},                                        //
+		{"rw,noexec", false, defaultFlags | unix.MS_NOEXEC},                          // no remount
+	} {
+		o := parse(t, tt.s)
+		if o.Flags != tt.flags {
+			t.Errorf("%s: flags %#x, want %#x", tt.s, o.Flags, tt.flags)
+		}
+		for _, setting := range []string{"suid", "dev", "exec", "atime", "diratime", "lazytime", "sync", "symfollow"} {
+			if tt.all && !o.Set[setting] {
+				t.Errorf("%s: silent about %s", tt.s, setting)
+			}
+		}
+		if o.Set["lazytime"] != tt.all || o.Set["dirsync"] { // no word undoes dirsync
+			t.Errorf("%s: speaks of %v", tt.s, o.Set)
+		}
+	}
+}
+
 func TestParseLeavesCopiesAlone(t *testing.T) {
 	o := parse(t, "fallback=/a,context=x,create=primary")
 	kept, before := o, o.String()
@@ -289,5 +324,27 @@ func TestZeroOptionsCanBeParsed(t *testing.T) {
 	var o Options
 	if err := o.Parse("fallback=/a", false); err != nil || !o.Set["fallback"] {
 		t.Errorf("got %v, %v", o.Set, err)
+	}
+}
+
+func TestSettingsAreValuesInForce(t *testing.T) {
+	for text, want := range map[string]map[string]string{
+		"": {
+			"create": "parent", "minfree": "1%:1G", "statfs": "sum", "tier_timeout": "10", "negative_timeout": "0",
+			"passthrough": "auto", "log": "syslog", "acl": "on", "rawlinks": "off", "ro": "off", "suid": "off", "dev": "off",
+			"exec": "on", "sync": "off", "lazytime": "off", "symfollow": "on", "fallback": "", "threads": "", "context": "",
+		},
+		"fallback=/a:/b,minfree=5%,noacl,nopassthrough,ro,noexec,noatime,allow_suid,log=/x,threads=3,rawlinks,context=c": {
+			"fallback": "/a:/b", "minfree": "5%", "acl": "off", "passthrough": "off", "ro": "on", "exec": "off", "atime": "off",
+			"suid": "on", "log": "/x", "threads": "3", "rawlinks": "on", "context": "c", "create": "parent",
+		},
+		"relatime,lazytime,private": {"atime": "relatime", "lazytime": "on", "allow_other": "off"},
+	} {
+		got := parse(t, text).Settings()
+		for name, value := range want {
+			if got[name] != value {
+				t.Errorf("%q: %s is %q, want %q", text, name, got[name], value)
+			}
+		}
 	}
 }

@@ -49,6 +49,9 @@ type option struct {
 	// set applies the option to o, the form of the value checked.
 	set func(o *Options, v value) error
 
+	// undoes says that the option only turns a flag of mount(2) off.
+	undoes bool
+
 	// show returns the option as String writes it, or "" if it is not in force
 	// or goes without saying. Nil for another name of the same setting.
 	show func(o *Options) string
@@ -90,4 +93,26 @@ func (opt *option) checkArg(raw string, given bool) error {
 		return &Error{What: "option " + quote(opt.Name), Why: "has no value", Do: "write " + opt.Name + "=" + opt.Arg}
 	}
 	return nil
+}
+
+// value is what the option, shown so, says of its setting.
+func (opt *option) value(shown string) string {
+	_, value, has := strings.Cut(shown, "=")
+	switch {
+	case has:
+		return value
+	case opt.Name == opt.Setting:
+		return "on"
+	case opt.Name == "no"+opt.Setting, opt.Default == "on":
+		return "off"
+	}
+	return opt.Name
+}
+
+// unshown is the value of the option's setting when no option of it is shown.
+func (opt *option) unshown() string {
+	if opt.Arg == "" && opt.Default == "" {
+		return "off"
+	}
+	return opt.Default
 }

@@ -17,7 +17,7 @@ func ignoredOptions() []option {
 		ignored(Entry{Name: "group", Help: "for mount(8): the group may mount"}),
 		ignored(Entry{Name: "nogroup", Help: "for mount(8): undo group"}),
 		ignored(Entry{Name: "uhelper", Arg: "NAME", Help: "for umount(8): the helper to call for users"}),
-		ignored(Entry{Name: "user_id", Arg: "ID", Help: "from mountinfo, in a remount"}),
+		fromMountinfo(Entry{Name: "user_id", Arg: "ID", Help: "from mountinfo, in a remount"}),
 		ignored(Entry{Name: "group_id", Arg: "ID", Help: "from mountinfo, in a remount"}),
 		ignored(Entry{Name: "rootmode", Arg: "MODE", Help: "from mountinfo, in a remount"}),
 		ignored(Entry{Name: "blksize", Arg: "BYTES", Help: "from mountinfo, in a remount"}),

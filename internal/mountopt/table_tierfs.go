@@ -89,8 +89,11 @@ func fallbacks(e Entry) option {
 		set: func(o *Options, v value) error {
 			dirs := v.list()
 			for _, dir := range dirs {
-				if dir == "" {
+				switch {
+				case dir == "":
 					return &Error{What: e.Name + " " + quote(v.text()), Why: "a directory without a name", Do: "write " + e.Name + "=" + e.Arg}
+				case dir[0] != '/':
+					return &Error{What: e.Name + " " + quote(dir), Why: "not an absolute path, so it would depend on where mount is called", Do: `begin it with /, or write \: if the colon before it is part of a name`}
 				}
 			}
 			o.Fallbacks = append(o.Fallbacks, dirs...)
@@ -100,10 +103,13 @@ func fallbacks(e Entry) option {
 			if len(o.Fallbacks) == 0 {
 				return ""
 			}
-			return e.Name + "=" + protectList(o.Fallbacks)
+			return Fallback(o.Fallbacks)
 		},
 	}
 }
+
+// Fallback is the option that names dirs, as it is written.
+func Fallback(dirs []string) string { return "fallback=" + protectList(dirs) }
 
 func minFree(e Entry) option {
 	return option{

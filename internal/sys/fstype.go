@@ -21,3 +21,9 @@ func Network(st *unix.Statfs_t) bool {
 	}
 	return false
 }
+
+// Stacked reports whether the filesystem is known to lie upon another. The kernel
+// lets no file there be one of passthrough (fuse_backing_open: s_stack_depth).
+func Stacked(st *unix.Statfs_t) bool {
+	return st.Type == unix.OVERLAYFS_SUPER_MAGIC || st.Type == unix.ECRYPTFS_SUPER_MAGIC
+}

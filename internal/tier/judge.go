@@ -98,6 +98,9 @@ func (j *judgement) oneSet() error {
 			most = set
 		}
 	}
+	if err := j.noneBelowADisk(bySet); err != nil {
+		return err
+	}
 	for _, t := range j.tiers {
 		if !t.listed() || t.rec.Set == most {
 			continue
@@ -107,11 +110,47 @@ func (j *judgement) oneSet() error {
 		if len(ours) > 1 && len(theirs) == 1 {
 			return fmt.Errorf("tier %s: its mark is of another set, that of %s; %s", show(t.Path), memberPaths(t.rec.Members), do)
 		}
-		return fmt.Errorf("tiers %s and %s: two sets meet, that of %s and that of %s; see that the disk of each is mounted, and name tiers of one set",
-			show(ours[0].Path), show(t.Path), memberPaths(ours[0].rec.Members), memberPaths(t.rec.Members))
+		return twoSets(ours[0], t)
 	}
 	j.readNewest(bySet[most])
 	return nil
+}
+
+// noneBelowADisk refuses a tier with a mark of its own set in the place of a
+// member of another: the tiers were mounted once while that member's disk was
+// not, and it is not now. Which of the two is the disk is known if the other
+// is on the root filesystem, or else by the number of tiers that agree.
+func (j *judgement) noneBelowADisk(bySet map[string][]seen) error {
+	for _, t := range j.tiers {
+		for _, o := range j.tiers {
+			if !t.listed() || !o.listed() || t.rec.Set == o.rec.Set || !o.rec.serves(t.Path) {
+				continue
+			}
+			below, above := t.dev == j.rootDev, o.dev == j.rootDev
+			if below && !above || below == above && len(bySet[o.rec.Set]) > len(bySet[t.rec.Set]) {
+				return &MissingError{fmt.Sprintf("tier %s: its disk is probably not mounted: the list in %s has another member at this path, and the mark here is of a set that was made without that disk; mount it",
+					show(t.Path), show(o.Path+"/"+MarkName))}
+			}
+		}
+	}
+	return nil
+}
+
+// serves reports whether the list serves a member at path.
+func (r *record) serves(path string) bool {
+	return slices.ContainsFunc(r.Members, func(m member) bool { return m.State == stateServed && string(m.Path) == path })
+}
+
+// twoSets is the error of two tiers whose lists know nothing of each other.
+func twoSets(a, b seen) error {
+	ours, theirs := memberPaths(a.rec.Members), memberPaths(b.rec.Members)
+	markA, markB := show(a.Path+"/"+MarkName), show(b.Path+"/"+MarkName)
+	if ours == theirs {
+		return fmt.Errorf("tiers %s and %s: two sets meet: the marks in %s and %s are of two sets of the same directories, %s, one of them made while a disk was not mounted; see with findmnt -T which directory is not on its disk, and mount that",
+			show(a.Path), show(b.Path), markA, markB, ours)
+	}
+	return fmt.Errorf("tiers %s and %s: two sets meet: the mark in %s is of the set of %s, the one in %s of that of %s; see that the disk of each is mounted, and name tiers of one set",
+		show(a.Path), show(b.Path), markA, ours, markB, theirs)
 }
 
 // listed reports whether the tier carries a list, not just a candidate.
@@ -249,7 +288,7 @@ func (j *judgement) takeIn() error {
 		if err := j.refuseUnmounted(t); err != nil {
 			return err
 		}
-		if t.dev == j.rootDev && !j.memberOnRoot() {
+		if t.dev == j.rootDev && j.onRoot() == "" {
 			return fmt.Errorf("tier %s: it is new and, unlike the others, on the root filesystem, so its disk is probably not mounted; mount it, or run tierfs adopt %s if it is meant",
 				show(t.Path), show(t.Path))
 		}
@@ -276,6 +315,10 @@ func (j *judgement) refuseUnmounted(t seen) error {
 	if m == nil {
 		m = j.find(func(m *member) bool { return m.State == stateServed && m.Rank == t.Rank })
 	}
+	if on := j.onRoot(); m != nil && t.dev != j.rootDev && on != "" {
+		return &MissingError{fmt.Sprintf("tier %s: it stands for member %s but carries no mark, and the list that says so is on the root filesystem, in %s; mount the disk of that one too if the list was made without the disks, or run tierfs adopt --replace %s %s if %s was replaced on purpose",
+			show(t.Path), m, show(on+"/"+MarkName), show(t.Path), show(string(m.Path)), show(t.Path))}
+	}
 	if m != nil {
 		return &MissingError{fmt.Sprintf("tier %s: it stands for member %s but carries no mark, so its disk is probably not mounted; mount it, or run tierfs adopt --replace %s %s if it was replaced on purpose",
 			show(t.Path), m, show(t.Path), show(string(m.Path)))}
@@ -289,13 +332,14 @@ func (j *judgement) refuseUnmounted(t seen) error {
 // String names a member in an error.
 func (m *member) String() string { return fmt.Sprintf("%s (rank %d)", show(string(m.Path)), m.Rank) }
 
-func (j *judgement) memberOnRoot() bool {
+// onRoot is the path of the first member on the root filesystem, or "".
+func (j *judgement) onRoot() string {
 	for i, t := range j.tiers {
 		if j.claimed[i] != nil && t.dev == j.rootDev {
-			return true
+			return t.Path
 		}
 	}
-	return false
+	return ""
 }
 
 // compose makes the list of this mount and decides what is written.

@@ -473,11 +473,58 @@ func TestForeignMarkIsRefused(t *testing.T) {
 	b.refused([]string{"a", "b", "y"}, "tier "+b.path("y"), "another set", b.path("x"), MarkName)
 	b.refused([]string{"y", "a", "b"}, "tier "+b.path("y"), "another set")
 	b.refused([]string{"a", "b", "x", "y"}, "two sets meet", b.path("a"), b.path("x"))
-	b.refused([]string{"a", "x"}, "two sets meet")
+	b.refused([]string{"a", "x"}, "two sets meet: the mark in "+b.path("a/.tierfs")+" is of the set of "+b.path("a")+", ", "the one in "+b.path("x/.tierfs")+" of that of "+b.path("x")+", ")
 	if err := os.Remove(b.path("y/" + MarkName + "/" + listName)); err != nil {
 		t.Fatal(err)
 	}
 	wantOne(t, "note", b.joinUp("a", "b", "c", "y").Notes, b.path("y"), "taken in")
+}
+
+// TestMarksBelowADiskAreTold: the first mount was made without the disks, so
+// that the directories below them carry marks of a set too. The message named
+// the same directories as two sets.
+func TestMarksBelowADiskAreTold(t *testing.T) {
+	if !privateMounts(t) {
+		return
+	}
+	for _, onRoot := range []bool{true, false} {
+		b := newPlace(t, "a", "b", "c", "diskA", "diskB", "diskC")
+		b.onRoot = onRoot
+		tiers := []string{"a", "b", "c"}
+		b.joinUp(tiers...)
+		bind := map[string]string{"a": "diskA", "b": "diskB", "c": "diskC"}
+		for _, disk := range bind {
+			mountAt(t, "tierfs-test", b.path(disk), "tmpfs", 0, "mode=0755")
+		}
+		cover := func(names ...string) {
+			for _, n := range names {
+				mountAt(t, b.path(bind[n]), b.path(n), "", unix.MS_BIND, "")
+			}
+		}
+		if onRoot { // one disk, and it is new
+			cover("a")
+			b.refused(tiers, "tier "+b.path("a")+": ", "no mark", "on the root filesystem, in "+b.path("b/.tierfs"), "mount the disk of that one")
+			b.unmount("a")
+		}
+		cover(tiers...)
+		b.joinUp(tiers...)
+		b.unmount("c")
+		b.refused(tiers, "tier "+b.path("c")+": its disk is probably not mounted", "the list in "+b.path("a/.tierfs"), "mount it")
+		b.unmount("b")
+		if onRoot { // two of three agree, but on the wrong thing
+			b.refused(tiers, "tier "+b.path("b")+": its disk is probably not mounted", "the list in "+b.path("a/.tierfs"))
+		}
+		cover("c")
+		b.refused(tiers, "tier "+b.path("b")+": its disk is probably not mounted")
+		b.unmount("c")
+		cover("b")
+		b.refused([]string{"c", "a"}, map[bool]string{true: "tier " + b.path("c") + ": its disk is", false: "two sets meet: the marks in " + b.path("c/.tierfs") + " and " + b.path("a/.tierfs")}[onRoot])
+		cover("c")
+		b.quiet(tiers...)
+		for _, n := range tiers {
+			b.unmount(n)
+		}
+	}
 }
 
 func TestCopiedMarkIsRefused(t *testing.T) {

@@ -22,6 +22,7 @@ type Tier struct {
 	Root    string // absolute, without symlinks, as resolved at mount
 	Rank    int
 	Network bool // its server checks permissions; close(2) reports errors
+	Stacked bool // on another filesystem: no passthrough
 
 	cfg     Config
 	log     *slog.Logger
@@ -40,7 +41,17 @@ type Tier struct {
 	readOnly atomic.Bool
 	dev      atomic.Uint64
 	probing  atomic.Bool
-	onReturn func() // drops what is cached of the tier
+	mountID  atomic.Uint64 // where the root was opened by its path, see mountOf
+	onReturn func()        // drops what is cached of the tier
+
+	spaceAsked, pathAsked question
+
+	path struct {
+		sync.Mutex
+		found PathState // GUARDED_BY(path): by the last look
+		err   error     // GUARDED_BY(path): of the last look
+		state PathState // GUARDED_BY(path): as told
+	}
 
 	space struct {
 		sync.Mutex
@@ -58,7 +69,7 @@ func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return nil, err
 	}
-	t.Network = sys.Network(&fs)
+	t.Network, t.Stacked = sys.Network(&fs), sys.Stacked(&fs)
 	return t, t.setRoot(fd)
 }
 
@@ -74,6 +85,9 @@ func (t *Tier) setRoot(fd int) error {
 	}
 	t.dev.Store(st.Dev)
 	t.readOnly.Store(fs.Flags&unix.ST_RDONLY != 0)
+	if !t.covered {
+		t.mountID.Store(mountOf(fd))
+	}
 	t.setQuiet(fd)
 	view := t.view(fd)
 	if old := t.root.Swap(newDir(t, t.gen.Add(1), view)); old != nil {

@@ -76,6 +76,7 @@ type FS struct {
 
 	descriptors *shares
 	memory      *shares // of listings, in bytes
+	said        said    // of what clients asked for and could not have
 	heldMu      sync.Mutex
 	held        map[*tier.File]uint32 // GUARDED_BY(heldMu): whose debt the descriptors from leave are
 }

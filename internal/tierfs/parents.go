@@ -50,11 +50,13 @@ func (fs *FS) fitsPinned(p *inode.Inode, rank int) error {
 		return unix.ENOENT
 	}
 	_, home := fs.table.Home(p)
-	blocked, err := fs.blocked(parent, name, home+1, rank+1)
+	by, err := fs.blocked(parent, name, home+1, rank+1)
 	switch {
 	case err != nil:
 		return err
-	case blocked:
+	case by != nil:
+		fs.sayBusy(parent, name, by,
+			"nothing can be put into the directory on this and lower tiers, because a file of its name hides them; move that away, in the tier itself")
 		return unix.EBUSY
 	}
 	return fs.fitsPinned(parent, rank)

@@ -129,8 +129,9 @@ func (fs *FS) allowed(x *renaming) error {
 		return unix.EEXIST
 	case x.swaps && len(x.dst) == 0:
 		return unix.ENOENT
-	case !sameKind(x.src):
-		return unix.EBUSY
+	}
+	if err := fs.tangled(x.from, x.name, x.src); err != nil {
+		return err
 	}
 	if err := fs.frozen(x.src); err != nil {
 		return err
@@ -148,8 +149,8 @@ func (fs *FS) allowed(x *renaming) error {
 	case !x.src[0].isDir() && x.dst[0].isDir():
 		return unix.EISDIR
 	}
-	if !sameKind(x.dst) {
-		return unix.EBUSY
+	if err := fs.tangled(x.to, x.newName, x.dst); err != nil {
+		return err
 	}
 	return fs.frozen(x.dst)
 }

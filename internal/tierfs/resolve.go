@@ -199,19 +199,19 @@ func (fs *FS) recognise(in, parent *inode.Inode, name string, d *tier.Dir) error
 	}
 	// A tier between that does not answer leaves it open: what this one has is
 	// shown.
-	if blocked, _ := fs.blocked(parent, name, homeRank+1, rank); blocked {
+	if by, _ := fs.blocked(parent, name, homeRank+1, rank); by != nil {
 		fs.dirs.Absent(in, rank)
 		return unix.ENOENT
 	}
 	return nil
 }
 
-// blocked reports whether a non-directory on the tiers from from up to, but
-// not including, to ends the merging of a directory before it reaches that one.
-// The error is that of a tier that did not say.
+// blocked is the tier, of those from from up to, but not including, to, where a
+// non-directory ends the merging of a directory, or nil. The error is that of a
+// tier that did not say.
 //
 // The way to it is pinned.
-func (fs *FS) blocked(parent *inode.Inode, name string, from, to int) (blocked bool, unsure error) {
+func (fs *FS) blocked(parent *inode.Inode, name string, from, to int) (by *tier.Tier, unsure error) {
 	for rank := from; rank < to; rank++ {
 		var st unix.Stat_t
 		d, err := fs.walkDir(parent, rank)
@@ -224,8 +224,8 @@ func (fs *FS) blocked(parent *inode.Inode, name string, from, to int) (blocked b
 		case err != nil:
 			unsure = err
 		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-			return true, nil
+			return fs.tiers()[rank], nil
 		}
 	}
-	return false, unsure
+	return nil, unsure
 }

@@ -87,8 +87,9 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 		return unix.ENOENT
 	case all[0].isDir():
 		return unix.EISDIR
-	case !sameKind(all):
-		return unix.EBUSY
+	}
+	if err := fs.tangled(p, name, all); err != nil {
+		return err
 	}
 	if err := fs.frozen(all); err != nil {
 		return err
@@ -254,8 +255,9 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 		return unix.ENOENT
 	case !all[0].isDir():
 		return unix.ENOTDIR
-	case !sameKind(all):
-		return unix.EBUSY
+	}
+	if err := fs.tangled(p, name, all); err != nil {
+		return err
 	}
 	if err := fs.frozen(all); err != nil {
 		return err

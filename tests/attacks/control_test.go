@@ -182,7 +182,7 @@ func TestUsersDaemonCannotForgeWhatRootReads(t *testing.T) {
 	}
 	socket := socketOf(m, mallory)
 	for name, answer := range map[string]string{
-		"status":  `{"mount_point":"/m\u001b[2J\nforged","source":"\u009b1m\u202e","options":"a\nforged: b","tiers":[{"path":"\rforged"}],"ops":{"\u0007\nforged":1}}`,
+		"status":  `{"mount_point":"/m\u001b[2J\nforged","source":"\u009b1m\u202e","settings":{"\nforged":{"value":"\nforged","from":"given"},"\u001bx":{"value":"\nforged","from":"default"}},"tiers":[{"path":"\rforged"}],"ops":{"\u0007\nforged":1}}`,
 		"failure": "HTTP/1.1 500 no\r\n\r\n" + `{"error":"\u001b[2J\nforged"}`,
 		"huge":    `{"mount_point":"` + strings.Repeat("x", 8<<20),
 		"nothing": "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", 1<<20),

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tierfs/tierfs/tests/harness"
@@ -15,7 +16,7 @@ func TestSecondMountIsRefused(t *testing.T) {
 	pid := m.Pid()
 	for _, args := range [][]string{
 		m.Args(),
-		{"mount", "-f", "-t", "fuse.tierfs", m.Primary, m.Dir},
+		{"mount", "-f", "-t", "fuse.tierfs", other.Primary, m.Dir},
 		{"mount", "-t", "fuse.tierfs", other.Primary, m.Dir},
 		helper(m.Primary, m.Dir+"/"),
 		helper(m.Dir, m.Dir), // the mount itself as its tier
@@ -32,6 +33,35 @@ func TestSecondMountIsRefused(t *testing.T) {
 	}
 	if m.Pid() != pid {
 		t.Errorf("another daemon")
+	}
+}
+
+// TestFakeOfWhatIsMountedChecksTheLine: mount -f on a mounted ext4 is 0 as well.
+func TestFakeOfWhatIsMountedChecksTheLine(t *testing.T) {
+	for _, over := range []bool{false, true} {
+		m := harness.New(t, 1)
+		if over {
+			m.Dir = m.Primary
+		}
+		m.Up()
+		pid := m.Pid()
+		harness.Fstab(t, m.FstabLine())
+		for _, args := range [][]string{{"mount", "-f", m.Dir}, {"mount", "-f", "-a"}, append(m.Args(), "-fv"), helper(append(m.Args()[3:], "-f")...)} {
+			if _, stderr, code := harness.Run(t, args...); code != ok || stderr != "" {
+				t.Errorf("%q: exit code %d, %q", args, code, stderr)
+			}
+			one(m, pid)
+		}
+		for opts, want := range map[string]int{"nosuch": usage, "fallback=/nosuch": failed} {
+			_, stderr, code := harness.Run(t, append(m.Args(opts), "-f")...)
+			if over && want == failed {
+				want = ok // the tiers cannot be seen
+			}
+			if code != want || want != ok && !strings.Contains(stderr, "nosuch") {
+				t.Errorf("%s: exit code %d, want %d; %q", opts, code, want, stderr)
+			}
+		}
+		m.Down()
 	}
 }
 

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/tierfs/tierfs/tests/harness"
@@ -41,7 +42,9 @@ func TestUserMountsThroughMountFuse(t *testing.T) {
 	m := usersMount(t, "noauto", "user")
 	harness.WithoutFuseHelper(t)
 	harness.Fstab(t, m.FstabLine())
-	upBy(m, as(userA, "mount", m.Dir))
+	if _, stderr := upBy(m, as(userA, "mount", m.Dir)); strings.Contains(stderr, "without effect") {
+		t.Errorf("says %q", stderr)
+	}
 	if got := mustAs(t, userA, "cat", m.Path("low")); got != "l" {
 		t.Errorf("the user reads %q", got)
 	}

@@ -122,6 +122,8 @@ func TestWrongValuesNameTheOptionAndTheCure(t *testing.T) {
 		"fallback":             {"fallback", "no value"},
 		"fallback=":            {"fallback"},
 		"fallback=/a::/b":      {"fallback"},
+		"fallback=x":           {`fallback "x"`, "not an absolute path", "begin it with /"},
+		"fallback=/a:../b":     {`fallback "../b"`, "not an absolute path"},
 		"rawlinks=1":           {"rawlinks", "no value"},
 		"=x":                   {"name"},
 		`fallback="/a`:         {"quote"},

@@ -96,10 +96,10 @@ func TestRelativePathsAndTrailingSlashes(t *testing.T) {
 	m := harness.New(t, 1)
 	harness.Write(t, m.Fallbacks[0]+"/low", "l")
 	for _, script := range []string{
-		`mount -t fuse.tierfs p m -o fallback=f1`,
-		`mount -t fuse.tierfs p/ m/ -o fallback=f1/`,
-		`mount -t fuse.tierfs ./p ./m -o fallback=./f1`,
-		`/sbin/mount.fuse.tierfs p m/// -o fallback=../$(basename "$PWD")/f1`,
+		`mount -t fuse.tierfs p m -o fallback="$PWD/f1"`,
+		`mount -t fuse.tierfs p/ m/ -o fallback="$PWD/f1/"`,
+		`mount -t fuse.tierfs ./p ./m -o fallback="$PWD/./f1"`,
+		`/sbin/mount.fuse.tierfs p m/// -o fallback="$PWD/m/../f1"`,
 		`/sbin/mount.fuse.tierfs "$PWD/p/" "$PWD/./m/" -o "fallback=$PWD/f1//"`,
 	} {
 		up(m, "sh", "-c", `cd "$1" && `+script, "sh", filepath.Dir(m.Dir))

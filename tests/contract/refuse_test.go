@@ -2,6 +2,7 @@ package contract
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tierfs/tierfs/tests/harness"
@@ -131,4 +132,59 @@ func TestTierThatIsADeadMountIsRefused(t *testing.T) {
 	refused(m, helper(m.Primary, m.Dir, "-o", "fallback="+dead.Dir), failed, "fallback", dead.Dir)
 	refused(m, helper(dead.Dir, m.Dir), failed, "primary", dead.Dir)
 	harness.Must(t, "umount", dead.Dir)
+}
+
+// TestPassthroughOnSaysWhereItCannotBe: who asks for it by name wants to know.
+func TestPassthroughOnSaysWhereItCannotBe(t *testing.T) {
+	harness.Require(t, "passthrough", "overlay")
+	m := harness.New(t, 1)
+	disk := harness.On(t, "tmpfs", "16M")
+	for _, dir := range []string{"/lower", "/upper", "/work"} {
+		harness.Mkdir(t, disk+dir)
+	}
+	harness.Write(t, disk+"/lower/low", "l")
+	over := m.Fallbacks[0]
+	harness.Must(t, "mount", "-t", "overlay", "overlay", over, "-o", "lowerdir="+disk+"/lower,upperdir="+disk+"/upper,workdir="+disk+"/work")
+	t.Cleanup(func() { harness.Must(t, "umount", over) })
+	refusal := "no passthrough on this tier"
+	for _, c := range []struct {
+		opts    string
+		part    string // of what is said when it is mounted
+		refused string // the priority of the line at the first open
+	}{
+		{"passthrough=on", over, "<28>"}, // daemon.warning
+		{"passthrough=on,sync", "sync", ""},
+		{"passthrough=auto", "", "<30>"}, // daemon.info
+		{"passthrough=off", "", ""},
+	} {
+		_, rehearsed, code := harness.Run(t, append(m.Args(c.opts), "-f")...)
+		if code != ok {
+			t.Errorf("%s: -f: exit code %d", c.opts, code)
+		}
+		_, stderr, code := m.TryUp(c.opts)
+		if code != ok {
+			t.Fatalf("%s: exit code %d: %s", c.opts, code, stderr)
+		}
+		for _, said := range []string{stderr, rehearsed} {
+			if c.part == "" && strings.Contains(said, "passthrough") {
+				t.Errorf("%s: says %q", c.opts, said)
+			}
+			if c.part != "" && !strings.Contains(said, "mount.tierfs: passthrough=on: ") || !strings.Contains(said, c.part) {
+				t.Errorf("%s: says %q, want %q in it", c.opts, said, c.part)
+			}
+		}
+		harness.WantRead(t, m.Path("low"), "l")
+		pid := m.Pid()
+		m.Down()
+		harness.Eventually(t, "the log is whole", func() bool { return strings.Contains(harness.Syslog(pid), "served to its end") })
+		line := ""
+		for l := range strings.Lines(harness.Syslog(pid)) {
+			if strings.Contains(l, refusal) {
+				line = l
+			}
+		}
+		if (line != "") != (c.refused != "") || !strings.HasPrefix(line, c.refused) {
+			t.Errorf("%s: the log has %q, want priority %q", c.opts, line, c.refused)
+		}
+	}
 }

@@ -110,6 +110,73 @@ func TestRemountTakesSuidAwayAndGivesItBack(t *testing.T) {
 	}
 }
 
+// TestRemountUndoesAFlag: mount(8) drops the word that undoes, and the one that
+// is undone. What it sends depends on fstab and on how the mount is named.
+func TestRemountUndoesAFlag(t *testing.T) {
+	m := harness.New(t, 1)
+	const on = "sync,noexec,noatime,nodiratime,lazytime,nosymfollow"
+	undone := []struct{ word, flag string }{
+		{"async", "sync"}, {"exec", "noexec"}, {"atime", "noatime"}, {"diratime", "nodiratime"},
+		{"nolazytime", "lazytime"}, {"symfollow", "nosymfollow"},
+	}
+	for _, c := range []struct{ line, target []string }{
+		{nil, []string{m.Dir}},
+		{[]string{on}, []string{m.Dir}},
+		{[]string{on}, []string{m.Primary}},
+	} {
+		harness.Fstab(t)
+		if c.line != nil {
+			harness.Fstab(t, m.FstabLine(c.line...))
+		}
+		for _, u := range undone {
+			m.Up(on)
+			harness.Must(t, append([]string{"mount", "-o", "remount," + u.word}, c.target...)...)
+			for _, other := range undone {
+				if got := slices.Contains(flags(m), other.flag); got != (other.flag != u.flag) {
+					t.Errorf("fstab %q: remount,%s %s: %s is %v", c.line, u.word, c.target, other.flag, got)
+				}
+			}
+			wantFlags(m, u.word, "nosuid nodev", "")
+			m.Down()
+		}
+	}
+}
+
+// TestRemountBySourceAndDirectoryReplacesAllFlags, as mount(8) has it.
+func TestRemountBySourceAndDirectoryReplacesAllFlags(t *testing.T) {
+	m := harness.New(t, 1)
+	harness.Fstab(t, m.FstabLine("noauto"))
+	m.Up("sync,noexec,strictatime,allow_suid")
+	harness.Must(t, "mount", "-t", "fuse.tierfs", "-o", "remount,exec", m.Primary, m.Dir)
+	wantFlags(m, "remount,exec", "nosuid nodev relatime", "sync noexec")
+}
+
+func TestRemountUndoesNosuidAndNodevOfTheRunningMount(t *testing.T) {
+	m := harness.New(t, 0)
+	m.Up()
+	harness.Must(t, "mount", "-o", "remount,suid", m.Dir)
+	wantFlags(m, "suid", "nodev", "nosuid")
+	harness.Must(t, "mount", "-o", "remount,dev", m.Dir)
+	wantFlags(m, "dev", "", "nosuid nodev")
+	harness.Must(t, "mount", "-o", "remount,ro", m.Dir)
+	wantFlags(m, "ro", "ro", "nosuid nodev")
+}
+
+// TestRemountSaysThatAccessTimesStay: the table of mounts alone changes.
+func TestRemountSaysThatAccessTimesStay(t *testing.T) {
+	m := harness.New(t, 0)
+	m.Up("strictatime")
+	_, stderr, code := harness.Run(t, "mount", "-o", "remount,ro", m.Dir)
+	if code != ok || stderr != "" {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+	_, stderr, code = harness.Run(t, "mount", "-o", "remount,noatime", m.Dir)
+	if code != ok {
+		t.Errorf("exit code %d", code)
+	}
+	harness.OneLine(t, stderr, "mount.tierfs: ", m.Dir, "access times", "unmount")
+}
+
 func TestRemountWithOpenWriterIsRefusedAndChangesNothing(t *testing.T) {
 	m := harness.New(t, 0)
 	m.Up()
@@ -253,15 +320,41 @@ func TestRemountRefusesWhatCannotChange(t *testing.T) {
 	one(m, pid)
 }
 
+// TestRemountSaysWhatFallbacksCanBe: the list is the whole one, not an addition.
+func TestRemountSaysWhatFallbacksCanBe(t *testing.T) {
+	m := harness.New(t, 1)
+	more := harness.TempDir(t)
+	m.Up()
+	_, stderr, code := harness.Run(t, "mount", "-o", "remount,fallback="+more, m.Dir)
+	if code != failed {
+		t.Errorf("exit code %d, want %d", code, failed)
+	}
+	line := "fallback=" + m.Fallbacks[0] + ":" + more
+	harness.OneLine(t, stderr, "mount.tierfs: ", "fallback="+m.Fallbacks[0]+" is mounted", "write "+line)
+	harness.Must(t, "mount", "-o", "remount,"+line, m.Dir)
+	m.Adopt()
+}
+
 func TestRemountByFstabLineIsANoOp(t *testing.T) {
 	m := harness.New(t, 1)
 	harness.Fstab(t, m.FstabLine("attr_timeout=3", "nofail"))
 	up(m, "mount", m.Dir)
 	pid := m.Pid()
+	given := func() string {
+		stdout, _, _ := harness.Run(t, harness.CLI, "status", m.Dir)
+		_, line, _ := strings.Cut(stdout, "  given ")
+		line, _, _ = strings.Cut(line, "\n")
+		return line
+	}
 	before, _, _ := status(m)
+	givenBefore := given()
+	harness.Contains(t, givenBefore, "attr_timeout=3")
 	harness.Must(t, "mount", "-o", "remount", m.Dir)
 	harness.Must(t, "mount", "-o", "remount,attr_timeout=3", m.Dir)
 	one(m, pid)
+	if now := given(); now != givenBefore {
+		t.Errorf("given %q, was %q", now, givenBefore)
+	}
 	if after, _, _ := status(m); after != before {
 		t.Errorf("options %q, were %q", after, before)
 	}

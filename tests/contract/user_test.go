@@ -118,6 +118,32 @@ func TestUserMountsAllOptionsOfFstabLines(t *testing.T) {
 	}
 }
 
+// TestUserIsToldWhatHasNoEffect: what only root's mounts have was left out
+// without a word.
+func TestUserIsToldWhatHasNoEffect(t *testing.T) {
+	for opts, part := range map[string]string{
+		"": "", "noacl,passthrough=auto": "",
+		"acl,allow_suid,allow_dev,noforget,passthrough=on": "suid, dev, acl, noforget, passthrough=on: without effect",
+	} {
+		m := usersMount(t, "noauto", "user", opts)
+		harness.Fstab(t, m.FstabLine())
+		for _, args := range [][]string{{"mount", "-f", m.Dir}, {"mount", m.Dir}} {
+			_, stderr, code := m.UpBy(as(userA, args...))
+			if code != ok {
+				t.Errorf("%q: exit code %d", args, code)
+			}
+			if part != "" {
+				harness.Contains(t, stderr, "mount.tierfs: "+part)
+			}
+			if strings.Contains(stderr, "without effect") != (part != "") {
+				t.Errorf("%q with %q: says %q", args, opts, stderr)
+			}
+		}
+		mustAs(t, userA, "umount", m.Dir)
+		m.Gone(0)
+	}
+}
+
 func TestUserMountsByCallingTheHelper(t *testing.T) {
 	m := usersMount(t)
 	for _, args := range [][]string{

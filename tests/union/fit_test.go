@@ -29,6 +29,8 @@ func TestNothingIsPutWhereAFileHidesTheDirectory(t *testing.T) {
 		u.refuse("link into "+to, unix.Link(u.Path("file2"), u.Path(to+"file2")), unix.EBUSY)
 		u.wantList(to)
 	}
+	u.wantSaidOnce("d", u.Tiers[1])
+	u.wantSaidOnce("high", u.Tiers[1])
 	u.want("file1", "on tier 1")
 	u.want("file2", "on tier 2")
 	u.want("tree/f", "on tier 2")

@@ -41,6 +41,7 @@ func TestUnlinkOverADirectoryBelowIsBusy(t *testing.T) {
 	u.want("x", "visible")
 	u.wantOn("x", 0, 1, 2)
 	harness.WantRead(t, u.tier(1, "x"), "shadowed")
+	u.wantSaidOnce("x", u.Tiers[2])
 }
 
 func TestUnlinkOverAReadOnlyCopyChangesNothing(t *testing.T) {

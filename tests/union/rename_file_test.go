@@ -148,10 +148,15 @@ func TestRenameThatWouldUncoverAnotherTypeIsBusy(t *testing.T) {
 	u.put(0, "x", "visible")
 	u.put(1, "x/inner", "would appear")
 	u.Up()
-	u.refuse("rename", u.rename("x", "y"), unix.EBUSY)
+	for range 3 {
+		u.refuse("rename", u.rename("x", "y"), unix.EBUSY)
+	}
 	u.want("x", "visible")
 	u.wantOn("x", 0, 1)
 	u.wantNone("y")
+	u.put(0, "over", "o")
+	u.refuse("rename", u.rename("over", "x"), unix.EBUSY)
+	u.wantSaidOnce("x", u.Tiers[1])
 }
 
 func TestRenameOverAReadOnlyCopyLosesNothing(t *testing.T) {

@@ -109,6 +109,16 @@ func (u union) refuse(what string, err error, want unix.Errno) {
 }
 
 // rename renames inside the mount.
+// wantSaidOnce fails the test unless the log names what is in the way, once.
+func (u union) wantSaidOnce(rel, tier string) {
+	u.T.Helper()
+	part := "in the tier itself name=" + rel + " tier=" + tier
+	harness.Eventually(u.T, "the log has "+part, func() bool { return strings.Contains(u.Log(), part) })
+	if n := strings.Count(u.Log(), part); n != 1 {
+		u.T.Errorf("%q is in the log %d times", part, n)
+	}
+}
+
 func (u union) rename(from, to string) error { return unix.Rename(u.Path(from), u.Path(to)) }
 
 // create makes a new file through the mount.
