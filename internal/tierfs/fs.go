@@ -44,6 +44,7 @@ type Config struct {
 	MaxFiles    int64           // descriptors for all that clients open
 	MaxListings int64           // bytes for all their listings
 	Freed       func(bytes int) // told what is of no use any more; may be nil
+	Used        Used            // may be nil
 }
 
 // FS serves the union of a set of tiers.
@@ -60,6 +61,7 @@ type FS struct {
 	options               atomic.Pointer[Options]
 	rawLinks, union, root bool
 	freed                 func(bytes int)
+	used                  Used
 	export                bool
 	generation            uint32 // of every ID; a handle of an earlier daemon has another
 
@@ -94,7 +96,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 		log: cfg.Log, set: set,
 		table: inode.NewTable(roots, cfg.Inodes32, cfg.Export), dirs: inode.NewDirCache(cfg.MaxDirs),
 		union: len(tiers) > 1, root: os.Geteuid() == 0, wantPass: cfg.Passthrough,
-		freed: cfg.Freed, export: cfg.Export, generation: rand.Uint32(),
+		freed: cfg.Freed, used: cfg.Used, export: cfg.Export, generation: rand.Uint32(),
 	}
 	if fs.freed == nil {
 		fs.freed = func(int) {}
@@ -115,7 +117,9 @@ func (fs *FS) Attach(s *fusedev.Server) {
 	fs.pass = s.NewPassthrough()
 }
 
-// tiers are the tiers in rank order.
+// Tiers are the tiers in rank order.
+func (fs *FS) Tiers() []*tier.Tier { return fs.set.Tiers() }
+
 func (fs *FS) tiers() []*tier.Tier { return fs.set.Tiers() }
 
 // Extend takes in a tier below all others; ids are the member IDs from now on.

@@ -129,6 +129,7 @@ func (fs *FS) openHandle(r *fusedev.Request, in *inode.Inode, flags int) (*fileH
 			return nil, err
 		}
 	}
+	fs.tellUsed(r, in, &st)
 	return h, nil
 }
 
