@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/mountopt"
+	"github.com/tierfs/tierfs/internal/mover"
 	"github.com/tierfs/tierfs/internal/tier"
 	"github.com/tierfs/tierfs/internal/tierfs"
 	"golang.org/x/sys/unix"
@@ -41,7 +43,11 @@ type graph struct {
 	joined  *tier.JoinResult // GUARDED_BY(joinMu) once served
 	fs      *tierfs.FS
 	srv     *fusedev.Server
+	mover   *mover.Mover // nil without fallbacks
+	visible atomic.Bool  // the mount is in mountinfo
+	pauses  atomic.Int32 // whoever takes the members' locks anew
 
+	begun context.Context // ends with the mount
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 }
@@ -63,7 +69,7 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 	}
 	g.fs, err = tierfs.New(set, tierfs.Config{
 		Options: rules(o), Log: log, RawLinks: o.RawLinks, Inodes32: o.Inodes32,
-		Export: o.NoForget, Freed: g.memory.Freed, Passthrough: o.Passthrough != mountopt.PassthroughOff,
+		Export: o.NoForget, Freed: g.memory.Freed, Used: g.used, Passthrough: o.Passthrough != mountopt.PassthroughOff,
 		MaxDirs: b.dirs, MaxFiles: b.files, MaxListings: memoryForListings(),
 	})
 	if err != nil {
@@ -74,6 +80,7 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 	if g.joined.Owner {
 		g.fs.Replay()
 	}
+	g.newMover()
 	return g, nil
 }
 
@@ -89,6 +96,10 @@ func (g *graph) ids() (ids []string) {
 // before an error. own is the mount's device: a tier there would be asked by
 // itself.
 func (g *graph) extend(roots []string, own string) (taken int, err error) {
+	if len(roots) == 0 {
+		return 0, nil
+	}
+	defer g.pause()()
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()
 	for _, root := range roots {
@@ -319,8 +330,8 @@ func (g *graph) serve(dev int) (err error) {
 	if !g.srv.Passthrough() {
 		g.oldKernel()
 	}
-	var ctx context.Context
-	ctx, g.stop = context.WithCancel(context.Background())
+	g.begun, g.stop = context.WithCancel(context.Background())
+	ctx := g.begun
 	g.tasks.Go(func() { g.memory.Run(ctx) })
 	g.set.Watch(g.verify, func(t *tier.Tier) {
 		g.fs.TierReturned(t)
@@ -343,6 +354,7 @@ func (g *graph) rejoin(ctx context.Context) {
 		case <-time.After(takeOverTime):
 		}
 	}
+	resume := g.pause()
 	g.joinMu.Lock()
 	g.joined.Close()
 	joined, err := tier.Join(members(g.set))
@@ -350,6 +362,7 @@ func (g *graph) rejoin(ctx context.Context) {
 		g.joined = joined
 	}
 	g.joinMu.Unlock()
+	resume()
 	switch {
 	case err != nil:
 		g.log.Error("cannot join the tiers again; serving on", "err", err)
@@ -390,6 +403,7 @@ func (g *graph) takeOver(ctx context.Context) {
 		if g.tryTakeOver() {
 			g.log.Info("the tiers' locks are free: this daemon has them now")
 			g.fs.Replay()
+			g.permit()
 			return
 		}
 	}
@@ -438,6 +452,9 @@ func (g *graph) awaitTasks() {
 func (g *graph) change(o mountopt.Options) {
 	g.fs.SetOptions(rules(o))
 	g.set.SetTimeout(o.TierTimeout)
+	if g.mover != nil {
+		g.mover.SetPolicy(policy(o))
+	}
 }
 
 // tiers describes the tiers for a status. One that does not answer shows its

@@ -163,7 +163,17 @@ func (s *service) mount() error {
 	if err := s.graph.serve(dev); err != nil {
 		return err
 	}
-	return s.findLine()
+	if err := s.findLine(); err != nil {
+		return err
+	}
+	s.graph.startMover(s.visible)
+	return nil
+}
+
+// visible reports whether the mount is in our namespace still.
+func (s *service) visible() bool {
+	at, err := s.lines()
+	return err != nil || len(at) > 0
 }
 
 // allowsOthers reports whether other users may use the mount: unless told

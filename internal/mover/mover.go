@@ -35,6 +35,7 @@ type Mover struct {
 	allowed context.Context         // GUARDED_BY(mu): ended while moving is not
 	forbid  context.CancelCauseFunc // GUARDED_BY(mu)
 	why     string                  // GUARDED_BY(mu): it is not allowed, else ""
+	ended   bool                    // GUARDED_BY(mu): Run is over, and nobody allows it again
 	asked   int                     // GUARDED_BY(mu): jobs asked for that wait for their turn
 	running *job                    // GUARDED_BY(mu)
 	preempt context.CancelCauseFunc // GUARDED_BY(mu): ends the running job, if it is one by policy
@@ -79,10 +80,15 @@ func (m *Mover) warn(p Policy) {
 	}
 }
 
+const whyEnded = "the mount is ending"
+
 // Permit says whether this daemon may move, and why not. It ends the job under
 // way if it may not.
 func (m *Mover) Permit(allowed bool, why string) {
 	m.mu.Lock()
+	if allowed && m.ended {
+		allowed, why = false, whyEnded
+	}
 	if allowed {
 		why = ""
 	}
@@ -96,6 +102,13 @@ func (m *Mover) Permit(allowed bool, why string) {
 	m.why = why
 	m.mu.Unlock()
 	m.rouse()
+}
+
+// Halt is Permit(false, why), and waits until nothing moves any more.
+func (m *Mover) Halt(why string) {
+	m.Permit(false, why)
+	m.turn <- struct{}{} // the job under way gives it back
+	<-m.turn
 }
 
 // Opened is told of every open of a file through the mount; path is asked for

@@ -50,9 +50,10 @@ func (m *Mover) Run(ctx context.Context) {
 		timer.Stop()
 	}
 	s.saveOpens()
-	m.Permit(false, "the mount is ending")
-	m.turn <- struct{}{} // a job that ends gives it back
-	<-m.turn
+	m.mu.Lock()
+	m.ended = true
+	m.mu.Unlock()
+	m.Halt(whyEnded)
 }
 
 // follow begins with a policy; the first scan comes after its interval, but

@@ -112,7 +112,7 @@ func descriptors(pid int) []string {
 func (m *Mount) CheckFDs() {
 	m.T.Helper()
 	var leaked []string
-	if within(5*time.Second, func() bool { leaked = m.leaked(); return len(leaked) == 0 }) {
+	if Within(5*time.Second, func() bool { leaked = m.leaked(); return len(leaked) == 0 }) {
 		return
 	}
 	m.T.Errorf("daemon %d leaks descriptors: %q", m.pid, leaked)
@@ -148,7 +148,7 @@ func isDirectory(path string) bool {
 // the named one is waited for, which leaves those of os/exec alone.
 func reap(pid int, limit time.Duration) (code int, ended bool) {
 	var status unix.WaitStatus
-	ended = within(limit, func() bool {
+	ended = Within(limit, func() bool {
 		got, err := unix.Wait4(pid, &status, unix.WNOHANG, nil)
 		return got == pid || err == unix.ECHILD
 	})

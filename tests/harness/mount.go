@@ -156,7 +156,7 @@ func (m *Mount) None() {
 	if at := MountsAt(m.Dir); len(at) != 0 {
 		m.T.Fatalf("mounted at %s: %+v", m.Dir, at)
 	}
-	if !within(5*time.Second, func() bool { return len(processesOf(m.Dir)) == 0 }) {
+	if !Within(5*time.Second, func() bool { return len(processesOf(m.Dir)) == 0 }) {
 		m.T.Fatalf("nothing is mounted, yet a process is left: %+v", processesOf(m.Dir))
 	}
 }

@@ -88,12 +88,13 @@ func Contains(t testing.TB, text string, parts ...string) {
 // Eventually waits until ok says true, and fails the test after five seconds.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	if !within(5*time.Second, ok) {
+	if !Within(5*time.Second, ok) {
 		t.Fatalf("not within five seconds: %s", what)
 	}
 }
 
-func within(limit time.Duration, ok func() bool) bool {
+// Within reports whether ok comes true in that time.
+func Within(limit time.Duration, ok func() bool) bool {
 	for end := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return true

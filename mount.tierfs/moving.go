@@ -1,0 +1,97 @@
+package main
+
+import (
+	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/mountopt"
+	"github.com/tierfs/tierfs/internal/mover"
+)
+
+// newMover makes the mover of a mount with fallbacks. Without a policy it waits
+// for what is asked for.
+func (g *graph) newMover() {
+	if len(g.set.Tiers()) == 1 {
+		return
+	}
+	g.mover = mover.New(g.fs, mover.Config{
+		Log: g.log, Policy: policy(g.options),
+		MinFree: func(total uint64) uint64 { return g.fs.Options().MinFree(total) },
+	})
+}
+
+// policy is what moves by itself, by the options.
+func policy(o mountopt.Options) mover.Policy {
+	p := mover.Policy{
+		Demote: o.Demote, Opens: o.Promote.Opens, Within: o.Promote.Within,
+		Window: mover.Window(o.Window), Exclude: o.Exclude, Ignore: o.IgnoreComm, Rate: o.MoverRate,
+		Age: map[mountopt.Age]mover.AgeKind{
+			mountopt.AgeNewest: mover.AgeNewest, mountopt.AgeAtime: mover.AgeAtime,
+			mountopt.AgeMtime: mover.AgeMtime, mountopt.AgeOpened: mover.AgeOpened,
+		}[o.Age],
+	}
+	p.High, p.Low = o.Watermarks()
+	return p
+}
+
+// used is told of every open.
+func (g *graph) used(rank int, dev, ino uint64, pid uint32, path func() string) {
+	if g.mover != nil {
+		g.mover.Opened(rank, dev, ino, pid, path)
+	}
+}
+
+// startMover moves files until the mount ends, as long as it can be seen.
+func (g *graph) startMover(visible func() bool) {
+	if g.mover == nil {
+		return
+	}
+	ctx := g.begun
+	g.tasks.Go(func() { g.mover.Run(ctx) })
+	g.tasks.Go(func() {
+		err := daemon.WatchMounts(ctx, func() {
+			g.visible.Store(visible())
+			g.permit()
+		})
+		if err != nil {
+			g.log.Error("files do not move: cannot watch the mounts", "err", err)
+			g.visible.Store(false)
+			g.permit()
+		}
+	})
+}
+
+// permit tells the mover whether it may move. Whoever changes what that depends
+// on calls it afterwards.
+func (g *graph) permit() {
+	if g.mover == nil {
+		return
+	}
+	g.joinMu.Lock()
+	defer g.joinMu.Unlock()
+	switch {
+	case g.pauses.Load() > 0:
+		g.mover.Permit(false, whyPaused)
+	case !g.visible.Load():
+		g.mover.Permit(false, "the mount has gone")
+	case !g.joined.Owner:
+		g.mover.Permit(false, "another daemon has the locks of these tiers; it moves files, or this one when it ends")
+	default:
+		g.mover.Permit(true, "")
+	}
+}
+
+const whyPaused = "the tiers' locks are being taken anew"
+
+// pause stops moving until the function that it returns is called: who waits for
+// the members' locks may get them while they are taken anew. It is not called
+// with joinMu held, as a tier that a move hangs in needs it to come back.
+func (g *graph) pause() (resume func()) {
+	if g.mover == nil {
+		return func() {}
+	}
+	g.pauses.Add(1)
+	g.mover.Halt(whyPaused)
+	return func() {
+		g.pauses.Add(-1)
+		g.permit()
+	}
+}

@@ -1,0 +1,167 @@
+// Package moving watches files move between the tiers of a mount by its policy.
+package moving
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// mount is one whose tiers the test also looks into.
+type mount struct {
+	*harness.Mount
+	t *testing.T
+}
+
+func newMount(t *testing.T, fallbacks int, opts ...string) mount {
+	t.Helper()
+	harness.Require(t, "root", "fuse")
+	return mount{harness.New(t, fallbacks, opts...), t}
+}
+
+func (m mount) tier(rank int, rel string) string { return filepath.Join(m.Tiers[rank], rel) }
+
+// put writes a file into one tier, with its parents.
+func (m mount) put(rank int, rel, text string) {
+	m.t.Helper()
+	harness.Mkdir(m.t, filepath.Dir(m.tier(rank, rel)))
+	harness.Write(m.t, m.tier(rank, rel), text)
+}
+
+func (m mount) on(rank int, rel string) bool { return harness.Exists(m.t, m.tier(rank, rel)) }
+
+// comes waits until a file is on one tier, and on no other.
+func (m mount) comes(rank int, rel string) {
+	m.t.Helper()
+	harness.Eventually(m.t, fmt.Sprintf("%s is on tier %d alone", rel, rank), func() bool {
+		for other := range m.Tiers {
+			if m.on(other, rel) != (other == rank) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (m mount) ok(what string, err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func (m mount) pin(rel, value string) {
+	m.t.Helper()
+	m.ok("pin", unix.Setxattr(m.Path(rel), "user.tierfs.pin", []byte(value), 0))
+}
+
+// TestFilesGoDownByThemselves, keep their path, content and times, and stay
+// where a pin or a pattern keeps them.
+func TestFilesGoDownByThemselves(t *testing.T) {
+	m := newMount(t, 1, "demote=1s", "exclude=*.tmp", "exclude=cache/keep")
+	m.Up()
+	harness.Mkdir(t, m.Path("docs/deep"))
+	harness.Mkdir(t, m.Path("cache/keep"))
+	harness.Mkdir(t, m.Path("pinned/not"))
+	m.pin("pinned", "primary")
+	for _, name := range []string{"docs/deep/a", "docs/b.tmp", "cache/keep/c", "pinned/d", "pinned/not/e"} {
+		harness.Write(t, m.Path(name), name)
+	}
+	m.pin("pinned/not/e", "fallback")
+	open, err := os.Open(m.Path("docs/deep/a"))
+	m.ok("open", err)
+	before := harness.Stat(t, m.Path("docs/deep/a"))
+	m.comes(1, "pinned/not/e") // by now the open one had its turn too
+	m.comes(0, "docs/deep/a")
+	m.ok("close", open.Close())
+	m.comes(1, "docs/deep/a")
+	harness.WantRead(t, m.Path("docs/deep/a"), "docs/deep/a")
+	if after := harness.Stat(t, m.Path("docs/deep/a")); after.Ino != before.Ino || after.Mtim != before.Mtim {
+		t.Errorf("inode %d, modified %v; was %d, %v", after.Ino, after.Mtim, before.Ino, before.Mtim)
+	}
+	for _, name := range []string{"docs/b.tmp", "cache/keep/c", "pinned/d"} {
+		if !m.on(0, name) {
+			t.Errorf("%s has moved", name)
+		}
+	}
+}
+
+// TestRemountChangesThePolicyAtOnce in both directions.
+func TestRemountChangesThePolicyAtOnce(t *testing.T) {
+	m := newMount(t, 1)
+	m.put(0, "f", "text")
+	m.Up()
+	m.remount("demote=1s")
+	m.comes(1, "f")
+	m.remount("demote=0,exclude=,mover_rate=0")
+	m.put(0, "g", "text")
+	time.Sleep(3 * time.Second) // three scans, if there were any
+	m.comes(0, "g")
+	if _, stderr, code := harness.Run(t, "mount", "-o", "remount,high=50%,low=60%", m.Dir); code == 0 || !strings.Contains(stderr, "more than high") {
+		t.Errorf("low over high: %d, %s", code, stderr)
+	}
+}
+
+func (m mount) remount(opts string) {
+	m.t.Helper()
+	harness.Must(m.t, "mount", "-o", "remount,"+opts, m.Dir)
+}
+
+// TestOpensBringAFileUp, but not those of a command that is ignored.
+func TestOpensBringAFileUp(t *testing.T) {
+	m := newMount(t, 1, "demote=1s", "promote=3/1h", "ignore_comm=cat")
+	m.put(1, "d/read", "text")
+	m.put(1, "d/backed up", "text")
+	m.Up()
+	time.Sleep(1100 * time.Millisecond) // what has just changed stays
+	for range 3 {
+		harness.WantRead(t, m.Path("d/read"), "text")
+		harness.Must(t, "cat", m.Path("d/backed up"))
+	}
+	if !harness.Within(20*time.Second, func() bool { return m.on(0, "d/read") && !m.on(1, "d/read") }) {
+		t.Fatal("it does not come up")
+	}
+	harness.WantRead(t, m.Path("d/read"), "text")
+	time.Sleep(2500 * time.Millisecond) // it is old enough to go down, and was opened lately
+	m.comes(0, "d/read")
+	m.comes(1, "d/backed up")
+}
+
+// TestNothingMovesAfterALazyUnmount: another daemon may have the tiers by then.
+func TestNothingMovesAfterALazyUnmount(t *testing.T) {
+	m := newMount(t, 1, "demote=1s")
+	m.put(0, "before", "text")
+	m.Up()
+	m.comes(1, "before")
+	root, err := os.Open(m.Dir)
+	m.ok("open", err)
+	harness.Must(t, "umount", "-l", m.Dir)
+	m.put(0, "after", "text")
+	time.Sleep(3 * time.Second)
+	m.comes(0, "after")
+	m.ok("close", root.Close())
+	m.Gone(0)
+}
+
+// TestTiersFillUpOneAfterTheOther: the middle one keeps more free than it has.
+func TestTiersFillUpOneAfterTheOther(t *testing.T) {
+	harness.Require(t, "root", "fuse", "loop")
+	tiers := []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "16M"), harness.On(t, "ext4", "64M")}
+	m := mount{harness.NewOn(t, tiers, "demote=1s", "minfree=4M"), t}
+	m.Up()
+	for _, name := range []string{"a", "b"} {
+		harness.Write(t, m.Path(name), strings.Repeat("x", 7<<20))
+		harness.Eventually(t, name+" has left the primary", func() bool { return !m.on(0, name) })
+	}
+	m.comes(1, "a")
+	m.comes(2, "b")
+}
