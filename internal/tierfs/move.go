@@ -303,10 +303,15 @@ func (x *transfer) hold(ctx context.Context, m *moving) error {
 	return x.open(m)
 }
 
-// fresh reports whether the file was changed just now, or will have been: what
-// changes in the same tick of the kernel's clock could not be seen.
+// fresh reports whether the file was changed within the quiet time, or so lately
+// that one more change would get the same change time: in one tick of the
+// kernel's coarse clock, 10 ms at most, or where times have whole seconds (ext4
+// with inodes of 128 bytes) or even ones (FAT).
 func (x *transfer) fresh(st *unix.Stat_t) bool {
-	quiet := max(x.b.Quiet, time.Second)
+	quiet := max(x.b.Quiet, 20*time.Millisecond)
+	if st.Ctim.Nsec == 0 {
+		quiet = max(quiet, 2*time.Second)
+	}
 	mtime := time.Since(time.Unix(st.Mtim.Unix()))
 	return time.Since(time.Unix(st.Ctim.Unix())) < quiet || mtime >= 0 && mtime < quiet
 }

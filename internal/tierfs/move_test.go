@@ -22,7 +22,7 @@ func (r *rig) old(rank int, name string) {
 }
 
 // settleTime is when a file counts as quiet.
-const settleTime = 1100 * time.Millisecond
+const settleTime = 50 * time.Millisecond
 
 // move moves files by their paths, all of one directory.
 func (r *rig) move(fs *FS, from, to int, dir string, names ...string) []mover.Outcome {
