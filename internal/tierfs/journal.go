@@ -54,6 +54,7 @@ type journal struct {
 	fs      *FS
 	members atomic.Pointer[[]string] // member IDs by rank; none in a mount without marks
 	serial  atomic.Uint64
+	replays atomic.Uint64 // operations of earlier daemons that were finished
 	news    chan struct{} // something was left, or a tier is back
 
 	// calm is held for reading while a directory is renamed, for writing by the
@@ -227,6 +228,9 @@ func (fs *FS) Replay() {
 	fs.dirs.DropTier(-1) // what was opened before may have another name now
 }
 
+// Replays counts the operations that Replay has finished.
+func (fs *FS) Replays() uint64 { return fs.journal.replays.Load() }
+
 // sweepStaging removes directories that were prepared and never put in place,
 // and files that were replaced.
 func (fs *FS) sweepStaging(t *tier.Tier) {
@@ -294,6 +298,7 @@ func (j *journal) replayTier(t *tier.Tier) error {
 			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal", "tier", t.Root, "record", name, "err", err)
 			continue
 		}
+		j.replays.Add(1)
 		j.fs.log.Info("finished an operation that a crash had interrupted", "tier", t.Root)
 		d.Unlink(name)
 		d.Sync()

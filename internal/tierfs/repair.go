@@ -1,0 +1,173 @@
+package tierfs
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/mover"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// What a check finds is mended here, since clients use the same names: the name
+// is taken as for a move, both copies are looked at again, and only what is
+// still as it was found is touched.
+
+var errChanged = errors.New("it has changed since it was found; check again")
+
+// Owned reports whether an entry of .tierfs/dir on a tier belongs to this
+// daemon.
+func (fs *FS) Owned(rank int, dir, name string) bool {
+	return strings.HasPrefix(name, stagingPrefix) || dir == "journal" && fs.journal.stands(name)
+}
+
+// Remove removes a hidden copy with the content of the file that is shown, or a
+// copy that never came into place.
+func (fs *FS) Remove(f mover.Finding) error {
+	if f.Kind == mover.Staged {
+		return fs.removeStaged(f)
+	}
+	h, err := fs.holdHidden(f)
+	if err != nil {
+		return err
+	}
+	defer h.leave()
+	// What stays must be on disk before what goes.
+	if f.High.Dev != f.Low.Dev {
+		if err := syncFile(h.high, h.name, &f.High); err != nil {
+			return err
+		}
+	}
+	return h.alone(func() error {
+		// removeCopies tells the table too: the copy may have been seen once.
+		both := []copyAt{{f.Over, f.High}, {f.Rank, f.Low}}
+		if err := fs.removeCopies(new(fusedev.Request), h.dir, h.name, both, 1); err != nil {
+			return err
+		}
+		return h.low.Sync()
+	})
+}
+
+// Unhide gives a hidden copy a name of its own in the same directory of its
+// tier, so that the mount shows it, and returns that.
+func (fs *FS) Unhide(f mover.Finding) (name string, err error) {
+	h, err := fs.holdHidden(f)
+	if err != nil {
+		return "", err
+	}
+	defer h.leave()
+	err = h.alone(func() error {
+		if name, err = h.freeName(); err != nil {
+			return err
+		}
+		if err := h.low.Rename(h.name, h.low, name, unix.RENAME_NOREPLACE); err != nil {
+			return err
+		}
+		return h.low.Sync()
+	})
+	return name, err
+}
+
+// hidden is a hidden copy that is being mended.
+type hidden struct {
+	fs        *FS
+	f         mover.Finding
+	dir       *inode.Inode
+	name      string
+	high, low *tier.Dir
+	leave     func()
+}
+
+// holdHidden finds the directory of a hidden copy as a client would.
+func (fs *FS) holdHidden(f mover.Finding) (*hidden, error) {
+	in, name := path.Split(f.Path)
+	dir, forget, err := fs.holdDir(in)
+	if err != nil {
+		return nil, err
+	}
+	h := &hidden{fs: fs, f: f, dir: dir, name: name}
+	h.leave = func() {
+		for _, d := range []*tier.Dir{h.high, h.low} {
+			if d != nil {
+				d.Put()
+			}
+		}
+		forget()
+	}
+	if h.high, err = fs.dir(dir, f.Over); err == nil {
+		h.low, err = fs.dir(dir, f.Rank)
+	}
+	if err != nil {
+		h.leave()
+		return nil, err
+	}
+	return h, nil
+}
+
+// alone runs fn while nobody changes the name and no mover is at the file, if
+// both copies are as they were found. A move of the file has two copies of it
+// for a while, and must not lose either.
+func (h *hidden) alone(fn func() error) error {
+	in, _, err := h.fs.lookUp(h.dir, h.name)
+	if err != nil {
+		return err
+	}
+	defer h.fs.forget(in.ID, 1)
+	stay := &moving{name: h.name, in: in}
+	if !h.fs.movings.add(stay) {
+		return errUsed
+	}
+	defer h.fs.movings.remove(stay)
+	done, ok := h.fs.names.take(entryName{h.dir, h.name}, movePatience)
+	if !ok {
+		return errUsed
+	}
+	defer done()
+	if !still(h.high, h.name, &h.f.High) || !still(h.low, h.name, &h.f.Low) {
+		return errChanged
+	}
+	return fn()
+}
+
+// still reports whether name in d is the file with the attributes st, with the
+// same content.
+func still(d *tier.Dir, name string, st *unix.Stat_t) bool {
+	var now unix.Stat_t
+	return d.Stat(name, &now) == nil && now.Dev == st.Dev && now.Ino == st.Ino && now.Mode == st.Mode && now.Size == st.Size && now.Mtim == st.Mtim
+}
+
+// maxUnhidden bounds how many names are tried.
+const maxUnhidden = 1000
+
+// freeName is a name for the hidden copy that no tier has.
+func (h *hidden) freeName() (string, error) {
+	for n := 1; n < maxUnhidden; n++ {
+		name := fmt.Sprintf("%s.shadowed-by-tierfs-%d", h.name, n)
+		all, err := h.fs.survey(h.dir, name)
+		if err != nil || len(all) == 0 {
+			return name, err
+		}
+	}
+	return "", unix.EEXIST
+}
+
+// removeStaged removes what an earlier daemon has prepared.
+func (fs *FS) removeStaged(f mover.Finding) error {
+	d, err := fs.staging(fs.tiers()[f.Rank])
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	name := path.Base(f.Path)
+	if strings.HasPrefix(name, stagingPrefix) || !still(d, name, &f.Low) {
+		return errChanged
+	}
+	if f.Low.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return d.Rmdir(name)
+	}
+	return d.Unlink(name)
+}
