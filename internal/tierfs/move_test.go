@@ -93,8 +93,9 @@ func TestMoveCarriesAFileWithAllItHas(t *testing.T) {
 			t.Errorf("directory on tier %d: %v, mtime %v, was %v", rank, err, st.Mtim, dir.Mtim)
 		}
 	}
-	r.wantOutcome(r.move(fs, 1, 0, "a/b", "f")[0], mover.Fresh) // the copy is new
 	time.Sleep(settleTime)
+	quiet := &mover.Batch{Dir: "a/b", Names: []string{"f"}, From: 1, To: 0, Quiet: time.Hour}
+	r.wantOutcome(fs.Move(t.Context(), quiet)[0], mover.Fresh) // the copy is new
 	r.wantOutcome(r.move(fs, 1, 0, "a/b", "f")[0], mover.Moved)
 	r.wantContent(0, "a/b/f", "content")
 	r.want(1, "a/b/f", false)
@@ -147,7 +148,6 @@ func TestMoveLeavesWhatMayNotMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(settleTime)
-	r.write(0, "fresh", "fresh")
 	fs := r.open()
 	outside, err := os.Open(r.at(0, "leased"))
 	if err != nil {
@@ -155,7 +155,7 @@ func TestMoveLeavesWhatMayNotMove(t *testing.T) {
 	}
 	defer outside.Close()
 	for name, want := range map[string]mover.Reason{
-		"linked": mover.Linked, "shadow": mover.Blocked, "leased": mover.OpenBeneath, "fresh": mover.Fresh,
+		"linked": mover.Linked, "shadow": mover.Blocked, "leased": mover.OpenBeneath,
 		"dir": mover.Special, "link": mover.Special, "none": mover.Gone, "low": mover.Gone, ".tierfs": mover.Special, "good": mover.Moved,
 	} {
 		before := r.snapshot()
