@@ -47,8 +47,9 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 // is renamed, removed or made on a tier meanwhile is asked for again, and a file
 // that changes its home.
 func (fs *FS) look(p *inode.Inode, name string, f *found, resolve func(began uint64) error) (in *inode.Inode, err error) {
+	at := entryName{p, name}
 	for {
-		began, taken := fs.moves.count(p), fs.names.count(p)
+		began, taken := fs.moves.count(p), fs.names.count(at)
 		err := resolve(began)
 		if err != nil && !absent(err) {
 			return nil, err
@@ -57,14 +58,14 @@ func (fs *FS) look(p *inode.Inode, name string, f *found, resolve func(began uin
 			fs.recall(p, name, f)
 		}
 		if err != nil || !f.isDir() {
-			if fs.names.enter(p, name, taken, func() {
+			if fs.names.enter(at, taken, func() {
 				if err == nil {
 					in = fs.tell(p, name, f)
 				}
 			}) {
 				return in, err
 			}
-			fs.names.await(p, name)
+			fs.names.await(at)
 			continue
 		}
 		key := f.copies[0].Key

@@ -1,6 +1,7 @@
 package tierfs
 
 import (
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -20,8 +21,8 @@ import (
 //	                                f is on tier 0, gone from tier 1
 //	tier 1 has no f
 //
-// So what a lookup found, or did not find, holds only if no name of that
-// directory was taken since it began.
+// So what a lookup found, or did not find, holds only if the name was not taken
+// since it began.
 //
 // LOCK ORDER: a name comes before Inode.Mu. The mover waits for it for a bounded
 // time, and with nothing else held but pins.
@@ -30,8 +31,9 @@ type names struct {
 	used    map[entryName]int    // GUARDED_BY(mu)
 	listed  map[*inode.Inode]int // GUARDED_BY(mu)
 	taken   map[entryName]bool   // GUARDED_BY(mu)
-	counts  [64]uint64           // names that were taken, by the parent's ID; GUARDED_BY(mu)
-	changed chan struct{}        // closed when a use or a name is given back while somebody waits; GUARDED_BY(mu)
+	counts  [256]uint64          // how often names were taken, by their hash; GUARDED_BY(mu)
+	seed    maphash.Seed
+	changed chan struct{} // closed when a use or a name is given back while somebody waits; GUARDED_BY(mu)
 }
 
 type entryName struct {
@@ -40,7 +42,7 @@ type entryName struct {
 }
 
 func newNames() *names {
-	return &names{used: map[entryName]int{}, listed: map[*inode.Inode]int{}, taken: map[entryName]bool{}}
+	return &names{used: map[entryName]int{}, listed: map[*inode.Inode]int{}, taken: map[entryName]bool{}, seed: maphash.MakeSeed()}
 }
 
 // use keeps the mover from the names until done.
@@ -120,27 +122,28 @@ func (n *names) take(e entryName, patience time.Duration) (done func(), ok bool)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		delete(n.taken, e)
-		n.counts[slotOf(e.parent)]++
+		n.counts[n.slot(e)]++
 		n.wake()
 	}, true
 }
 
-func slotOf(parent *inode.Inode) uint64 { return parent.ID % uint64(len(names{}.counts)) }
-
-// count is how often a name in parent was taken.
-func (n *names) count(parent *inode.Inode) uint64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.counts[slotOf(parent)]
+func (n *names) slot(e entryName) uint64 {
+	return (maphash.String(n.seed, e.name) ^ e.parent.ID) % uint64(len(n.counts))
 }
 
-// enter runs fn, which makes known what a lookup of name in parent has found,
-// begun at the count began. It does not, and reports false, if that may be out
-// of date.
-func (n *names) enter(parent *inode.Inode, name string, began uint64, fn func()) bool {
+// count is how often the name was taken.
+func (n *names) count(e entryName) uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.counts[slotOf(parent)] != began || n.taken[entryName{parent, name}] {
+	return n.counts[n.slot(e)]
+}
+
+// enter runs fn, which makes known what a lookup of the name has found, begun at
+// the count began. It does not, and reports false, if that may be out of date.
+func (n *names) enter(e entryName, began uint64, fn func()) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.counts[n.slot(e)] != began || n.taken[e] {
 		return false
 	}
 	fn()
@@ -148,10 +151,10 @@ func (n *names) enter(parent *inode.Inode, name string, began uint64, fn func())
 }
 
 // await waits while the mover has the name.
-func (n *names) await(parent *inode.Inode, name string) {
+func (n *names) await(e entryName) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for n.taken[entryName{parent, name}] {
+	for n.taken[e] {
 		n.wait(nil)
 	}
 }
