@@ -35,7 +35,7 @@ func TestMoverOptionsSetTheirField(t *testing.T) {
 		{"window=01:00-05:00,window=07:00-07:00", func(*Options) {}},
 		{`exclude=*.tmp,exclude="a,b/[c-d]"`, func(o *Options) { o.Exclude = []string{"*.tmp", "a,b/[c-d]"} }},
 		{"exclude=a,exclude=,exclude=b", func(o *Options) { o.Exclude = []string{"b"} }},
-		{"exclude=a:b", func(o *Options) { o.Exclude = []string{"a:b"} }},
+		{`exclude=a:b\:c:\*,exclude=d`, func(o *Options) { o.Exclude = []string{"a", "b:c", `\*`, "d"} }},
 		{"exclude=a,exclude=b,remount,exclude=a", func(o *Options) { o.Exclude, o.Remount = []string{"a", "b"}, true }},
 		{"mover_rate=50M", func(o *Options) { o.MoverRate = 50 << 20 }},
 		{"mover_rate=50M,mover_rate=0", func(*Options) {}},
@@ -75,6 +75,7 @@ func TestMoverOptionsRefuse(t *testing.T) {
 		"window=1-5":                `want two times`,
 		"window=01:00-05:0":         `want two times`,
 		"exclude=[a":                `exclude "[a": want a pattern`,
+		"exclude=a:":                `exclude "": want a pattern`,
 		"mover_rate=fast":           `mover_rate "fast": want bytes in a second, such as 50M`,
 		"demote":                    `write demote=AGE`,
 	} {

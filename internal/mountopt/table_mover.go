@@ -31,8 +31,8 @@ func moverOptions() []option {
 			Help: "commands whose opens are no use of a file, for promote and age=opened"}),
 		window(Entry{Name: "window", Arg: "HH:MM-HH:MM",
 			Help: "move files by themselves only at that time of the day; equal times for all day"}),
-		exclude(Entry{Name: "exclude", Arg: "PATTERN",
-			Help: "never move what has such a name, or path if there is a slash; add up, an empty one begins anew"}),
+		exclude(Entry{Name: "exclude", Arg: "PATTERN[:PATTERN...]",
+			Help: "never move what has such a name, or path if there is a slash; lists add up, an empty one begins anew"}),
 		rate(Entry{Name: "mover_rate", Arg: "SIZE",
 			Help: "copy no more than this in a second; 0 for as fast as it goes"}),
 	)
@@ -169,26 +169,26 @@ func exclude(e Entry) option {
 	return option{
 		Entry: e,
 		set: func(o *Options, v value) error {
-			pattern := v.text()
-			_, err := path.Match(pattern, "")
-			switch {
-			case pattern == "":
+			if v.text() == "" {
 				o.Exclude = nil
 				return nil
-			case err != nil:
-				return &Error{What: e.Name + " " + quote(pattern), Do: `want a pattern such as *.tmp or mail/*/cache; \ protects a special character`}
-			case len(o.Exclude) == maxExcludes:
-				return &Error{What: e.Name + " " + quote(pattern), Why: fmt.Sprintf("more than %d of them", maxExcludes), Do: "pin directories with user.tierfs.pin instead"}
 			}
-			o.Exclude = append(o.Exclude, pattern)
+			for _, pattern := range v.list() {
+				if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+					return &Error{What: e.Name + " " + quote(pattern), Do: `want a pattern such as *.tmp or mail/*/cache; \ protects a special character`}
+				}
+				if len(o.Exclude) == maxExcludes {
+					return &Error{What: e.Name + " " + quote(pattern), Why: fmt.Sprintf("more than %d of them", maxExcludes), Do: "pin directories with user.tierfs.pin instead"}
+				}
+				o.Exclude = append(o.Exclude, pattern)
+			}
 			return nil
 		},
 		show: func(o *Options) string {
-			var all []string
-			for _, pattern := range o.Exclude {
-				all = append(all, e.Name+"="+protectText(pattern))
+			if len(o.Exclude) == 0 {
+				return ""
 			}
-			return strings.Join(all, ",")
+			return e.Name + "=" + protectList(o.Exclude)
 		},
 	}
 }

@@ -86,7 +86,11 @@ func (j *job) settle(f *found, to int, o Outcome) {
 		j.emit(Event{Path: f.path(), From: f.rank, To: to, Bytes: o.Bytes, Skip: o.Skip, Err: o.Err})
 	}
 	if ctx := context.Background(); !j.dry && !o.Skip.chosen() && j.m.log.Enabled(ctx, slog.LevelDebug) {
-		j.m.log.Debug("file "+o.Skip.Text(), "path", f.path(), "from", f.rank, "to", to, "bytes", o.Bytes, "err", o.Err)
+		log := j.m.log.With("path", f.path(), "from", f.rank, "to", to, "bytes", o.Bytes)
+		if o.Err != nil {
+			log = log.With("err", o.Err)
+		}
+		log.Debug("file: " + o.Skip.Text())
 	}
 }
 
