@@ -23,8 +23,11 @@ func (s *service) Status() control.Status {
 		Settings:   settingsOf(s.graph.resolve(opts)),
 		Tiers:      s.graph.tiers(),
 		Ops:        s.graph.ops(),
+		Errors:     s.graph.errors(),
 		Inodes:     s.graph.fs.Inodes(),
 		Handles:    s.graph.fs.Handles(),
+		Replays:    s.graph.fs.Replays(),
+		Mover:      s.graph.moverStatus(),
 	}
 }
 

@@ -50,6 +50,8 @@ type graph struct {
 	begun context.Context // ends with the mount
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
+
+	workMu sync.Mutex // held while a task of work begins, and while begun ends
 }
 
 // newGraph opens the tiers and settles their membership, before the mount.
@@ -424,7 +426,7 @@ func (g *graph) wait() error { return g.srv.Wait(graceTime) }
 
 // close gives up everything, as far as it was put together.
 func (g *graph) close() {
-	g.stop()
+	g.endWork()
 	g.set.Stop()
 	g.awaitTasks()
 	if g.fs != nil {
@@ -499,5 +501,7 @@ func (g *graph) resolve(o mountopt.Options) mountopt.Options {
 	return o
 }
 
-// ops counts what the daemon has served, by kind.
-func (g *graph) ops() map[string]uint64 { return g.srv.Stats() }
+// ops counts what the daemon has served, by kind, and errors its answers that
+// were errors, by errno.
+func (g *graph) ops() map[string]uint64    { return g.srv.Stats() }
+func (g *graph) errors() map[string]uint64 { return g.srv.Errors() }

@@ -28,12 +28,13 @@ func printHelp(w io.Writer) error {
 
 // printUsage is tierfs NAME --help.
 func (c command) printUsage(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "usage: %s\n%s; see mount.tierfs(8)\n", c.form(), c.help)
-	return err
+	fmt.Fprintf(w, "usage: %s\n%s; see tierfs(8)\n", c.form(), c.help)
+	for _, name := range c.flags {
+		arg, help := c.flag(name)
+		fmt.Fprintf(w, "  %-18s %s\n", strings.TrimSpace("--"+name+" "+arg), help)
+	}
+	return nil
 }
-
-// form is the command as it is written.
-func (c command) form() string { return strings.TrimSpace("tierfs " + c.name + " " + c.args) }
 
 // printHelperHelp is mount.tierfs --help.
 func printHelperHelp(w io.Writer) error {

@@ -43,7 +43,7 @@ func TestExitCodes(t *testing.T) {
 		{nil, 0},
 		{option, 1},
 		{fmt.Errorf("wrapped: %w", option), 1},
-		{usage("x"), 1},
+		{usage("x"), exitCannot},
 		{&fusedev.DeviceError{Text: "x"}, 2},
 		{fmt.Errorf("x: %w", unix.ENOMEM), 2},
 		{fmt.Errorf("x: %w", unix.EMFILE), 2},

@@ -17,13 +17,9 @@ import (
 	"github.com/tierfs/tierfs/internal/tier"
 )
 
-// status is tierfs status. Its exit code is 1 if a daemon does not answer or a
-// tier is away.
-func status(args []string) error {
-	asJSON := len(args) > 0 && args[0] == "--json"
-	if asJSON {
-		args = args[1:]
-	}
+// status is tierfs status. Its exit code is 1 if a daemon does not answer, a
+// tier is away, or moving has failed for a day.
+func status(f flags, args []string) error {
 	mounts, err := statusMounts(args)
 	if err != nil {
 		return err
@@ -34,17 +30,17 @@ func status(args []string) error {
 		if a.err != nil {
 			trouble = failure{code: 1}
 			say(cliName, fmt.Sprintf("mount %q: %s", mounts[i].Dir, explainStatus(mounts[i], a.err)))
-			if !asJSON {
+			if !f.json {
 				printSeen(os.Stdout, mounts[i])
 			}
 			continue
 		}
-		if slices.ContainsFunc(a.Tiers, func(t control.Tier) bool { return t.Away }) {
+		if moverFails(a.Status) || slices.ContainsFunc(a.Tiers, func(t control.Tier) bool { return t.Away }) {
 			trouble = failure{code: 1}
 		}
 		all = append(all, a.Status)
 	}
-	if err := printStatuses(os.Stdout, all, asJSON); err != nil {
+	if err := printStatuses(os.Stdout, all, f.json); err != nil {
 		return err
 	}
 	return trouble
@@ -100,9 +96,6 @@ func printSeen(w io.Writer, m daemon.Mount) {
 func statusMounts(dirs []string) ([]daemon.Mount, error) {
 	var found []daemon.Mount
 	for _, dir := range dirs {
-		if strings.HasPrefix(dir, "-") {
-			return nil, usage("status %q: unknown flag; see tierfs status --help", dir)
-		}
 		p, err := daemon.FindMountPoint(dir)
 		if err != nil {
 			return nil, err
@@ -156,6 +149,7 @@ func printStatus(w io.Writer, st control.Status) error {
 	}
 	fmt.Fprintf(&b, "  given   %s\n", settingsFrom(st, control.Given))
 	fmt.Fprintf(&b, "  default %s\n", settingsFrom(st, control.Default))
+	b.WriteString(moverLines(st.Mover))
 	var ops []string
 	for _, kind := range slices.Sorted(maps.Keys(st.Ops)) {
 		ops = append(ops, fmt.Sprintf("%s %d", show(kind), st.Ops[kind]))

@@ -1,6 +1,9 @@
 package control
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // maxBody bounds a request and an answer: the longest holds a list of paths.
 const maxBody = 256 << 10
@@ -16,8 +19,11 @@ type Status struct {
 	Settings   map[string]Setting `json:"settings"` // in force, by name
 	Tiers      []Tier             `json:"tiers"`
 	Ops        map[string]uint64  `json:"ops"`     // served by the daemon, by kind
+	Errors     map[string]uint64  `json:"errors"`  // answered with an error, by errno
 	Inodes     int                `json:"inodes"`  // that the daemon keeps an ID for
 	Handles    int                `json:"handles"` // open files and directories
+	Replays    uint64             `json:"replays"` // operations that a crash had interrupted and the daemon has finished
+	Mover      *Mover             `json:"mover,omitempty"`
 }
 
 // Setting is the value of one setting in a Status, and where it comes from.
@@ -61,4 +67,13 @@ type Daemon interface {
 	Status() Status
 	// Remount takes the changeable options, or refuses all.
 	Remount(Remount) error
+	// Move moves what is asked for, and ends early, in order, with ctx. begin is
+	// told the sum once it is known, emit each file.
+	Move(ctx context.Context, up bool, m Move, begin func(Totals), emit func(File)) (Totals, error)
+	// Plan tells what the policy would move now.
+	Plan(ctx context.Context, emit func(File)) (Totals, error)
+	// Why tells what the policy says of the file at path in the mount.
+	Why(ctx context.Context, path string) (Verdict, error)
+	// Check looks through all tiers, and mends what it is asked to.
+	Check(ctx context.Context, c Check, emit func(Finding)) (CheckEnd, error)
 }

@@ -18,13 +18,13 @@ import (
 
 // stub is a daemon that notes what it was told.
 type stub struct {
-	got Remount
-	err error
+	status Status
+	got    Remount
+	err    error
+	jobs   // of job_test.go
 }
 
-func (s *stub) Status() Status {
-	return Status{PID: 7, Source: "/srv/fast", Ops: map[string]uint64{"READ": 1}}
-}
+func (s *stub) Status() Status { return s.status }
 
 func (s *stub) Remount(r Remount) error {
 	s.got = r
@@ -62,7 +62,7 @@ func shortDir(t *testing.T) string {
 }
 
 func TestStatusAndRemount(t *testing.T) {
-	d := &stub{}
+	d := &stub{status: Status{PID: 7, Source: "/srv/fast", Ops: map[string]uint64{"READ": 1}}}
 	path, _ := serve(t, d)
 	c := NewClient(path, os.Geteuid())
 	st, err := c.Status()
@@ -301,7 +301,7 @@ func FuzzReadRemount(f *testing.F) {
 	f.Add(`{"options":1}`)
 	f.Add(`{} {}`)
 	f.Fuzz(func(t *testing.T, body string) {
-		r, err := readRemount(strings.NewReader(body))
+		r, err := read[Remount](strings.NewReader(body))
 		if err != nil && (r.Options != "" || r.Set != nil) {
 			t.Errorf("refused, yet %+v", r)
 		}

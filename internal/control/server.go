@@ -76,26 +76,6 @@ func onlyOwner(own int, next http.Handler) http.Handler {
 // allowed says who may ask a daemon of own.
 func allowed(uid, own int) bool { return uid == 0 || uid == own }
 
-func routes(d Daemon) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, d.Status())
-	})
-	mux.HandleFunc("POST /v1/remount", func(w http.ResponseWriter, r *http.Request) {
-		req, err := readRemount(http.MaxBytesReader(w, r.Body, maxBody))
-		if err != nil {
-			refuse(w, http.StatusBadRequest, err)
-			return
-		}
-		if err := d.Remount(req); err != nil {
-			refuse(w, http.StatusConflict, err)
-			return
-		}
-		answer(w, http.StatusOK, struct{}{})
-	})
-	return mux
-}
-
 func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)

@@ -38,7 +38,7 @@ func TestEveryCommandShowsItsUsage(t *testing.T) {
 		}
 	}
 	_, stderr, code := harness.Run(t, harness.CLI, "status", "--jsn")
-	if code != 1 {
+	if code != 2 {
 		t.Errorf("exit code %d", code)
 	}
 	harness.OneLine(t, stderr, "--jsn", "unknown flag", "tierfs status --help")
@@ -201,7 +201,7 @@ func TestStatusShowsSettingsAndWhereTheyComeFrom(t *testing.T) {
 	})
 	stdout := harness.Must(t, harness.CLI, "status", m.Dir)
 	harness.Contains(t, stdout, "\n  given   acl=off, attr_timeout=7, exec=off, fallback="+m.Fallbacks[0]+", minfree=5%\n",
-		"\n  default allow_other=on, ", ", tier_timeout=10\n")
+		"\n  default age=newest, allow_other=on, ", ", tier_timeout=10\n")
 }
 
 // toldBy is the whole status of one mount.

@@ -1,0 +1,121 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+// lineTime bounds the writing of one line to a client that does not read.
+const lineTime = time.Minute
+
+// maxLine bounds a line: a path may be six times its length in JSON.
+const maxLine = 64 << 10
+
+// lines is an answer of many JSON objects, one a line.
+type lines struct {
+	w    http.ResponseWriter
+	ctl  *http.ResponseController
+	stop context.CancelFunc
+}
+
+// begin makes w an answer in lines. The context ends with the client's
+// interest: when it has closed its side of the connection, and when a line
+// cannot be written. The server's own time limits are for short answers.
+func begin(w http.ResponseWriter, r *http.Request) (context.Context, *lines) {
+	ctx, stop := context.WithCancel(r.Context())
+	l := &lines{w: w, ctl: http.NewResponseController(w), stop: stop}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	_ = l.ctl.SetReadDeadline(time.Time{}) // past it, the client would count as gone
+	l.flush()
+	return ctx, l
+}
+
+// put writes a line.
+func (l *lines) put(v any) {
+	_ = l.ctl.SetWriteDeadline(time.Now().Add(lineTime))
+	if json.NewEncoder(l.w).Encode(v) != nil {
+		l.stop()
+		return
+	}
+	l.flush()
+}
+
+func (l *lines) flush() {
+	if l.ctl.Flush() != nil {
+		l.stop()
+	}
+}
+
+// stream asks for an answer in lines and hands each to fn. When ctx ends, the
+// daemon is told to stop and its last lines still come: only our side of the
+// connection is closed.
+func (c *Client) stream(ctx context.Context, method, path string, body any, fn func(line []byte) error) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	var conn atomic.Pointer[net.Conn]
+	own := httptrace.WithClientTrace(context.WithoutCancel(ctx), &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) { conn.Store(&i.Conn) },
+	})
+	req, err := http.NewRequestWithContext(own, method, "http://tierfs"+path, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	forEver := c.http
+	forEver.Timeout = 0
+	resp, err := forEver.Do(req)
+	if errors.Is(err, ErrNoDaemon) {
+		return ErrNoDaemon
+	}
+	if err != nil {
+		return fmt.Errorf("control socket %s: %w", c.path, bare(err))
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return c.refusal(resp)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if half, ok := (*conn.Load()).(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+	})
+	defer stop()
+	return c.eachLine(resp.Body, fn)
+}
+
+func (c *Client) eachLine(r io.Reader, fn func(line []byte) error) error {
+	in := bufio.NewScanner(r)
+	in.Buffer(nil, maxLine)
+	for in.Scan() {
+		if err := fn(in.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := in.Err(); err != nil {
+		return fmt.Errorf("control socket %s: %w; see the system log", c.path, err)
+	}
+	return nil
+}
+
+// refusal is the error in an answer that is not 200.
+func (c *Client) refusal(resp *http.Response) error {
+	var f failure
+	if json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&f) != nil || f.Error == "" {
+		return fmt.Errorf("control socket %s: %s; is the daemon of another release?", c.path, resp.Status)
+	}
+	return errors.New(f.Error)
+}
+
+// errCutOff says that an answer in lines has no last one.
+var errCutOff = errors.New("the daemon has gone in the middle of its answer; see the system log")

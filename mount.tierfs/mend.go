@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/mover"
+)
+
+// Check answers POST /v1/check.
+func (s *service) Check(ctx context.Context, req control.Check, emit func(control.Finding)) (end control.CheckEnd, err error) {
+	if req.Repair && !s.graph.owner() {
+		return end, errors.New("check: another daemon has the tiers too; unmount that one before a repair")
+	}
+	c := &mover.Check{Tiers: s.graph.set.Tiers(), Owned: s.graph.fs.Owned}
+	c.Emit = func(f mover.Finding) {
+		x := s.finding(f, req)
+		end.Findings++
+		if x.Mended {
+			end.Mended++
+		}
+		emit(x)
+	}
+	err = s.graph.work(ctx, c.Run)
+	end.Directories, end.Entries = c.Directories, c.Entries
+	return end, err
+}
+
+// finding mends what was found, if it is asked to, and describes it.
+func (s *service) finding(f mover.Finding, req control.Check) control.Finding {
+	x := control.Finding{Kind: string(f.Kind), Path: control.Name(f.Path), Tier: f.Rank, Over: f.Over, Bytes: f.Bytes, Text: f.Text()}
+	var mend func(mover.Finding) error
+	switch {
+	case f.Kind == mover.SameCopy, f.Kind == mover.Staged:
+		x.Mend, mend = "remove it", s.graph.fs.Remove
+	case f.Kind == mover.OtherCopy && req.Rename:
+		x.Mend, mend = "rename it in its tier, so that it is seen", func(f mover.Finding) error {
+			name, err := s.graph.fs.Unhide(f)
+			x.Mend = fmt.Sprintf("rename it to %s", name)
+			return err
+		}
+	}
+	if mend == nil || !req.Repair {
+		return x
+	}
+	if err := mend(f); err != nil {
+		x.Error = err.Error()
+		return x
+	}
+	x.Mended = true
+	s.logger.Info("check: mended", "kind", f.Kind, "tier", s.graph.set.Tiers()[f.Rank].Root, "path", f.Path, "how", x.Mend)
+	return x
+}

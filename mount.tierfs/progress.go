@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/tierfs/tierfs/internal/control"
+)
+
+// barPause is how often the bar is drawn at most.
+const barPause = 100 * time.Millisecond
+
+// bar shows how far a job is, on standard error. A nil bar shows nothing.
+type bar struct {
+	line  *progressbar.ProgressBar
+	files int
+	sum   control.Totals
+}
+
+// newBar returns a bar if standard error is a terminal that can show one and
+// standard output goes there too: lines that are read by a program come whole.
+func newBar() *bar {
+	if os.Getenv("TERM") == "dumb" || os.Getenv("NO_COLOR") != "" || !isTerminal(os.Stderr) || !isTerminal(os.Stdout) {
+		return nil
+	}
+	return &bar{line: progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(os.Stderr),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionUseIECUnits(true),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionShowCount(),
+		progressbar.OptionShowTotalBytes(true),
+		progressbar.OptionThrottle(barPause),
+		progressbar.OptionSetWidth(20),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+// expect tells the sum of a job that begins.
+func (b *bar) expect(t control.Totals) {
+	if b == nil {
+		return
+	}
+	b.sum.Files += t.Files
+	b.sum.Bytes += t.Bytes
+	b.line.ChangeMax64(max(b.sum.Bytes, 1))
+}
+
+// done counts a file.
+func (b *bar) done(f control.File) {
+	if b == nil {
+		return
+	}
+	b.files++
+	text := fmt.Sprintf("%d files", b.files)
+	if b.sum.Files > 0 {
+		text = fmt.Sprintf("%d/%d files", b.files, b.sum.Files)
+	}
+	b.line.Describe(text)
+	_ = b.line.Add64(max(f.Bytes, 0))
+}
+
+// say prints a line above the bar.
+func (b *bar) say(text string) {
+	_ = b.line.Clear()
+	fmt.Fprintln(os.Stderr, strings.TrimRight(text, "\n"))
+}
+
+// close takes the bar away.
+func (b *bar) close() {
+	if b != nil {
+		_ = b.line.Clear()
+	}
+}

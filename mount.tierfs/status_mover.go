@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/daemon"
+)
+
+// failTime is how long nothing may move, although files are to, before that is
+// trouble.
+const failTime = 24 * time.Hour
+
+// moverFails reports that moving has failed for too long.
+func moverFails(st control.Status) bool {
+	return st.Mover != nil && !st.Mover.FailingSince.IsZero() && time.Since(st.Mover.FailingSince) > failTime
+}
+
+// moverLines are what a status says of the mover.
+func moverLines(m *control.Mover) string {
+	if m == nil {
+		return ""
+	}
+	var b strings.Builder
+	show := daemon.Printable
+	fmt.Fprintf(&b, "  policy  %s\n", show(m.Policy))
+	if !m.Enabled {
+		fmt.Fprintf(&b, "  nothing moves: %s\n", show(m.Why))
+	}
+	if !m.FailingSince.IsZero() {
+		fmt.Fprintf(&b, "  moving fails since %s; see the log\n", moment(m.FailingSince))
+	}
+	if r := m.Running; r != nil {
+		fmt.Fprintf(&b, "  running %s since %s: %s\n", show(r.Kind), moment(r.Begin), tallyLine(r.Tally))
+	}
+	if !m.Next.IsZero() {
+		fmt.Fprintf(&b, "  next    %s\n", moment(m.Next))
+	}
+	if r := m.Last; r != nil {
+		fmt.Fprintf(&b, "  last    %s at %s, %s long: %s%s\n", show(r.Kind), moment(r.Begin), r.End.Sub(r.Begin).Round(time.Second), tallyLine(r.Tally), because(r.Error))
+	}
+	fmt.Fprintf(&b, "  moved   %s\n", tallyLine(m.Sum))
+	return b.String()
+}
+
+func because(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "; ended early: " + daemon.Printable(text)
+}
+
+// tallyLine is "3 files, 1.0 MiB down, 1 file, 4 B up; left in place: 2 open
+// through the mount".
+func tallyLine(t control.Tally) string {
+	text := fmt.Sprintf("%s, %s down, %s, %s up", count(t.FilesDown, "file"), bytes(uint64(max(t.BytesDown, 0))), count(t.FilesUp, "file"), bytes(uint64(max(t.BytesUp, 0))))
+	var why []string
+	for _, word := range slices.Sorted(maps.Keys(t.Skipped)) {
+		why = append(why, fmt.Sprintf("%d %s", t.Skipped[word], reason(word, "")))
+	}
+	if len(why) > 0 {
+		text += "; left in place: " + strings.Join(why, ", ")
+	}
+	return text
+}
+
+// moment is a time as people read it, of the local clock.
+func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

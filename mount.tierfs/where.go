@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/daemon"
+	"golang.org/x/sys/unix"
+)
+
+// place is where a file is.
+type place struct {
+	File control.Name `json:"file"`
+	Tier control.Name `json:"tier"` // its root
+	Path control.Name `json:"path"` // of the backing file
+}
+
+// where is tierfs where.
+func where(f flags, args []string) error {
+	if len(args) == 0 {
+		return usage("where: want FILE...; see tierfs where --help")
+	}
+	var all []place
+	var failed error
+	for _, file := range args {
+		p, err := placeOf(file)
+		if err != nil {
+			failed = failure{code: exitCannot}
+			say(cliName, err.Error())
+			continue
+		}
+		all = append(all, p)
+		if !f.json {
+			show := daemon.Printable
+			fmt.Printf("%s: on %s, as %s\n", show(file), show(string(p.Tier)), show(string(p.Path)))
+		}
+	}
+	if f.json {
+		if err := printJSON(all); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+func placeOf(file string) (place, error) {
+	l, err := locate(file)
+	if err != nil {
+		return place{}, err
+	}
+	tier, err := xattr(file, "user.tierfs.tier")
+	if err == nil {
+		path, err := xattr(file, "user.tierfs.path")
+		return place{control.Name(file), control.Name(tier), control.Name(path)}, err
+	}
+	if err != unix.ENODATA {
+		return place{}, fmt.Errorf("%q: %w", file, err)
+	}
+	return placeWithout(file, l)
+}
+
+// placeWithout is the place of a file that cannot have attributes of users, as
+// links and devices, or of any in a mount of one tier.
+func placeWithout(file string, l located) (place, error) {
+	st, err := clientFor(l.mount).Status()
+	if err != nil {
+		return place{}, cannotAsk(l.mount, err)
+	}
+	rank := 0
+	if len(st.Tiers) > 1 {
+		v, err := clientFor(l.mount).Why(l.rel)
+		if err != nil {
+			return place{}, fmt.Errorf("%q: %w", file, err)
+		}
+		rank = v.Tier
+	}
+	if rank >= len(st.Tiers) {
+		return place{}, fmt.Errorf("%q: the daemon names tier %d, and has %d", file, rank, len(st.Tiers))
+	}
+	root := st.Tiers[rank].Path
+	return place{control.Name(file), control.Name(root), control.Name(filepath.Join(root, l.rel))}, nil
+}
+
+// xattr is a short extended attribute of the file itself.
+func xattr(file, name string) (string, error) {
+	b := make([]byte, 2*unix.PathMax)
+	n, err := unix.Lgetxattr(file, name, b)
+	return string(b[:max(n, 0)]), err
+}

@@ -1,0 +1,87 @@
+package command
+
+import (
+	"testing"
+
+	"github.com/tierfs/tierfs/tests/harness"
+)
+
+// hiding is a mount with one of each that a check finds and can mend.
+func hiding(t *testing.T) *harness.Mount {
+	t.Helper()
+	m := harness.New(t, 1)
+	low := m.Fallbacks[0]
+	harness.Write(t, m.Primary+"/same", "1")
+	harness.Write(t, low+"/same", "1")
+	harness.Write(t, m.Primary+"/differs", "new")
+	harness.Write(t, low+"/differs", "old")
+	harness.Write(t, m.Primary+"/kind", "a file")
+	harness.Mkdir(t, low+"/kind")
+	m.Up()
+	harness.Mkdir(t, low+"/.tierfs/staging")
+	harness.Write(t, low+"/.tierfs/staging/left", "half a cop")
+	return m
+}
+
+func TestCheckFindsAndMends(t *testing.T) {
+	m := hiding(t)
+	low := m.Fallbacks[0]
+	out, _ := tierfs(t, 1, "check", m.Dir)
+	harness.Contains(t, out, "same-copy: tier 1: same: ", "other-copy: tier 1: differs: ", "other-type: tier 1: kind: ",
+		"staged: tier 1: .tierfs/staging/left: ", "4 findings, 0 mended\n")
+	harness.WantRead(t, low+"/same", "1")
+
+	out, stderr := tierfs(t, 2, "check", "--repair", m.Dir)
+	harness.Contains(t, out, "same: hidden by the same file on tier 0; to mend it: remove it\n")
+	harness.OneLine(t, stderr, "give --yes")
+	harness.WantRead(t, low+"/same", "1")
+
+	out, _ = tierfs(t, 1, "check", "--repair", "--yes", m.Dir)
+	harness.Contains(t, out, "; mended: remove it\n", "4 findings, 2 mended\n")
+	harness.WantList(t, low, ".tierfs", "differs", "kind")
+	harness.WantList(t, low+"/.tierfs/staging")
+	harness.WantRead(t, m.Path("same"), "1")
+	harness.WantRead(t, low+"/differs", "old")
+
+	tierfs(t, 1, "check", "--repair", "--yes", "--rename", m.Dir)
+	harness.WantRead(t, m.Path("differs"), "new")
+	harness.WantRead(t, m.Path("differs.shadowed-by-tierfs-1"), "old")
+
+	harness.Remove(t, low+"/kind")
+	out, _ = tierfs(t, 0, "check", m.Dir)
+	harness.OneLine(t, out, "0 findings, 0 mended\n")
+}
+
+func TestCheckPrintsJSON(t *testing.T) {
+	m := hiding(t)
+	out, _ := tierfs(t, 1, "check", "--json", m.Dir)
+	lines := decoded(t, out)
+	if len(lines) != 5 {
+		t.Fatalf("%s", out)
+	}
+	kinds := map[string]bool{}
+	for _, l := range lines[:4] {
+		kind, _ := l["kind"].(string)
+		kinds[kind] = l["path"] != "" && l["text"] != "" && l["tier"] == 1.0
+	}
+	for _, kind := range []string{"same-copy", "other-copy", "other-type", "staged"} {
+		if !kinds[kind] {
+			t.Errorf("no whole %s in\n%s", kind, out)
+		}
+	}
+	if end, _ := lines[4]["end"].(map[string]any); end["findings"] != 4.0 {
+		t.Errorf("%s", out)
+	}
+}
+
+// Two daemons on the same tiers: only the first may touch what lies there.
+func TestRepairIsForTheDaemonThatHasTheTiers(t *testing.T) {
+	m := hiding(t)
+	second := harness.NewOn(t, m.Tiers)
+	second.Up()
+	_, stderr := tierfs(t, 2, "check", "--repair", "--yes", second.Dir)
+	harness.OneLine(t, stderr, "another daemon has the tiers")
+	harness.WantRead(t, m.Fallbacks[0]+"/same", "1")
+	tierfs(t, 1, "check", second.Dir)
+	second.Down()
+}

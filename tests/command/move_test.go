@@ -1,0 +1,197 @@
+package command
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/tierfs/tierfs/tests/harness"
+	"golang.org/x/sys/unix"
+)
+
+func TestDemoteAndPromote(t *testing.T) {
+	m := harness.New(t, 1)
+	old(t, m.Primary+"/d", 3)
+	m.Up()
+	quiet()
+	out, _ := tierfs(t, 0, "demote", m.Path("d"), "--older-than", "1s", "--dry-run")
+	harness.Contains(t, out, m.Path("d/00000")+": would move from tier 0 to tier 1, 1000 B\n", "would move 3 files, 2.9 KiB\n")
+	harness.WantList(t, m.Primary+"/d", "00000", "00001", "00002")
+
+	out, _ = tierfs(t, 0, "demote", "--older-than", "1s", m.Path("d"))
+	harness.Contains(t, out, m.Path("d/00002")+": moved from tier 0 to tier 1, 1002 B\n", "moved 3 files, 2.9 KiB\n")
+	harness.WantList(t, m.Primary+"/d")
+	harness.WantList(t, m.Fallbacks[0]+"/d", "00000", "00001", "00002")
+	out, _ = tierfs(t, 0, "where", m.Path("d/00001"))
+	harness.OneLine(t, out, m.Fallbacks[0]+"/d/00001")
+	harness.WantRead(t, m.Path("d/00001"), strings.Repeat("x", 1001))
+
+	// Once more: it is there already.
+	tierfs(t, 0, "demote", "--older-than", "1s", m.Path("d"))
+
+	quiet()
+	out, _ = tierfs(t, 0, "promote", "--older-than", "1s", "--json", m.Path("d/00001"))
+	lines := decoded(t, out)
+	if len(lines) != 2 || lines[0]["path"] != m.Path("d/00001") || lines[0]["from"] != 1.0 || lines[0]["to"] != 0.0 || lines[0]["bytes"] != 1001.0 {
+		t.Errorf("%s", out)
+	}
+	if end, _ := lines[len(lines)-1]["end"].(map[string]any); end["files"] != 1.0 || end["bytes"] != 1001.0 {
+		t.Errorf("%s", out)
+	}
+	harness.WantList(t, m.Primary+"/d", "00001")
+}
+
+func TestWhatStaysIsSaidAndIsTrouble(t *testing.T) {
+	m := harness.New(t, 1)
+	old(t, m.Primary, 3)
+	m.Up()
+	quiet()
+	f, err := os.Open(m.Path("00000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	out, _ := tierfs(t, 1, "demote", "--older-than", "1s", m.Path("00000"), m.Path("00001"))
+	harness.Contains(t, out, m.Path("00000")+": stays: open through the mount\n", "moved 1 file, 1001 B; 1 stay: 1 open through the mount\n")
+	// Too young is what was asked for.
+	out, _ = tierfs(t, 0, "demote", "--older-than", "200d", m.Path("00002"))
+	harness.Contains(t, out, m.Path("00002")+": stays: ", "moved 0 files")
+	harness.WantList(t, m.Fallbacks[0], ".tierfs", "00001")
+}
+
+func TestJobsThatCannotBeDone(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Up()
+	for _, args := range [][]string{
+		{"demote"}, {"demote", "/none"}, {"demote", m.Primary}, {"demote", "--older-than", "3x", m.Dir}, {"demote", "--what", m.Dir},
+		{"plan", m.Primary}, {"plan", m.Dir, m.Dir}, {"why"}, {"why", m.Path("none")}, {"check", "--rename"}, {"check", "--what"},
+		{"check", "--repair", "--json"}, {"completion"}, {"completion", "csh"}, {"nosuch"}, {"status", "--what"}, {"where", "--repair", m.Dir},
+	} {
+		out, stderr := tierfs(t, 2, args...)
+		harness.OneLine(t, stderr, "tierfs: ")
+		if out != "" {
+			t.Errorf("%q prints %q", args, out)
+		}
+	}
+	_, stderr, code := harness.AsUser(t, 1000, 1000, nil, harness.CLI, "demote", m.Dir)
+	if code != 2 {
+		t.Errorf("another user: exit code %d", code)
+	}
+	harness.OneLine(t, stderr, "tierfs: ", m.Dir)
+}
+
+// ^C in the middle: what is under way is finished or taken back, and the totals
+// are what has happened.
+func TestInterruptedJobEndsInOrder(t *testing.T) {
+	const files = 3000
+	m := harness.New(t, 1)
+	old(t, m.Primary, files)
+	m.Up()
+	quiet()
+	cmd := exec.Command(harness.CLI, "demote", "--older-than", "1s", m.Dir)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	moved, last := 0, ""
+	for in := bufio.NewScanner(pipe); in.Scan(); last = in.Text() {
+		if strings.Contains(in.Text(), ": moved from tier 0 to tier 1") {
+			if moved++; moved == 1 {
+				if err := cmd.Process.Signal(os.Interrupt); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("exit code %d\n%s", code, stderr.String())
+	}
+	harness.OneLine(t, stderr.String(), "interrupted")
+	if moved == 0 || moved == files {
+		t.Errorf("%d of %d files were moved", moved, files)
+	}
+	if want := fmt.Sprintf("moved %d file", moved); !strings.HasPrefix(last, want) {
+		t.Errorf("the last line is %q, want %q", last, want)
+	}
+	if n := len(harness.List(t, m.Fallbacks[0])) - 1; n != moved {
+		t.Errorf("%d files are on the fallback, %d were said to be", n, moved)
+	}
+	harness.Eventually(t, "no job runs", func() bool {
+		out, _ := tierfs(t, 0, "status", m.Dir)
+		return !strings.Contains(out, "  running ")
+	})
+	if n := len(harness.List(t, m.Dir)); n != files {
+		t.Errorf("%d files are seen, want %d", n, files)
+	}
+}
+
+// A client that is killed takes its job with it.
+func TestJobOfAKilledClientEnds(t *testing.T) {
+	m := harness.New(t, 1)
+	old(t, m.Primary, 3000)
+	m.Up()
+	quiet()
+	cmd := exec.Command(harness.CLI, "demote", "--older-than", "1s", m.Dir)
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = pipe.Read(make([]byte, 1))
+	_ = cmd.Process.Signal(unix.SIGKILL)
+	_ = cmd.Wait()
+	harness.Eventually(t, "no job runs", func() bool {
+		out, _ := tierfs(t, 0, "status", m.Dir)
+		return !strings.Contains(out, "  running ")
+	})
+	if n := len(harness.List(t, m.Dir)); n != 3000 {
+		t.Errorf("%d files are seen", n)
+	}
+}
+
+func TestPlanAndWhyGiveReasons(t *testing.T) {
+	m := harness.New(t, 1)
+	old(t, m.Primary, 2)
+	harness.Symlink(t, "x", m.Primary+"/link")
+	m.Up()
+	out, _ := tierfs(t, 0, "plan", m.Dir)
+	harness.Contains(t, out, m.Path("00001")+": stays: ", m.Path("link")+": stays: not a regular file\n", "would move 0 files, 0 B; 3 stay: ")
+	out, _ = tierfs(t, 0, "plan", "--json", m.Dir)
+	if lines := decoded(t, out); len(lines) != 4 || lines[3]["end"] == nil || lines[0]["skip"] == "" {
+		t.Errorf("%s", out)
+	}
+	harness.WantList(t, m.Fallbacks[0], ".tierfs")
+	out, _ = tierfs(t, 0, "why", m.Path("00000"))
+	harness.OneLine(t, out, m.Path("00000")+": on tier 0, 1000 B, stays: ")
+	out, _ = tierfs(t, 0, "why", "--json", m.Path("00000"), m.Path("00001"))
+	if all := decoded(t, out); len(all) != 2 || all[1]["path"] != m.Path("00001") || all[0]["detail"] == "" {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestStatusTellsOfTheMover(t *testing.T) {
+	m := harness.New(t, 1)
+	old(t, m.Primary, 2)
+	m.Up()
+	quiet()
+	tierfs(t, 0, "demote", "--older-than", "1s", m.Dir)
+	out, _ := tierfs(t, 0, "status", m.Dir)
+	harness.Contains(t, out, "  policy  ", "  last    demote at ", "  moved   2 files, 2.0 KiB down, 0 files, 0 B up\n")
+	out, _ = tierfs(t, 0, "status", "--json", m.Dir)
+	mover, _ := decoded(t, out)[0]["mover"].(map[string]any)
+	sum, _ := mover["sum"].(map[string]any)
+	if sum["files_down"] != 2.0 || sum["bytes_down"] != 2001.0 {
+		t.Errorf("%v", sum)
+	}
+}
