@@ -42,6 +42,8 @@ type Mover struct {
 	last    *Report                 // GUARDED_BY(mu)
 	next    time.Time               // GUARDED_BY(mu)
 	failing time.Time               // GUARDED_BY(mu)
+	told    string                  // GUARDED_BY(mu): the last trouble in the log
+	toldAt  time.Time               // GUARDED_BY(mu)
 	sum     Tally                   // GUARDED_BY(mu)
 }
 

@@ -3,6 +3,7 @@ package mover
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +28,7 @@ func (m *Mover) Plan(ctx context.Context, emit func(Event)) (Totals, error) {
 
 // coldest is the age from which the policy would make room, 0 if there is
 // enough.
-func (j *job) coldest(ctx context.Context) (age coldness, err error) {
+func (j *job) coldest(ctx context.Context) (age time.Duration, err error) {
 	need := j.policy.excess(j.m.primary())
 	if need == 0 {
 		return 0, nil

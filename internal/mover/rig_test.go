@@ -167,8 +167,8 @@ func (r *rig) scan() Report {
 	return *r.m.Status().Last
 }
 
-// ripen waits until files just made are older than a policy of short times
-// leaves alone.
+// ripeAge is a demote age for tests: files that were just made reach it.
 const ripeAge = 50 * time.Millisecond
 
+// ripen waits for that. A change time cannot be set.
 func ripen() { time.Sleep(ripeAge + 10*time.Millisecond) }

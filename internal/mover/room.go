@@ -7,9 +7,6 @@ import (
 	"github.com/tierfs/tierfs/internal/tier"
 )
 
-// coldness is an age as heat counts it.
-type coldness = time.Duration
-
 // excess is how many bytes must leave the primary for it to be at Low, 0 unless
 // it is above High.
 func (p *Policy) excess(t *tier.Tier) uint64 {
@@ -22,7 +19,7 @@ func (p *Policy) excess(t *tier.Tier) uint64 {
 
 // cutoffs are the ages from which files go for need bytes to leave: a first
 // walk, which only looks.
-func (j *job) cutoffs(ctx context.Context, need uint64) ([]coldness, error) {
+func (j *job) cutoffs(ctx context.Context, need uint64) ([]time.Duration, error) {
 	look := &looker{job: j, heat: &heat{}}
 	w := walk{tier: j.m.primary(), exclude: j.policy.Exclude, prune: true, to: look}
 	if err := w.run(ctx, ""); err != nil {

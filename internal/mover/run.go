@@ -49,10 +49,25 @@ func (j *job) finish(err error) Report {
 		j.m.log.Info("files have moved", "job", r.Kind, "files_down", r.FilesDown, "bytes_down", r.BytesDown,
 			"files_up", r.FilesUp, "bytes_up", r.BytesUp, "took", r.End.Sub(r.Begin).Round(time.Millisecond))
 	}
-	if trouble != nil {
+	if trouble != nil && j.m.isNews(trouble.Error(), r.End) {
 		j.m.log.Warn("some files could not be moved; they stay where they are and are tried again", "job", r.Kind, "files", r.Skipped[Failed], "err", trouble)
 	}
 	return r
+}
+
+// newsEvery is how often the same trouble is told.
+const newsEvery = time.Hour
+
+// isNews reports whether trouble has not been told lately: scans may come every
+// second, and what one runs into the next does too.
+func (m *Mover) isNews(trouble string, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if trouble == m.told && now.Sub(m.toldAt) < newsEvery {
+		return false
+	}
+	m.told, m.toldAt = trouble, now
+	return true
 }
 
 // totals are what the job has done, or would.
