@@ -3,6 +3,7 @@ package tierfs
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
@@ -301,7 +302,7 @@ func (fs *FS) durable(d *tier.Dir, name string, st *unix.Stat_t, others []copyAt
 // syncFile makes the content of the file name in d, and the name, durable.
 func syncFile(d *tier.Dir, name string, st *unix.Stat_t) error {
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
-		f, err := d.Open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+		f, err := openLeased(d, name)
 		if err != nil {
 			return err
 		}
@@ -311,6 +312,18 @@ func syncFile(d *tier.Dir, name string, st *unix.Stat_t) error {
 		}
 	}
 	return d.Sync()
+}
+
+// openLeased opens a file that may be on its way to another tier: the mover's
+// lease is given up once somebody wants it, and so is that of a good program
+// (fcntl(2)).
+func openLeased(d *tier.Dir, name string) (f *tier.File, err error) {
+	for end := time.Now().Add(movePatience); ; time.Sleep(leaseLook / 4) {
+		f, err = d.Open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != unix.EAGAIN || time.Now().After(end) {
+			return f, err
+		}
+	}
 }
 
 // exchange swaps two names within one tier.

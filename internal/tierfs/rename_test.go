@@ -2,8 +2,10 @@ package tierfs
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/mover"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,4 +39,30 @@ func TestNoReplaceHoldsAgainstOutOfBand(t *testing.T) {
 	r.wantContent(0, "file", "ours")
 	r.want(1, "newdir", false)
 	r.want(1, "dir", true)
+}
+
+// A file that replaces another is synced, perhaps while it is on its way to
+// another tier: its own rename must not find it leased.
+func TestSyncOfAFileEndsItsMove(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "f", "content")
+	time.Sleep(settleTime)
+	fs := r.open()
+	o := r.moveWith(fs, "leased", func() {
+		d, err := fs.dir(fs.table.Root(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Put()
+		var st unix.Stat_t
+		if err := d.Stat("f", &st); err != nil {
+			t.Fatal(err)
+		}
+		if err := syncFile(d, "f", &st); err != nil {
+			t.Errorf("sync: %v", err)
+		}
+	})
+	r.wantOutcome(o, mover.Changed)
+	r.wantContent(0, "f", "content")
+	r.wantTidy()
 }
