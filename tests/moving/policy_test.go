@@ -165,3 +165,21 @@ func TestTiersFillUpOneAfterTheOther(t *testing.T) {
 	m.comes(1, "a")
 	m.comes(2, "b")
 }
+
+// TestUnmountEndsAMove that would take hours: the file stays where it was.
+func TestUnmountEndsAMove(t *testing.T) {
+	m := newMount(t, 1, "demote=1s", "mover_rate=1K")
+	m.put(0, "big", strings.Repeat("x", 8<<20))
+	m.Up()
+	staging := m.tier(1, ".tierfs/staging")
+	harness.Eventually(t, "the copy has begun", func() bool {
+		rows, err := os.ReadDir(staging)
+		return err == nil && len(rows) > 0
+	})
+	harness.Must(t, "umount", m.Dir)
+	m.Gone(0)
+	m.comes(0, "big")
+	if left := harness.List(t, staging); len(left) > 0 {
+		t.Errorf("left in staging: %q", left)
+	}
+}
