@@ -50,12 +50,21 @@ func WithoutFuseHelper(t testing.TB) {
 	t.Cleanup(func() { Symlink(t, "mount.tierfs", FuseHelper) })
 }
 
-func build(bin string) error {
+// Build builds a binary of the test's own, with build flags such as -tags.
+func Build(t testing.TB, bin string, flags ...string) {
+	t.Helper()
+	if err := build(bin, flags...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func build(bin string, flags ...string) error {
 	root, err := moduleRoot()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "build", "-o", bin, "./mount.tierfs")
+	args := append([]string{"build", "-buildvcs=false", "-o", bin}, flags...)
+	cmd := exec.Command("go", append(args, "./mount.tierfs")...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -1,0 +1,210 @@
+package move
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tierfs/tierfs/tests/harness"
+	"golang.org/x/sys/unix"
+)
+
+// points are the names of all points of a move at which a test build can die.
+func points(t *testing.T) (all []string) {
+	t.Helper()
+	sources, err := filepath.Glob("../../internal/tierfs/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range sources {
+		for _, call := range regexp.MustCompile(`\bfault\("(\w+)"\)`).FindAllStringSubmatch(harness.Read(t, path), -1) {
+			all = append(all, call[1])
+		}
+	}
+	if len(all) == 0 {
+		t.Fatal("the source has no points to die at")
+	}
+	return all
+}
+
+// traits are what a file must keep on its way.
+type traits struct {
+	mode, uid, gid uint32
+	size, blocks   int64
+	atime, mtime   unix.Timespec
+	attributes     map[string]string
+	sum            [sha256.Size]byte
+}
+
+func traitsOf(t *testing.T, path string) traits {
+	t.Helper()
+	st := harness.Stat(t, path)
+	b, err := readQuietly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return traits{
+		mode: st.Mode, uid: st.Uid, gid: st.Gid, size: st.Size, blocks: st.Blocks, atime: st.Atim, mtime: st.Mtim,
+		attributes: attributes(t, path), sum: sha256.Sum256(b),
+	}
+}
+
+// wantTraits fails the test unless a file is the same; holes may be others, but
+// not filled.
+func wantTraits(t *testing.T, path string, want traits) {
+	t.Helper()
+	got := traitsOf(t, path)
+	same := got.blocks <= want.blocks+16 && maps.Equal(got.attributes, want.attributes)
+	g, w := got, want
+	g.blocks, w.blocks, g.attributes, w.attributes = 0, 0, nil, nil
+	if !same || fmt.Sprint(g) != fmt.Sprint(w) {
+		t.Errorf("%s is\n%+v, was\n%+v", path, got, want)
+	}
+}
+
+// plant makes files of all kinds in a tier. There are two at least in each
+// directory, so that the second can be under way when the first has moved.
+func plant(t *testing.T, tier string) map[string]traits {
+	t.Helper()
+	harness.Mkdir(t, tier+"/docs/deep")
+	harness.Chown(t, tier+"/docs", harness.UserA, harness.UserB)
+	harness.Chmod(t, tier+"/docs", 0o2751)
+	contents := map[string]string{
+		"plain": strings.Repeat("plain text\n", 9999), "empty": "",
+		"docs/attributes": "red", "docs/list": "for some", "docs/setgid": "#!/bin/sh\n",
+		"docs/deep/owned": strings.Repeat("owned ", 30000), "docs/deep/sparse": "begin",
+	}
+	for rel, text := range contents {
+		harness.Write(t, filepath.Join(tier, rel), text)
+	}
+	at := func(rel string) string { return filepath.Join(tier, rel) }
+	for _, err := range []error{
+		unix.Setxattr(at("docs/attributes"), "user.color", []byte("red"), 0),
+		unix.Setxattr(at("docs/attributes"), "user.empty", nil, 0),
+		unix.Setxattr(at("docs/attributes"), "trusted.note", bytes.Repeat([]byte{0, 255}, 100), 0),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	harness.Must(t, "setfacl", "-m", fmt.Sprintf("u:%d:rw,g:%d:r", harness.UserA, harness.UserB), at("docs/list"))
+	harness.Chown(t, at("docs/deep/owned"), harness.UserA, harness.UserB)
+	harness.Chmod(t, at("docs/deep/owned"), 0o640)
+	harness.Chmod(t, at("docs/setgid"), 0o2755)
+	sparse, err := os.OpenFile(at("docs/deep/sparse"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sparse.Close()
+	if _, err := sparse.WriteAt([]byte("middle"), 3<<20+5); err != nil {
+		t.Fatal(err)
+	}
+	if err := sparse.Truncate(8<<20 + 1); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]traits{}
+	when := time.Date(2019, 3, 4, 5, 6, 7, 123456789, time.UTC)
+	for rel := range contents {
+		if err := os.Chtimes(at(rel), when.Add(time.Hour+time.Nanosecond), when); err != nil {
+			t.Fatal(err)
+		}
+		when = when.Add(1234567 * time.Microsecond)
+		all[rel] = traitsOf(t, at(rel))
+	}
+	return all
+}
+
+// death is one case: a move between two tiers that ends at a point.
+type death struct {
+	point  string
+	source int // rank
+	tiers  []string
+	want   map[string]traits
+}
+
+// TestKilledMoverLosesNothing: the daemon is killed at every point of a move,
+// in both directions, when it comes there for the second time: one directory or
+// one file has moved by then, others have not.
+func TestKilledMoverLosesNothing(t *testing.T) {
+	harness.Require(t, "root", "fuse", "loop", "ext4")
+	bin := harness.TempDir(t) + "/mount.tierfs"
+	harness.Build(t, bin, "-trimpath", "-tags", "faultpoints")
+	disks := []string{harness.On(t, "ext4", "256M"), harness.On(t, "ext4", "256M")}
+	var all []*death
+	for _, point := range points(t) {
+		for source := range disks {
+			d := &death{point: point, source: source}
+			for _, disk := range disks {
+				d.tiers = append(d.tiers, fmt.Sprintf("%s/%s%d", disk, point, source))
+				harness.Mkdir(t, d.tiers[len(d.tiers)-1])
+			}
+			d.want = plant(t, d.tiers[source])
+			all = append(all, d)
+		}
+	}
+	time.Sleep(quiet)
+	for _, d := range all {
+		t.Run([]string{"down/", "up/"}[d.source]+d.point, func(t *testing.T) { d.run(t, bin) })
+	}
+}
+
+func (d *death) run(t *testing.T, bin string) {
+	m := harness.NewOn(t, d.tiers, "minfree=0%")
+	doomed := exec.Command(bin, m.Args()[3:]...)
+	doomed.Env = append(os.Environ(), "TIERFS_TEST_DIR="+m.Dir, "TIERFS_FAULT="+d.point+":2")
+	if _, stderr, code := m.UpBy(doomed); code != 0 {
+		t.Fatal(stderr)
+	}
+	command := []string{"demote", "promote"}[d.source]
+	if stdout, _, code := harness.Run(t, harness.CLI, command, "--older-than", "1s", m.Dir); code == 0 {
+		t.Errorf("%s was done:\n%s", command, stdout)
+	}
+	m.Gone(128 + int(unix.SIGKILL))
+	d.wantWhole(t)
+	harness.Must(t, "umount", "-l", m.Dir)
+	d.wantWhole(t)
+
+	m.Up()
+	got := files(t, m.Dir)
+	slices.Sort(got)
+	if want := slices.Sorted(maps.Keys(d.want)); !slices.Equal(got, want) {
+		t.Errorf("the mount has %q, want %q", got, want)
+	}
+	for rel, want := range d.want {
+		wantTraits(t, m.Path(rel), want)
+	}
+	st := harness.Stat(t, m.Path("docs"))
+	if st.Mode != unix.S_IFDIR|0o2751 || st.Uid != harness.UserA || st.Gid != harness.UserB {
+		t.Errorf("docs has mode %o, owner %d, group %d", st.Mode, st.Uid, st.Gid)
+	}
+	wantTidy(t, d.tiers)
+	wantOnce(t, d.tiers)
+	m.Down()
+}
+
+// wantWhole fails the test unless every file can be read without tierfs: what
+// has the name, on whatever tier, is the file.
+func (d *death) wantWhole(t *testing.T) {
+	t.Helper()
+	for rel, want := range d.want {
+		found := false
+		for _, tier := range d.tiers {
+			if path := filepath.Join(tier, rel); harness.Exists(t, path) {
+				found = true
+				wantTraits(t, path, want)
+			}
+		}
+		if !found {
+			t.Errorf("%s is on no tier", rel)
+		}
+	}
+}
