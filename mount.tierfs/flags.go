@@ -67,12 +67,12 @@ func (c command) misused(err error, arg string) error {
 	text := err.Error()
 	switch {
 	case strings.HasPrefix(text, "flag provided but not defined"):
-		return usage("%s %q: unknown flag; see tierfs %[1]s --help", c.name, arg)
+		return usage("%s: %q: unknown flag; see tierfs %[1]s --help", c.name, arg)
 	case strings.HasPrefix(text, "flag needs an argument"):
-		return usage("%s %q: want a value; see tierfs %[1]s --help", c.name, arg)
+		return usage("%s: %q: want a value; see tierfs %[1]s --help", c.name, arg)
 	}
 	why := text[strings.LastIndex(text, ": ")+2:] // invalid value "3x" for flag -older-than: want …
-	return usage("%s %q: %s; see tierfs %[1]s --help", c.name, arg, why)
+	return usage("%s: %q: %s; see tierfs %[1]s --help", c.name, arg, why)
 }
 
 // form is the command as it is written.
