@@ -39,22 +39,32 @@ func (g *graph) used(rank int, dev, ino uint64, pid uint32, path func() string) 
 	}
 }
 
-// startMover moves files until the mount ends, as long as it can be seen.
+// startMover moves files until the mount ends, as long as it can be seen. When
+// it returns, whoever asks for a move is not refused any more.
 func (g *graph) startMover(visible func() bool) {
 	if g.mover == nil {
 		return
 	}
 	ctx := g.begun
 	g.tasks.Go(func() { g.mover.Run(ctx) })
+	unwatched := func(err error) {
+		g.log.Error("files do not move: cannot watch the mounts", "err", err)
+		g.visible.Store(false)
+		g.permit()
+	}
+	watch, err := daemon.OpenMountWatch()
+	if err != nil {
+		unwatched(err)
+		return
+	}
+	look := func() {
+		g.visible.Store(visible())
+		g.permit()
+	}
+	look()
 	g.tasks.Go(func() {
-		err := daemon.WatchMounts(ctx, func() {
-			g.visible.Store(visible())
-			g.permit()
-		})
-		if err != nil {
-			g.log.Error("files do not move: cannot watch the mounts", "err", err)
-			g.visible.Store(false)
-			g.permit()
+		if err := watch.Run(ctx, look); err != nil {
+			unwatched(err)
 		}
 	})
 }

@@ -7,24 +7,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WatchMounts calls fn now, and whenever the mounts of this namespace have
-// changed, until ctx ends. The kernel tells by poll(2) of mountinfo, so that
-// nothing wakes up in between (proc_pid_mountinfo(5)).
-func WatchMounts(ctx context.Context, fn func()) error {
+// MountWatch tells when the mounts of this namespace change. The kernel tells by
+// poll(2) of mountinfo, so that nothing wakes up in between
+// (proc_pid_mountinfo(5)).
+type MountWatch struct{ table, end int }
+
+// OpenMountWatch takes the descriptors; Run gives them back.
+func OpenMountWatch() (*MountWatch, error) {
 	table, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("/proc/self/mountinfo: %w; mount /proc", err)
+		return nil, fmt.Errorf("/proc/self/mountinfo: %w; mount /proc", err)
 	}
-	defer unix.Close(table)
 	end, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
-		return err
+		unix.Close(table)
+		return nil, err
 	}
-	defer unix.Close(end)
+	return &MountWatch{table, end}, nil
+}
+
+// Run calls fn now, and whenever a mount has come or gone, until ctx ends.
+func (w *MountWatch) Run(ctx context.Context, fn func()) error {
+	defer unix.Close(w.table)
+	defer unix.Close(w.end)
 	told := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(told)
-		_, _ = unix.Write(end, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		_, _ = unix.Write(w.end, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	})
 	defer func() {
 		if !stop() {
@@ -33,7 +42,7 @@ func WatchMounts(ctx context.Context, fn func()) error {
 	}()
 	for ctx.Err() == nil {
 		fn()
-		fds := []unix.PollFd{{Fd: int32(table), Events: unix.POLLPRI}, {Fd: int32(end), Events: unix.POLLIN}}
+		fds := []unix.PollFd{{Fd: int32(w.table), Events: unix.POLLPRI}, {Fd: int32(w.end), Events: unix.POLLIN}}
 		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
 			return err
 		}

@@ -7,13 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestWatchMountsSeesThemComeAndGo(t *testing.T) {
+func TestMountWatchSeesThemComeAndGo(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
+	watch, err := OpenMountWatch()
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := make(chan bool)
 	ended := make(chan error)
 	go func() {
-		ended <- WatchMounts(ctx, func() {
+		ended <- watch.Run(ctx, func() {
 			mounts, err := Mounts()
 			if err != nil {
 				t.Error(err)
