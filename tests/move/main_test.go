@@ -20,6 +20,20 @@ func TestMain(m *testing.M) { harness.Main(m) }
 // quiet is for how long a file must not have changed to move.
 const quiet = 1100 * time.Millisecond
 
+// soak is the duration that TIERFS_SOAK asks for, else every.
+func soak(t *testing.T, every time.Duration) time.Duration {
+	t.Helper()
+	text := os.Getenv("TIERFS_SOAK")
+	if text == "" {
+		return every
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("TIERFS_SOAK %q: want a duration such as 10m", text)
+	}
+	return d
+}
+
 // leftovers is what a move keeps in the tiers for its time.
 func leftovers(t *testing.T, tiers []string) (left []string) {
 	t.Helper()
