@@ -94,7 +94,7 @@ func (m *Mover) Permit(allowed bool, why string) {
 	if allowed {
 		why = ""
 	}
-	if m.allowed == nil || allowed != (m.why == "") {
+	if m.allowed == nil || why != m.why {
 		m.forbid(errors.New(why))
 		m.allowed, m.forbid = context.WithCancelCause(context.Background())
 		if !allowed {

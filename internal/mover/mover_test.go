@@ -196,6 +196,7 @@ func TestNothingMovesWithoutPermission(t *testing.T) {
 	r := newRig(t, 2, brief)
 	r.file(0, "f", 1, 0)
 	ripen()
+	r.m.Permit(false, "the locks are being taken anew")
 	r.m.Permit(false, "another daemon has the tiers")
 	if _, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, nil, nil); err == nil || !strings.Contains(err.Error(), "another daemon has the tiers") {
 		t.Errorf("asked: %v", err)
