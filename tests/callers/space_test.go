@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -71,50 +70,6 @@ func TestReservedBlocksStayReserved(t *testing.T) {
 	}
 }
 
-// Of <linux/quota.h>.
-const (
-	qSetQuota  = 0x800008
-	qifBLimits = 1
-)
-
-type dqblk struct {
-	bhardlimit, bsoftlimit, curspace, ihardlimit, isoftlimit, curinodes, btime, itime uint64
-	valid                                                                             uint32
-}
-
-// limit gives a user a hard limit of KiB on a filesystem.
-func limit(t *testing.T, dir string, uid int, kib uint64) {
-	t.Helper()
-	fd, err := unix.Open(dir, unix.O_RDONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	q := dqblk{bhardlimit: kib, bsoftlimit: kib, valid: qifBLimits}
-	_, _, no := unix.Syscall6(unix.SYS_QUOTACTL_FD, uintptr(fd), uintptr(uint32(qSetQuota)<<8), uintptr(uid), uintptr(unsafe.Pointer(&q)), 0, 0)
-	if no != 0 {
-		t.Skipf("missing quota: the kernel keeps none: %v", no)
-	}
-}
-
-func quotaDisk(t *testing.T) string {
-	t.Helper()
-	harness.Require(t, "root", "loop", "ext4")
-	at := harness.TempDir(t)
-	dir, image := at+"/d", at+"/image"
-	harness.Mkdir(t, dir)
-	harness.Write(t, image, "")
-	if err := os.Truncate(image, 64<<20); err != nil {
-		t.Fatal(err)
-	}
-	harness.Must(t, "mkfs.ext4", "-q", "-O", "quota", "-E", "quotatype=usrquota", image)
-	if _, _, code := harness.Run(t, "mount", "-o", "loop,usrquota", image, dir); code != 0 {
-		harness.Skip(t, "missing quota: the kernel mounts no ext4 with it")
-	}
-	t.Cleanup(func() { harness.Must(t, "umount", dir) })
-	return dir
-}
-
 var writeSome = harness.Func("writeSome", func(args []string) error {
 	return say(os.WriteFile(args[0], make([]byte, 2<<20), 0o644))
 })
@@ -124,9 +79,9 @@ var writeSome = harness.Func("writeSome", func(args []string) error {
 func TestQuotaIsTheOwners(t *testing.T) {
 	for _, mode := range []string{"passthrough=auto", "passthrough=off"} {
 		t.Run(mode, func(t *testing.T) {
-			m := harness.NewOn(t, []string{quotaDisk(t), harness.On(t, "ext4", "64M")}, mode)
+			m := harness.NewOn(t, []string{harness.QuotaDisk(t), harness.On(t, "ext4", "64M")}, mode)
 			open(t, m)
-			limit(t, m.Primary, alice, 1024)
+			harness.Limit(t, m.Primary, alice, 1024)
 			m.Up()
 			run(t, writeSome, bob, friends, nil, "ok", m.Path("p/bob"))
 			run(t, writeSome, alice, staff, nil, "EDQUOT", m.Path("p/alice"))
