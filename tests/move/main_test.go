@@ -1,5 +1,6 @@
-// Package move ends the daemon, and the power, in the middle of moves between
-// tiers, and looks whether every file is still there, once and whole.
+// Package move has files moved between tiers while others use them, while disks
+// fill up, fail and go away, and while the daemon or the power ends, and looks
+// whether every file is still there, once and whole.
 package move
 
 import (

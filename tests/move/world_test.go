@@ -1,0 +1,500 @@
+package move
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/faultfs"
+	"github.com/tierfs/tierfs/tests/harness"
+)
+
+func ok(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// text is content of a size.
+func text(name string, size int) string {
+	return strings.Repeat(name+"\n", size/(len(name)+1)+1)[:size]
+}
+
+// TestFilesInUseStay until they are closed, however they were opened.
+func TestFilesInUseStay(t *testing.T) {
+	m := newMount(t)
+	why := map[string]string{"read": "open", "write": "open", "read-below": "open-out-of-band", "write-below": "open-out-of-band", "linked": "hard-links"}
+	for name := range why {
+		m.put(0, "d/"+name, name)
+	}
+	ok(t, "link", os.Link(m.tier(0, "d/linked"), m.tier(0, "d/other")))
+	m.Up()
+	var open []*os.File
+	for path, flags := range map[string]int{
+		m.Path("d/read"): os.O_RDONLY, m.Path("d/write"): os.O_WRONLY, m.tier(0, "d/read-below"): os.O_RDONLY, m.tier(0, "d/write-below"): os.O_WRONLY,
+	} {
+		f, err := os.OpenFile(path, flags, 0)
+		ok(t, "open", err)
+		open = append(open, f)
+	}
+	time.Sleep(quiet)
+	r := m.carry("demote", "d")
+	for name, reason := range why {
+		r.wantSkip(t, "d/"+name, reason)
+		m.wantOn(0, "d/"+name, name)
+	}
+	for _, f := range open {
+		ok(t, "close", f.Close())
+	}
+	ok(t, "unlink", os.Remove(m.Path("d/other")))
+	time.Sleep(quiet)
+	m.carry("demote", "d").wantMoved(t, len(why))
+	for name := range why {
+		m.wantOn(1, "d/"+name, name)
+	}
+	m.wantTidy()
+}
+
+// part is how much of a file is copied at once: what is slower than the rate
+// waits after that.
+const part = 1 << 20
+
+// TestWhatChangesDuringTheCopyStays, with the change, whoever made it.
+func TestWhatChangesDuringTheCopyStays(t *testing.T) {
+	m := newMount(t, "mover_rate=4M")
+	write := func(flags int) func(path string) error {
+		return func(path string) error {
+			return opened(path, os.O_WRONLY|flags, func(f *os.File) error {
+				_, err := f.WriteString("changed")
+				return err
+			})
+		}
+	}
+	save := func(path string) error {
+		if err := os.WriteFile(path+"#", []byte("changed"), 0o644); err != nil {
+			return err
+		}
+		return os.Rename(path+"#", path)
+	}
+	chmod := func(path string) error { return os.Chmod(path, 0o600) }
+	same := func(old string) string { return old }
+	first := func(old string) string { return "changed" + old[7:] }
+	last := func(old string) string { return old + "changed" }
+	all := func(string) string { return "changed" }
+	changes := map[string]struct {
+		below  bool
+		change func(path string) error
+		want   func(old string) string
+	}{
+		"write":          {false, write(0), first},
+		"append":         {false, write(os.O_APPEND), last},
+		"rewrite":        {false, write(os.O_TRUNC), all},
+		"truncate":       {false, func(path string) error { return os.Truncate(path, 7) }, func(old string) string { return old[:7] }},
+		"chmod":          {false, chmod, same},
+		"xattr":          {false, func(path string) error { return unix.Setxattr(path, "user.x", []byte("x"), 0) }, same},
+		"save":           {false, save, all},
+		"link":           {false, func(path string) error { return os.Link(path, path+"~") }, same},
+		"write-below":    {true, write(0), first},
+		"append-below":   {true, write(os.O_APPEND), last},
+		"rewrite-below":  {true, write(os.O_TRUNC), all},
+		"truncate-below": {true, func(path string) error { return os.Truncate(path, 7) }, func(old string) string { return old[:7] }},
+		"chmod-below":    {true, chmod, same},
+		"save-below":     {true, save, all},
+	}
+	for name := range changes {
+		m.put(0, "d/"+name, text(name, part))
+	}
+	m.put(0, "d/unchanged", "unchanged")
+	m.Up()
+	time.Sleep(quiet)
+	job := m.start("demote", "d")
+	m.copying()
+	for name, c := range changes {
+		path := m.Path("d/" + name)
+		if c.below {
+			path = m.tier(0, "d/"+name)
+		}
+		ok(t, name, c.change(path))
+	}
+	r, err := m.ended(job)
+	ok(t, "demote", err)
+	for name, c := range changes {
+		r.wantSkip(t, "d/"+name, "changed")
+		m.wantOn(0, "d/"+name, c.want(text(name, part)))
+	}
+	m.wantOn(1, "d/unchanged", "unchanged")
+	for _, name := range []string{"chmod", "chmod-below"} {
+		if st := harness.Stat(t, m.Path("d/"+name)); st.Mode&0o777 != 0o600 {
+			t.Errorf("%s: mode %o", name, st.Mode)
+		}
+	}
+	m.wantTidy()
+}
+
+// TestDirectoriesChangeDuringTheCopy: the file is where its directory is.
+func TestDirectoriesChangeDuringTheCopy(t *testing.T) {
+	m := newMount(t, "mover_rate=4M")
+	old := text("old", 2*part)
+	for _, name := range []string{"renamed", "above", "replaced", "removed"} {
+		m.put(0, name+"/d/f", old)
+	}
+	m.Up()
+	time.Sleep(quiet)
+	for name, change := range map[string]func() error{
+		"renamed":  func() error { return os.Rename(m.Path("renamed/d"), m.Path("renamed/e")) },
+		"above":    func() error { return os.Rename(m.Path("above"), m.Path("beyond")) },
+		"replaced": func() error { return replaceDir(m.Path("replaced/d")) },
+		"removed":  func() error { return os.RemoveAll(m.Path("removed")) },
+	} {
+		job := m.start("demote", name)
+		m.copying()
+		ok(t, name, change())
+		_, err := m.ended(job)
+		ok(t, "demote", err)
+		m.wantTidy()
+	}
+	for rel, want := range map[string]string{
+		"renamed/d": "", "renamed/e/f": old, "above": "", "beyond/d/f": old, "replaced/d~/f": old, "replaced/d/f": "new", "removed": "",
+	} {
+		switch ranks := m.on(rel); {
+		case want == "" && len(ranks) > 0, want != "" && len(ranks) != 1:
+			t.Errorf("%s is on the tiers %v", rel, ranks)
+		case want != "":
+			m.wantOn(ranks[0], rel, want)
+		}
+	}
+}
+
+// replaceDir puts another directory in the place of one.
+func replaceDir(path string) error {
+	if err := os.Rename(path, path+"~"); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path+"/f", []byte("new"), 0o644)
+}
+
+// TestTargetFillsUp while a file is copied to it: the file stays, and what was
+// copied is no burden on the full disk.
+func TestTargetFillsUp(t *testing.T) {
+	harness.Require(t, "root", "fuse", "loop")
+	m := newMountOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "16M")}, "mover_rate=6M", "minfree=0")
+	content := text("f", 7*part)
+	m.put(0, "f", content)
+	before := harness.Stat(t, m.tier(0, "f"))
+	m.Up()
+	time.Sleep(quiet)
+	job := m.start("demote", "f")
+	m.copying()
+	fill(t, m.tier(1, "ballast"))
+	r, err := m.ended(job)
+	ok(t, "demote", err)
+	r.wantSkip(t, "f", "no-room")
+	m.wantTidy()
+	if after := harness.Stat(t, m.tier(0, "f")); after.Atim != before.Atim {
+		t.Errorf("the access time is %v, was %v", after.Atim, before.Atim)
+	}
+	m.wantOn(0, "f", content)
+	time.Sleep(quiet) // it was read
+	m.carry("demote", "f").wantSkip(t, "f", "no-room")
+	ok(t, "remove", os.Remove(m.tier(1, "ballast")))
+	time.Sleep(quiet)
+	m.carry("demote", "f").wantMoved(t, 1)
+	m.wantOn(1, "f", content)
+}
+
+// fill writes until nothing more can be written.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	ok(t, "create", err)
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 1<<18))
+	}
+	for err = nil; err == nil; {
+		_, err = f.Write(make([]byte, 1<<12))
+	}
+}
+
+// TestOwnersQuotaOnTheTarget: what a user may not have there does not go there.
+func TestOwnersQuotaOnTheTarget(t *testing.T) {
+	low := harness.QuotaDisk(t)
+	m := newMountOn(t, []string{harness.On(t, "ext4", "64M"), low}, "minfree=0")
+	for name, size := range map[string]int{"large": 2 * part, "small": part / 4} {
+		m.put(0, name, text(name, size))
+		harness.Chown(t, m.tier(0, name), harness.UserA, harness.UserA)
+	}
+	harness.Limit(t, low, harness.UserA, 1024)
+	m.Up()
+	time.Sleep(quiet)
+	r := m.carry("demote", "")
+	r.wantSkip(t, "large", "no-room")
+	m.wantOn(0, "large", text("large", 2*part))
+	m.wantOn(1, "small", text("small", part/4))
+	m.wantTidy()
+}
+
+// TestReadOnlyTiers neither take files nor give them away.
+func TestReadOnlyTiers(t *testing.T) {
+	for frozen := range 2 {
+		tiers := []string{harness.TempDir(t), harness.TempDir(t)}
+		harness.Write(t, tiers[0]+"/high", "high")
+		harness.Write(t, tiers[1]+"/low", "low")
+		harness.Must(t, "mount", "--bind", tiers[frozen], tiers[frozen])
+		t.Cleanup(func() { unix.Unmount(tiers[frozen], unix.MNT_DETACH) })
+		harness.Must(t, "mount", "-o", "remount,bind,ro", tiers[frozen])
+		m := newMountOn(t, tiers)
+		m.Up()
+		time.Sleep(quiet)
+		m.carry("demote", "high").wantSkip(t, "high", "away")
+		m.carry("promote", "low").wantSkip(t, "low", "away")
+		m.wantOn(0, "high", "high")
+		m.wantOn(1, "low", "low")
+		m.Down()
+	}
+}
+
+// TestTargetVanishes in the middle of a copy: the file is where it was, and can
+// be used all the time. When the disk is back, files move again.
+func TestTargetVanishes(t *testing.T) {
+	for _, how := range []string{"dies", "hangs"} {
+		t.Run(how, func(t *testing.T) {
+			disk := faultfs.New(t, 1)
+			m := newMountOn(t, []string{harness.TempDir(t), disk.Disks[0]}, "mover_rate=4M", "tier_timeout=1s", "minfree=0")
+			content := text("f", 3*part)
+			m.put(0, "f", content)
+			m.put(0, "g", "g")
+			m.Up()
+			time.Sleep(quiet)
+			job := m.start("demote", "f")
+			m.copying()
+			if how == "dies" {
+				disk.Kill()
+			} else {
+				disk.Arm(faultfs.Plan{Nth: 1, Stays: true, Hang: true})
+			}
+			harness.WantRead(t, m.Path("f"), content)
+			harness.Append(t, m.Path("f"), "more")
+			harness.WantRead(t, m.Path("f"), content+"more")
+			if how == "dies" {
+				disk.Revive()
+			} else {
+				disk.Disarm()
+			}
+			r, err := m.ended(job)
+			ok(t, "demote", err)
+			if r.moved != 0 {
+				t.Errorf("%d files have moved", r.moved)
+			}
+			harness.Eventually(t, "the disk is back", func() bool { return m.carry("demote", "g").moved == 1 })
+			time.Sleep(quiet)
+			m.carry("demote", "f").wantMoved(t, 1)
+			m.wantOn(1, "f", content+"more")
+			m.Down()
+			m.Up()
+			m.wantOn(1, "f", content+"more")
+			m.wantTidy()
+		})
+	}
+}
+
+// TestNameAppearsOnTheTarget: neither file harms the other.
+func TestNameAppearsOnTheTarget(t *testing.T) {
+	for _, which := range []string{"demote", "promote"} {
+		from, to := 0, 1
+		if which == "promote" {
+			from, to = 1, 0
+		}
+		m := newMount(t, "mover_rate=4M", "attr_timeout=0", "entry_timeout=0")
+		content := text("f", 2*part)
+		m.put(from, "d/f", content)
+		m.Up()
+		time.Sleep(quiet)
+		job := m.start(which, "d")
+		m.copying()
+		m.put(to, "d/f", "another")
+		r, err := m.ended(job)
+		ok(t, which, err)
+		r.wantSkip(t, "d/f", "blocked")
+		harness.WantRead(t, m.tier(from, "d/f"), content)
+		harness.WantRead(t, m.tier(to, "d/f"), "another")
+		m.wantTidy()
+		ok(t, "remove", os.Remove(m.tier(to, "d/f")))
+		time.Sleep(quiet)
+		m.carry(which, "d").wantMoved(t, 1)
+		m.wantOn(to, "d/f", content)
+		m.Down()
+	}
+}
+
+// TestSecondDaemonWaits: after umount -l the first daemon serves whoever is in
+// its mount. It stops moving at once, and the second one moves files when the
+// first has gone, not before.
+func TestSecondDaemonWaits(t *testing.T) {
+	m := newMount(t, "mover_rate=4M")
+	content := text("f", 8*part)
+	m.put(0, "f", content)
+	m.Up()
+	time.Sleep(quiet)
+	first := m.Pid()
+	inside, err := os.Open(m.Dir)
+	ok(t, "open", err)
+	defer inside.Close()
+	job := m.start("demote", "f")
+	m.copying()
+	harness.Must(t, "umount", "-l", m.Dir)
+	m.Up()
+	if _, err := m.ended(job); err != nil {
+		t.Error(err)
+	}
+	harness.WantRead(t, m.Path("f"), content)
+	r := m.carry("demote", "f")
+	if r.moved != 0 || r.code == 0 || !strings.Contains(r.said, "another daemon") {
+		t.Errorf("the second daemon: %+v", r)
+	}
+	ok(t, "close", inside.Close())
+	harness.Eventually(t, "the first daemon ends", func() bool { return unix.Kill(first, 0) != nil || reaped(first) })
+	if !harness.Within(20*time.Second, func() bool { return m.carry("demote", "f").moved == 1 }) {
+		t.Error("the second daemon does not move either")
+	}
+	m.Adopt() // it holds the locks now
+	m.wantOn(1, "f", content)
+	m.wantTidy()
+}
+
+func reaped(pid int) bool {
+	got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	return got == pid || err == unix.ECHILD
+}
+
+// TestOpensDuringASlowCopyAreServedAtOnce: nobody waits for the copy, and
+// nobody for the mover's lease.
+func TestOpensDuringASlowCopyAreServedAtOnce(t *testing.T) {
+	m := newMount(t, "mover_rate=1M")
+	names := []string{"read", "write", "truncate", "read-below", "write-below"}
+	for _, name := range names {
+		m.put(0, "d/"+name, text(name, 4*part))
+	}
+	m.Up()
+	time.Sleep(quiet)
+	job := m.start("demote", "d") // it would take twenty seconds
+	m.copying()
+	began := time.Now()
+	for name, open := range map[string]func() (*os.File, error){
+		"read":        func() (*os.File, error) { return os.Open(m.Path("d/read")) },
+		"write":       func() (*os.File, error) { return os.OpenFile(m.Path("d/write"), os.O_RDWR, 0) },
+		"truncate":    func() (*os.File, error) { return os.OpenFile(m.Path("d/truncate"), os.O_WRONLY|os.O_TRUNC, 0) },
+		"read-below":  func() (*os.File, error) { return os.Open(m.tier(0, "d/read-below")) },
+		"write-below": func() (*os.File, error) { return os.OpenFile(m.tier(0, "d/write-below"), os.O_RDWR, 0) },
+	} {
+		f, err := open()
+		ok(t, name, err)
+		ok(t, name, f.Close())
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the opens took %v", took)
+	}
+	r, err := m.ended(job)
+	ok(t, "demote", err)
+	for _, name := range names {
+		r.wantSkip(t, "d/"+name, "changed")
+	}
+	m.wantTidy()
+}
+
+// TestMovedFilesLookAsBefore: a backup by time stamps (find -newer) finds
+// nothing new, and nothing looks as if somebody had read it.
+func TestMovedFilesLookAsBefore(t *testing.T) {
+	m := newMount(t)
+	for i := range 10 {
+		m.put(0, fmt.Sprintf("a/b%d/c/f", i), fmt.Sprint(i))
+	}
+	m.put(0, "top", "top")
+	m.put(0, "moves not", "")
+	ok(t, "link", os.Link(m.tier(0, "moves not"), m.tier(0, "two names")))
+	age(t, m.Primary)
+	age(t, m.Fallbacks[0])
+	m.Up()
+	age(t, m.Primary) // what the mount has made there
+	age(t, m.Fallbacks[0])
+	times := func() (text string) {
+		err := filepath.WalkDir(m.Dir, func(path string, _ os.DirEntry, err error) error {
+			if err == nil {
+				st := harness.Stat(t, path)
+				text += fmt.Sprintln(path, st.Mode, st.Size, st.Mtim, st.Ino)
+			}
+			return err
+		})
+		ok(t, "walk", err)
+		return text
+	}
+	read := func() (text string) {
+		for _, rel := range []string{"", "a", "a/b1", "a/b1/c", "a/b1/c/f", "moves not"} {
+			for rank := range m.Tiers {
+				if harness.Exists(t, m.tier(rank, rel)) {
+					text += fmt.Sprintln(rel, harness.Stat(t, m.tier(rank, rel)).Atim)
+					break
+				}
+			}
+		}
+		return text
+	}
+	time.Sleep(quiet)
+	atimes := read()
+	r := m.carry("demote", "")
+	if r.moved != 11 {
+		t.Fatalf("%d files have moved\n%s", r.moved, r.said)
+	}
+	if now := read(); now != atimes {
+		t.Errorf("access times were\n%sare\n%s", atimes, now)
+	}
+	known := times()
+	stamp := harness.TempDir(t) + "/stamp"
+	harness.Write(t, stamp, "")
+	then := time.Now().Add(-time.Hour)
+	ok(t, "stamp", os.Chtimes(stamp, then, then))
+	newer := func() {
+		t.Helper()
+		out, err := exec.Command("find", m.Dir, "-newer", stamp).Output()
+		ok(t, "find", err)
+		if len(bytes.TrimSpace(out)) > 0 {
+			t.Errorf("newer than the files' moves:\n%s", out)
+		}
+	}
+	newer()
+	time.Sleep(quiet)
+	if r := m.carry("promote", ""); r.moved != 11 {
+		t.Fatalf("%d files have moved\n%s", r.moved, r.said)
+	}
+	newer()
+	if now := times(); now != known {
+		t.Errorf("were\n%sare\n%s", known, now)
+	}
+}
+
+// age makes all in a tier old.
+func age(t *testing.T, root string) {
+	t.Helper()
+	old := time.Now().Add(-1000 * time.Hour)
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Name() == ".tierfs" {
+			return filepath.SkipDir
+		}
+		if err == nil {
+			err = os.Chtimes(path, old, old)
+		}
+		return err
+	})
+	ok(t, "walk", err)
+}
