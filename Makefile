@@ -50,7 +50,7 @@ race: ## run every test against a daemon that looks for races and broken invaria
 # How long the model is run, with new seeds each time.
 TIERFS_MODEL ?= 1h
 
-soak: build ## load for SOAKTIME (10m), a million files; moves killed for SOAKTIME; every call's failure; the model for TIERFS_MODEL (1h)
+soak: build ## load for SOAKTIME (10m), a million files; moves killed, and cut off from power, for SOAKTIME each; every call's failure; the model for TIERFS_MODEL (1h)
 	@tests/requirements.sh
 	TIERFS_SOAK=$(SOAKTIME) TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/load -count=1 -v -timeout 3h
 	TIERFS_SOAK=$(SOAKTIME) TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/move -count=1 -v -timeout 3h

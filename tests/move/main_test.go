@@ -5,6 +5,7 @@ package move
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,17 +83,24 @@ func files(t *testing.T, root string) (all []string) {
 	return all
 }
 
+// twice are the paths that are on several tiers, and on which.
+func twice(t *testing.T, tiers []string) map[string][]string {
+	t.Helper()
+	on := map[string][]string{}
+	for _, tier := range tiers {
+		for _, rel := range files(t, tier) {
+			on[rel] = append(on[rel], tier)
+		}
+	}
+	maps.DeleteFunc(on, func(_ string, on []string) bool { return len(on) == 1 })
+	return on
+}
+
 // wantOnce fails the test if a path is on several tiers.
 func wantOnce(t *testing.T, tiers []string) {
 	t.Helper()
-	on := map[string]string{}
-	for _, tier := range tiers {
-		for _, rel := range files(t, tier) {
-			if on[rel] != "" {
-				t.Errorf("%s is on %s and on %s", rel, on[rel], tier)
-			}
-			on[rel] = tier
-		}
+	for rel, on := range twice(t, tiers) {
+		t.Errorf("%s is on %q", rel, on)
 	}
 }
 
