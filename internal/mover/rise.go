@@ -68,6 +68,7 @@ func byDirectory(hot map[string]hotFile) []*hotDir {
 
 // comeUp moves the files of one directory to the primary.
 func (h *haul) comeUp(d *hotDir) error {
+	defer h.landAll()
 	t := h.m.tree.Tiers()[d.rank]
 	for _, name := range d.names {
 		f := &found{}

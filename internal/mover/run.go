@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -118,8 +119,9 @@ type haul struct {
 	freeing bool        // the primary's filesystem must get emptier by it
 	enough  func() bool // ends the walk; may be nil
 
-	batch  []*found
-	course course
+	batch   []*found
+	course  course
+	flights []flight // batches under way, the oldest first
 }
 
 // errEnough ends a walk that has done what it was for.
@@ -128,6 +130,12 @@ var errEnough = errors.New("enough")
 // over goes through what lies at path in the tiers of these ranks, one after
 // the other, and reports whether any has it.
 func (h *haul) over(path string, prune bool, ranks ...int) (seen bool, err error) {
+	defer func() {
+		h.landAll()
+		if err == nil {
+			err = context.Cause(h.ctx) // it may have ended over the last batch
+		}
+	}()
 	tiers := h.m.tree.Tiers()
 	for _, rank := range ranks {
 		w := walk{tier: tiers[rank], exclude: h.policy.Exclude, prune: prune, to: h}
@@ -214,12 +222,47 @@ func (h *haul) carry(files []*found) {
 // blockSize is the unit of st_blocks (stat(2)).
 const blockSize = 512
 
+// flight is a batch under way.
+type flight struct {
+	files []*found
+	to    int
+	out   chan []Outcome
+}
+
+// maxFlights is how many batches are under way at a time: while the disks sync
+// the one, the other is copied.
+const maxFlights = 2
+
+// move sends a batch off. Those of one directory follow each other, since each
+// keeps the times of the directory.
 func (h *haul) move(files []*found, to int) {
+	for len(h.flights) == maxFlights || h.flying(files[0].dir) {
+		h.land()
+	}
 	b := &Batch{Dir: files[0].dir, From: files[0].rank, To: to, Quiet: h.quiet, Pace: h.m.pace, MinFree: h.m.minFree}
 	for _, f := range files {
 		b.Names = append(b.Names, f.name)
 	}
-	for i, o := range h.m.tree.Move(h.ctx, b) {
-		h.settle(files[i], to, o)
+	out := make(chan []Outcome, 1)
+	h.flights = append(h.flights, flight{files, to, out})
+	go func() { out <- h.m.tree.Move(h.ctx, b) }()
+}
+
+func (h *haul) flying(dir string) bool {
+	return slices.ContainsFunc(h.flights, func(f flight) bool { return f.files[0].dir == dir })
+}
+
+// land waits for the oldest batch.
+func (h *haul) land() {
+	f := h.flights[0]
+	h.flights = h.flights[1:]
+	for i, o := range <-f.out {
+		h.settle(f.files[i], f.to, o)
+	}
+}
+
+func (h *haul) landAll() {
+	for len(h.flights) > 0 {
+		h.land()
 	}
 }
