@@ -25,8 +25,11 @@ var (
 // modification time. Between chunks it looks whether it is to giveWay, and waits
 // for pace. Nothing of dst is durable yet.
 func Copy(ctx context.Context, src, dst *tier.File, st *unix.Stat_t, pace *Pace, giveWay func() bool) error {
-	c := copier{ctx: ctx, src: src, dst: dst, size: st.Size, pace: pace, giveWay: giveWay}
-	if err := c.content(); err != nil {
+	c := copier{ctx: ctx, src: src, dst: dst, size: st.Size, pace: pace, giveWay: giveWay, byHand: !kernelCopies(src.Tier, dst.Tier)}
+	if err := c.wait(0); err != nil {
+		return err
+	}
+	if err := c.asWriter(c.content); err != nil {
 		return err
 	}
 	dst.StartSync()
@@ -43,15 +46,23 @@ type copier struct {
 	buf      []byte // for copies by hand
 }
 
+// kernelCopies reports whether copy_file_range(2) may do something for the two
+// tiers: it goes from one filesystem to another only where a server does it.
+func kernelCopies(a, b *tier.Tier) bool { return a.Dev() == b.Dev() || a.Network && b.Network }
+
 // content copies what is not a hole.
 func (c *copier) content() error {
 	if c.size == 0 || c.src.Tier.Dev() == c.dst.Tier.Dev() && c.dst.CloneFrom(c.src) == nil {
-		return c.wait(0)
+		return nil
 	}
-	for at := int64(0); at < c.size; {
+	at := int64(0)
+	for at < c.size {
 		data, end, err := c.extent(at)
 		if err != nil {
 			return err
+		}
+		if data == c.size { // a hole at the end
+			return c.dst.Ftruncate(c.size)
 		}
 		for at = data; at < end; {
 			n, err := c.chunk(at, min(chunk, end-at))
@@ -61,7 +72,7 @@ func (c *copier) content() error {
 			at += n
 		}
 	}
-	return c.asWriter(func() error { return c.dst.Ftruncate(c.size) })
+	return nil
 }
 
 // extent is the next stretch of data at or after at. Where the filesystem
@@ -88,21 +99,14 @@ func (c *copier) chunk(at, n int64) (int64, error) {
 	if err := c.wait(n); err != nil {
 		return 0, err
 	}
-	copied := 0
-	err := c.asWriter(func() (err error) {
-		if !c.byHand {
-			copied, err = c.src.CopyRange(at, c.dst, at, int(n), 0)
-			if err == nil && copied > 0 {
-				return nil
-			}
-			if err == unix.ENOSPC || err == unix.EDQUOT || err == unix.EIO {
-				return err
-			}
-			c.byHand = true // copy_file_range(2): not between these two
+	if !c.byHand {
+		copied, err := c.src.CopyRange(at, c.dst, at, int(n), 0)
+		if err == nil && copied > 0 || err == unix.ENOSPC || err == unix.EDQUOT || err == unix.EIO {
+			return int64(copied), err
 		}
-		copied, err = c.piece(at, n)
-		return err
-	})
+		c.byHand = true // not between these two
+	}
+	copied, err := c.piece(at, n)
 	return int64(copied), err
 }
 

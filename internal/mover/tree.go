@@ -19,7 +19,7 @@ type Tree interface {
 
 // MaxBatch is how many files a Batch has at most: they share the syncs and the
 // record in the journal.
-const MaxBatch = 64
+const MaxBatch = 256
 
 // Batch is files of one directory that move together.
 type Batch struct {

@@ -268,3 +268,9 @@ func (d *Dir) Sync() error {
 	}
 	return nil
 }
+
+// SyncFS makes all of the filesystem durable (syncfs(2)). It tells of what could
+// not be written since the directory was opened.
+func (d *Dir) SyncFS() error {
+	return d.doLong(func() error { return unix.Syncfs(d.fd) })
+}

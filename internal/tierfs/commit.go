@@ -13,7 +13,7 @@ import (
 // settle is the moves' second half: record, place, remove. The way to the
 // directory is pinned meanwhile, so that the paths in the record hold.
 func (x *transfer) settle(ctx context.Context) {
-	if !x.some() {
+	if x.count() == 0 {
 		return
 	}
 	defer x.fs.moves.pin(x.dir)()

@@ -46,8 +46,9 @@ type move struct {
 	Ino    uint64 `json:"ino"`
 }
 
-// maxIntent bounds a record: two paths, and the moves of many tiers.
-const maxIntent = 64 << 10
+// maxIntent bounds a record: two paths, and the moves of many tiers; or a path
+// and what is to be known of mover.MaxBatch files.
+const maxIntent = 512 << 10
 
 // journal writes intents and replays them.
 type journal struct {

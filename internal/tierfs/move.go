@@ -50,6 +50,9 @@ type transfer struct {
 	files    []*moving
 	record   *record
 	unsure   bool // something is left for the next mount
+
+	free     int64 // bytes that the target has to give
+	measured bool
 }
 
 // Move carries the files of a batch to another tier.
@@ -116,14 +119,14 @@ func (x *transfer) each(ctx context.Context, step func(m *moving) error) {
 	}
 }
 
-// some reports whether files are still to move.
-func (x *transfer) some() bool {
+// count is how many files are still to move.
+func (x *transfer) count() (n int) {
 	for _, m := range x.files {
 		if m.out.Skip == mover.Moved {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // skip leaves a file where it is: what has been copied goes.
@@ -289,10 +292,8 @@ func (x *transfer) hold(ctx context.Context, m *moving) error {
 	case x.fresh(&f.st):
 		return errFresh
 	}
-	if all, err := x.fs.survey(x.dir, m.name); err != nil {
+	if err := x.alone(m); err != nil {
 		return err
-	} else if len(all) > 1 {
-		return errTaken
 	}
 	if err := x.announce(m); err != nil {
 		return err
@@ -301,6 +302,23 @@ func (x *transfer) hold(ctx context.Context, m *moving) error {
 		return err
 	}
 	return x.open(m)
+}
+
+// alone is errTaken if another tier has the name too.
+func (x *transfer) alone(m *moving) error {
+	for rank := range x.fs.tiers() {
+		if rank == x.b.From {
+			continue
+		}
+		var st unix.Stat_t
+		switch err := x.fs.statAt(x.dir, rank, m.name, &st); {
+		case err == nil:
+			return errTaken
+		case !absent(err):
+			return err
+		}
+	}
+	return nil
 }
 
 // fresh reports whether the file was changed within the quiet time, or so lately
@@ -329,26 +347,24 @@ func (x *transfer) announce(m *moving) error {
 	return nil
 }
 
-// room reports whether the target has room for the file and what is copied
-// before it.
+// room takes the room for a file on the target, which was looked at when the
+// first of them was held.
 func (x *transfer) room(m *moving) error {
-	st, err := x.to.Space()
-	if err != nil {
-		return err
-	}
-	unit := uint64(st.Frsize)
-	need := uint64(0)
-	for _, other := range x.files {
-		if other.out.Skip == mover.Moved && other.copied == nil {
-			need += uint64(other.out.Bytes)
+	if !x.measured {
+		st, err := x.to.Space()
+		if err != nil {
+			return err
+		}
+		unit := int64(st.Frsize)
+		x.free, x.measured = int64(st.Bavail)*unit, true
+		if x.b.MinFree != nil {
+			x.free -= int64(x.b.MinFree(st.Blocks * uint64(unit)))
 		}
 	}
-	if x.b.MinFree != nil {
-		need += x.b.MinFree(st.Blocks * unit)
-	}
-	if st.Bavail*unit < need {
+	if need := m.out.Bytes; x.free < need {
 		return errNoRoom
 	}
+	x.free -= m.out.Bytes
 	return nil
 }
 
@@ -393,13 +409,22 @@ func (x *transfer) lease(m *moving) error {
 	return errOpenBelow
 }
 
-// copyAll copies the files and makes the copies durable: the content of all is on its way to the disk before the first is waited for.
+// copyAll copies the files and makes the copies durable.
 func (x *transfer) copyAll(ctx context.Context) {
 	x.each(ctx, func(m *moving) error { return x.copy(ctx, m) })
 	fault("copied")
+	together := x.count() >= syncTogether && !x.to.Network
+	if together {
+		if err := x.staging.SyncFS(); err != nil {
+			x.each(ctx, func(*moving) error { return err })
+			return
+		}
+	}
 	x.each(ctx, func(m *moving) error {
-		if err := m.copied.Sync(false); err != nil {
-			return err
+		if !together {
+			if err := m.copied.Sync(false); err != nil {
+				return err
+			}
 		}
 		if err := m.copied.Stat(&m.copy); err != nil {
 			return err
@@ -411,6 +436,11 @@ func (x *transfer) copyAll(ctx context.Context) {
 	})
 	fault("synced")
 }
+
+// syncTogether is how many copies are made durable by one syncfs(2), which tells
+// of errors since Linux 5.8, rather than by an fsync(2) each: that makes the disk
+// write its cache out every time.
+const syncTogether = 4
 
 func (x *transfer) copy(ctx context.Context, m *moving) error {
 	name := stagingName()
