@@ -27,7 +27,7 @@ LDFLAGS := -X main.version=$(VERSION)
 MANPAGES := $(wildcard man/*.[1-8])
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint race soak bench fuzz man install uninstall demo clean help
+.PHONY: build test lint race soak bench bench-move fuzz man install uninstall demo clean help
 
 build: ## build bin/mount.tierfs and its second name bin/tierfs (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mount.tierfs ./mount.tierfs
@@ -59,6 +59,9 @@ soak: build ## load for SOAKTIME (10m), a million files; moves killed, and cut o
 
 bench: build ## measure the mount beside a native directory and its peers
 	@bench/run.sh
+
+bench-move: build ## measure how fast files move, beside rsync (LARGE=10240 SMALL=100000 ROUNDS=3)
+	@bench/move.sh
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@grep -rno --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' internal | \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# demo.sh shows a mount at work: two directories, one tree. It prints each
-# command that it runs.
+# demo.sh shows a mount at work: two directories, one tree, and a file that moves
+# from one to the other. It prints each command that it runs.
 #
 # All of it happens in a mount namespace of its own, on two small tmpfs: nothing
 # is installed, the machine sees no mount, and an end of any kind leaves nothing.
@@ -92,6 +92,20 @@ run "ls $slow/2019"
 say 'Free space is the sum; what the tree takes is what the two take.'
 run "df -h $fast $slow $docs"
 run "du -sk --exclude=.tierfs $fast $slow $docs"
+
+say 'What nobody has touched for the age of demote= moves down by itself: 90d in real'
+echo '# life, two seconds here. Its path stays the same.'
+run "echo 'letter 12' >$docs/2025/letter.txt"
+run "tierfs where $docs/2025/letter.txt"
+run "$mount $fast $docs -o remount,demote=2s"
+tries=0
+while [ -e "$fast/2025/letter.txt" ]; do
+	sleep 0.2
+	tries=$((tries + 1))
+	[ $tries -lt 150 ] || die 'the letter has not moved in 30 seconds'
+done
+run "tierfs where $docs/2025/letter.txt"
+run "cat $docs/2025/letter.txt"
 
 say 'What the daemon served. From Linux 6.9 on there is no READ and no WRITE: the'
 echo '# kernel reads and writes the files itself.'
