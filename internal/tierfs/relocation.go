@@ -261,18 +261,22 @@ func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
 }
 
 // oneOfTwo keeps the newer version of a file that is on both tiers, if one is as
-// it was when the copy was made. The copy is complete: it was so before it got
-// its name.
+// it was when the copy was made. Where that is the source, what the copy has
+// become is what was made of the file: the copy was complete before it got its
+// name. So it is on the way up, where clients change the copy before the source
+// goes, and so it is when a power cut has brought the source back:
+//
+//	mover: unlink f on the primary
+//	client: write and fsync f, on the fallback
+//	the power goes before the primary has f's end on disk
 func (s *settlement) oneOfTwo(source, final *unix.Stat_t) error {
-	old := s.f.Source.is(source) && s.f.Source.Ctime == source.Ctim
-	made := s.f.Copy.is(final)
-	switch up := s.to.Rank < s.from.Rank; {
-	case old && (made || up): // on the way up the copy is what clients have changed
+	switch {
+	case s.f.Source.is(source) && s.f.Source.Ctime == source.Ctim:
 		if err := syncFile(s.dd, s.name(), final); err != nil {
 			return err
 		}
 		return s.drop(s.sd, s.name())
-	case made:
+	case s.f.Copy.is(final):
 		return s.drop(s.dd, s.name())
 	}
 	return errBoth
