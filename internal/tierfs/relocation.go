@@ -98,6 +98,7 @@ func (j *journal) replayMove(r *relocation) error {
 		if err := s.run(); err != nil {
 			all = append(all, fmt.Errorf("%s: %w", join(s.dir, s.name()), err))
 		}
+		fault("settled")
 	}
 	return errors.Join(all...)
 }

@@ -18,8 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// points are the names of all points of a move at which a test build can die.
-func points(t *testing.T) (all []string) {
+// points are the names of all points at which a test build can die: of a move,
+// and of the replay of its record.
+func points(t *testing.T) (moving, replaying []string) {
 	t.Helper()
 	sources, err := filepath.Glob("../../internal/tierfs/*.go")
 	if err != nil {
@@ -27,13 +28,17 @@ func points(t *testing.T) (all []string) {
 	}
 	for _, path := range sources {
 		for _, call := range regexp.MustCompile(`\bfault\("(\w+)"\)`).FindAllStringSubmatch(harness.Read(t, path), -1) {
-			all = append(all, call[1])
+			if filepath.Base(path) == "relocation.go" {
+				replaying = append(replaying, call[1])
+			} else {
+				moving = append(moving, call[1])
+			}
 		}
 	}
-	if len(all) == 0 {
+	if len(moving) == 0 || len(replaying) == 0 {
 		t.Fatal("the source has no points to die at")
 	}
-	return all
+	return moving, replaying
 }
 
 // traits are what a file must keep on its way.
@@ -126,42 +131,72 @@ func plant(t *testing.T, tier string) map[string]traits {
 // death is one case: a move between two tiers that ends at a point.
 type death struct {
 	point  string
-	source int // rank
+	replay string // the point at which the next daemon dies, if it does
+	source int    // rank
 	tiers  []string
 	want   map[string]traits
 }
 
+func (d *death) name() string {
+	return strings.TrimSuffix([]string{"down/", "up/"}[d.source]+d.point+"/"+d.replay, "/")
+}
+
+// deaths are all cases, each in both directions.
+func deaths(t *testing.T) (all []*death) {
+	t.Helper()
+	moving, replaying := points(t)
+	for source := range 2 {
+		for _, point := range moving {
+			all = append(all, &death{point: point, source: source})
+		}
+		for _, point := range replaying {
+			all = append(all, &death{point: "placed", replay: point, source: source}, &death{point: "removed", replay: point, source: source})
+		}
+	}
+	return all
+}
+
 // TestKilledMoverLosesNothing: the daemon is killed at every point of a move,
-// in both directions, when it comes there for the second time: one directory or
-// one file has moved by then, others have not.
+// when it comes there for the second time: one directory or one file has moved
+// by then, others have not. In some cases the next daemon is killed as well,
+// while it settles what the first has left.
 func TestKilledMoverLosesNothing(t *testing.T) {
 	harness.Require(t, "root", "fuse", "loop", "ext4")
 	bin := harness.TempDir(t) + "/mount.tierfs"
 	harness.Build(t, bin, "-trimpath", "-tags", "faultpoints")
 	disks := []string{harness.On(t, "ext4", "256M"), harness.On(t, "ext4", "256M")}
-	var all []*death
-	for _, point := range points(t) {
-		for source := range disks {
-			d := &death{point: point, source: source}
-			for _, disk := range disks {
-				d.tiers = append(d.tiers, fmt.Sprintf("%s/%s%d", disk, point, source))
-				harness.Mkdir(t, d.tiers[len(d.tiers)-1])
-			}
-			d.want = plant(t, d.tiers[source])
-			all = append(all, d)
+	all := deaths(t)
+	for i, d := range all {
+		for _, disk := range disks {
+			d.tiers = append(d.tiers, fmt.Sprintf("%s/%d", disk, i))
+			harness.Mkdir(t, d.tiers[len(d.tiers)-1])
 		}
+		d.want = plant(t, d.tiers[d.source])
 	}
 	time.Sleep(quiet)
 	for _, d := range all {
-		t.Run([]string{"down/", "up/"}[d.source]+d.point, func(t *testing.T) { d.run(t, bin) })
+		t.Run(d.name(), func(t *testing.T) {
+			m := harness.NewOn(t, d.tiers, "minfree=0%")
+			d.die(t, m, bin)
+			if d.replay != "" {
+				d.dieReplaying(t, m, bin)
+			}
+			d.wantRecovery(t, m)
+		})
 	}
 }
 
-func (d *death) run(t *testing.T, bin string) {
-	m := harness.NewOn(t, d.tiers, "minfree=0%")
-	doomed := exec.Command(bin, m.Args()[3:]...)
-	doomed.Env = append(os.Environ(), "TIERFS_TEST_DIR="+m.Dir, "TIERFS_FAULT="+d.point+":2")
-	if _, stderr, code := m.UpBy(doomed); code != 0 {
+// doomed mounts with a daemon that dies at a point.
+func (d *death) doomed(m *harness.Mount, bin, point string) *exec.Cmd {
+	cmd := exec.Command(bin, m.Args()[3:]...)
+	cmd.Env = append(os.Environ(), "TIERFS_TEST_DIR="+m.Dir, "TIERFS_FAULT="+point)
+	return cmd
+}
+
+// die moves until the daemon dies.
+func (d *death) die(t *testing.T, m *harness.Mount, bin string) {
+	t.Helper()
+	if _, stderr, code := m.UpBy(d.doomed(m, bin, d.point+":2")); code != 0 {
 		t.Fatal(stderr)
 	}
 	command := []string{"demote", "promote"}[d.source]
@@ -171,8 +206,22 @@ func (d *death) run(t *testing.T, bin string) {
 	m.Gone(128 + int(unix.SIGKILL))
 	d.wantWhole(t)
 	harness.Must(t, "umount", "-l", m.Dir)
-	d.wantWhole(t)
+}
 
+// dieReplaying mounts, which does not get as far as that.
+func (d *death) dieReplaying(t *testing.T, m *harness.Mount, bin string) {
+	t.Helper()
+	if _, _, code := harness.RunCmd(t, d.doomed(m, bin, d.replay)); code == 0 {
+		t.Error("it lives")
+	}
+	m.None()
+	d.wantWhole(t)
+}
+
+// wantRecovery fails the test unless the next mount shows every file once, and
+// leaves nothing behind.
+func (d *death) wantRecovery(t *testing.T, m *harness.Mount) {
+	t.Helper()
 	m.Up()
 	got := files(t, m.Dir)
 	slices.Sort(got)
