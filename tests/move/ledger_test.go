@@ -102,14 +102,19 @@ func TestKilledAtRandomLosesNothing(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	end := time.Now().Add(soak(t, 10*time.Second))
-	kills := 0
+	kills, midst := 0, 0
 	for ; time.Now().Before(end) && !t.Failed(); kills++ {
 		l.direct = kills%2 == 0
 		l.m.Up("passthrough=" + map[bool]string{true: "on", false: "off"}[l.direct])
 		l.work(random)
 		time.Sleep(time.Duration(300+random.IntN(1200)) * time.Millisecond)
+		watchJournals(t, tiers)()
+		time.Sleep(time.Duration(random.IntN(4000)) * time.Microsecond)
 		l.kill()
 		l.wantReadable(tiers)
+		if len(leftovers(t, tiers)) > 0 {
+			midst++
+		}
 		harness.Must(t, "umount", "-l", l.m.Dir)
 		l.m.Up()
 		l.wantExact()
@@ -117,7 +122,7 @@ func TestKilledAtRandomLosesNothing(t *testing.T) {
 		wantOnce(t, tiers)
 		l.m.Down()
 	}
-	t.Logf("%d kills, %d operations, %d files moved", kills, l.ops.Load(), l.moved.Load())
+	t.Logf("%d kills, %d in the middle of a move; %d operations, %d files moved", kills, midst, l.ops.Load(), l.moved.Load())
 	if l.moved.Load() == 0 {
 		t.Error("nothing has moved")
 	}

@@ -147,3 +147,36 @@ func attributes(t *testing.T, path string) map[string]string {
 	}
 	return all
 }
+
+// watchJournals returns a function that waits until a move has written its
+// record: it is about to change names.
+func watchJournals(t *testing.T, tiers []string) (wait func()) {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	for _, tier := range tiers {
+		journal := filepath.Join(tier, ".tierfs/journal")
+		if err := os.Mkdir(journal, 0o700); err != nil && !os.IsExist(err) {
+			t.Fatal(err)
+		}
+		if _, err := unix.InotifyAddWatch(fd, journal, unix.IN_MOVED_TO); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		t.Helper()
+		events := make([]byte, 64<<10)
+		for n := 1; n > 0; n, _ = unix.Read(fd, events) { // the past
+		}
+		n, err := 0, error(unix.EINTR)
+		for err == unix.EINTR {
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10_000)
+		}
+		if n != 1 {
+			t.Fatalf("nothing moves: %v", err)
+		}
+	}
+}

@@ -161,14 +161,14 @@ func cutPower(t *testing.T, medium *medium) {
 	d.fill(tiers)
 	d.m.Up()
 	time.Sleep(quiet)
-	wait := d.watch(tiers)
+	wait := watchJournals(t, tiers)
 	d.work()
 	const cuts = 10
 	bounds := map[string]map[string]bound{}
 	for i := range cuts {
 		time.Sleep(200 * time.Millisecond)
 		wait()
-		time.Sleep(rand.N(3 * time.Millisecond))
+		time.Sleep(rand.N([]time.Duration{1, 5, 25}[i%3] * time.Millisecond))
 		name := fmt.Sprintf("%s-%d", medium.file, i)
 		before := d.bounds()
 		medium.clone(name)
@@ -251,38 +251,6 @@ func (d *desk) work() {
 			d.moved.Add(int64(strings.Count(string(out), ": moved from tier ")))
 		}
 	})
-}
-
-// watch moves a file, so that there is what a move uses in the tiers, and
-// returns a function that waits until the next one has written its record.
-func (d *desk) watch(tiers []string) (wait func()) {
-	d.t.Helper()
-	harness.Must(d.t, harness.CLI, "demote", "--older-than", "1s", d.m.Path(d.papers[0][0].path))
-	time.Sleep(quiet)
-	harness.Must(d.t, harness.CLI, "promote", "--older-than", "1s", d.m.Path(d.papers[0][0].path))
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.t.Cleanup(func() { unix.Close(fd) })
-	for _, tier := range tiers {
-		if _, err := unix.InotifyAddWatch(fd, filepath.Join(tier, ".tierfs/journal"), unix.IN_MOVED_TO); err != nil {
-			d.t.Fatal(err)
-		}
-	}
-	return func() {
-		d.t.Helper()
-		events := make([]byte, 64<<10)
-		for n := 1; n > 0; n, _ = unix.Read(fd, events) { // the past
-		}
-		n, err := 0, error(unix.EINTR)
-		for err == unix.EINTR {
-			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10_000)
-		}
-		if n != 1 {
-			d.t.Fatalf("nothing moves: %v", err)
-		}
-	}
 }
 
 // write begins the next record of a paper.
