@@ -99,7 +99,7 @@ measure() {
 	case $2 in
 	tierfs)
 		"$work/mount.tierfs" "$fast/tier" "$docs" -o "fallback=$slow/tier"
-		took "$work/tierfs" demote --quiet "$docs"
+		took sh -c "'$work/tierfs' demote --json '$docs' >/dev/null"
 		;;
 	rsync) took rsynced ;;
 	rsync+sync) took sh -c "rsync -a --remove-source-files '$fast/tier/' '$slow/tier/' && sync -f '$slow'" ;;
