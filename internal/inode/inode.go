@@ -49,6 +49,12 @@ type Inode struct {
 	life    uint32 // Copy.Life; 0: not known
 	dead    bool   // out of Table.byKey: its last name is gone, or another took its number
 
+	// Mapped says that a client may have a mapping through which it writes into
+	// the backing file when it has closed the file. In passthrough such a mapping
+	// keeps the kernel's inode, so this one lives as long; and the daemon hears
+	// neither of the writes nor of the end. GUARDED_BY(Mu)
+	Mapped bool
+
 	Type uint16 // S_IFMT bits
 
 	// Mu is held for reading by ops on the attributes, for writing by what

@@ -15,8 +15,13 @@ const (
 // reports write errors at close(2): there the fsuid goes over the wire, and
 // FLUSH must reach the backing file.
 func Network(st *unix.Statfs_t) bool {
+	return st.Type == unix.FUSE_SUPER_MAGIC || Remote(st)
+}
+
+// Remote reports whether the filesystem is a server's, by a client in the kernel.
+func Remote(st *unix.Statfs_t) bool {
 	switch uint32(st.Type) {
-	case unix.NFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC, cephSuperMagic, v9fsMagic, afsSuperMagic, cifsMagic, smb2Magic:
+	case unix.NFS_SUPER_MAGIC, cephSuperMagic, v9fsMagic, afsSuperMagic, cifsMagic, smb2Magic:
 		return true
 	}
 	return false

@@ -5,10 +5,15 @@ import "golang.org/x/sys/unix"
 // Lease takes a write lease on the open file (fcntl(2), F_SETLEASE): nobody
 // else has it open, and who opens it from now on waits until the lease is given
 // up, /proc/sys/fs/lease-break-time at most. EAGAIN says that somebody has it
-// open; any other error that its filesystem gives no leases.
+// open; any other error that its filesystem gives no leases. Where a server would
+// have to give them it says EAGAIN for most files, whether they are open or not
+// (nfs4_add_lease, cifs_setlease), which is ENOLCK here.
 func (f *File) Lease() error {
 	return f.do(func() error {
 		_, err := unix.FcntlInt(uintptr(f.FD), unix.F_SETLEASE, unix.F_WRLCK)
+		if err == unix.EAGAIN && f.Tier.Remote {
+			return unix.ENOLCK
+		}
 		return err
 	})
 }

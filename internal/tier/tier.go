@@ -22,6 +22,7 @@ type Tier struct {
 	Root    string // absolute, without symlinks, as resolved at mount
 	Rank    int
 	Network bool // its server checks permissions; close(2) reports errors
+	Remote  bool // … over a network, with other clients
 	Stacked bool // on another filesystem: no passthrough
 
 	cfg     Config
@@ -69,7 +70,7 @@ func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return nil, err
 	}
-	t.Network, t.Stacked = sys.Network(&fs), sys.Stacked(&fs)
+	t.Network, t.Remote, t.Stacked = sys.Network(&fs), sys.Remote(&fs), sys.Stacked(&fs)
 	return t, t.setRoot(fd)
 }
 

@@ -147,6 +147,7 @@ var (
 	errFresh     = errors.New("it has just been changed")
 	errOpen      = errors.New("it is open")
 	errOpenBelow = errors.New("it is open in the tier's directory")
+	errMapped    = errors.New("it may be mapped by who has closed it, and its filesystem has no leases that would tell")
 	errWanted    = errors.New("somebody opened or changed it meanwhile")
 	errLinked    = errors.New("it has several names")
 	errSpecial   = errors.New("not a regular file")
@@ -163,7 +164,7 @@ func (x *transfer) reason(ctx context.Context, err error) mover.Reason {
 	switch err {
 	case errFresh:
 		return mover.Fresh
-	case errOpen:
+	case errOpen, errMapped:
 		return mover.Open
 	case errOpenBelow:
 		return mover.OpenBeneath
@@ -399,8 +400,13 @@ func (x *transfer) open(m *moving) (err error) {
 	return nil
 }
 
+// lease makes sure that nobody has the source open, as far as its filesystem
+// can tell.
 func (x *transfer) lease(m *moving) error {
-	switch err := m.lease(); {
+	leased, err := m.lease()
+	switch {
+	case err == nil && !leased && m.mapped():
+		return errMapped
 	case err == nil:
 		return nil
 	case m.wanted():

@@ -406,3 +406,26 @@ func TestRelocationStaysInItsPlace(t *testing.T) {
 		t.Error("none is taken")
 	}
 }
+
+// Where a server would have to give the lease, EAGAIN says nothing. But who has
+// closed a file may still write into it by a mapping.
+func TestMoveWithoutLeases(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "f", "content")
+	time.Sleep(settleTime)
+	fs := r.open()
+	fs.tiers()[0].Remote = true
+	outside, err := os.Open(r.at(0, "f")) // the kernel says EAGAIN
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
+	in := r.admit(fs, "f")
+	in.Mapped = true
+	r.wantOutcome(r.move(fs, 0, 1, "", "f")[0], mover.Open)
+	r.wantContent(0, "f", "content")
+	in.Mapped = false
+	r.wantOutcome(r.move(fs, 0, 1, "", "f")[0], mover.Moved)
+	r.wantContent(1, "f", "content")
+	r.wantTidy()
+}

@@ -32,18 +32,25 @@ type moving struct {
 // lease takes a lease on the source, which nobody else can have open then.
 // Where its filesystem gives none, the file moves without. EAGAIN says that
 // somebody has it open.
-func (m *moving) lease() error {
+func (m *moving) lease() (leased bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.given {
-		return unix.EAGAIN
+		return false, unix.EAGAIN
 	}
-	err := m.src.Lease()
+	err = m.src.Lease()
 	m.leased = err == nil
 	if err == unix.EAGAIN {
-		return err
+		return false, err
 	}
-	return nil
+	return m.leased, nil
+}
+
+// mapped reports whether a client may have a mapping of the source.
+func (m *moving) mapped() bool {
+	m.in.Mu.RLock()
+	defer m.in.Mu.RUnlock()
+	return m.in.Mapped
 }
 
 // giveWay ends the move in favour of somebody who opens or cuts the file.

@@ -295,6 +295,7 @@ func (fs *FS) newHandle(in *inode.Inode, flags int, own *tier.File) (*fileHandle
 		}
 		if h.maps = flags&unix.O_ACCMODE == unix.O_RDWR; h.maps {
 			h.opened.Mappable.Add(1)
+			in.Mapped = true
 		}
 	}
 	h.opened.Handles++

@@ -498,3 +498,28 @@ func age(t *testing.T, root string) {
 	})
 	ok(t, "walk", err)
 }
+
+// TestMappingOutlivesItsDescriptor: who has closed a file may still write into
+// it by a mapping, of which the daemon does not hear in passthrough.
+func TestMappingOutlivesItsDescriptor(t *testing.T) {
+	for _, mode := range []string{"passthrough=auto", "passthrough=off"} {
+		t.Run(mode, func(t *testing.T) {
+			m := newMount(t, mode)
+			content := text("f", 8192)
+			m.put(0, "f", content)
+			m.Up()
+			fd, err := unix.Open(m.Path("f"), unix.O_RDWR|unix.O_CLOEXEC, 0)
+			ok(t, "open", err)
+			mem, err := unix.Mmap(fd, 0, len(content), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+			ok(t, "mmap", err)
+			ok(t, "close", unix.Close(fd))
+			time.Sleep(quiet)
+			m.carry("demote", "f").wantSkip(t, "f", "open", "open-out-of-band")
+			copy(mem, "changed")
+			ok(t, "munmap", unix.Munmap(mem))
+			time.Sleep(quiet)
+			m.carry("demote", "f").wantMoved(t, 1)
+			m.wantOn(1, "f", "changed"+content[7:])
+		})
+	}
+}
