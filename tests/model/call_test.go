@@ -60,6 +60,8 @@ func init() {
 		"fsetxattr":   {onHandle(ruleFsetxattr), onFD(func(x *rig, fd int, st step) result { return answer(unix.Fsetxattr(fd, st.k, []byte(st.v), st.f)) })},
 		"fgetxattr":   {onHandle(ruleFgetxattr), onFD(callFgetxattr)},
 		"copyrange":   {onHandle(ruleCopyRange), onFD(callCopyRange)},
+		"demote":      {ruleDemote, callCarry},
+		"promote":     {rulePromote, callCarry},
 		"out.put":     {ruleOutPut, callOutPut},
 		"out.remove":  {ruleOutRemove, func(x *rig, st step) result { return answer(os.RemoveAll(x.behind(st.r, st.p))) }},
 		"out.rename":  {ruleOutRename, callOutRename},

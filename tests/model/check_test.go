@@ -23,6 +23,9 @@ func (x *rig) check() error {
 	if err := x.leftovers(false); err != nil {
 		return err
 	}
+	if x.cfg.moves {
+		defer x.holdEverything()()
+	}
 	c := checker{x, map[uint64]*node{}}
 	if err := c.dir(x.model.root()); err != nil {
 		return fmt.Errorf("in the mount: %w", err)
@@ -31,6 +34,26 @@ func (x *rig) check() error {
 		return err
 	}
 	return x.checkHandles()
+}
+
+// holdEverything holds all names with O_PATH. A file that has moved keeps its
+// number for as long as it is known: the kernel must not forget it between two
+// looks.
+func (x *rig) holdEverything() (release func()) {
+	var fds []int
+	s := x.model
+	s.each(s.root(), func(d *dir) {
+		for _, name := range s.names(d) {
+			if fd, err := unix.Open(x.path(join(d.path(), name)), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
+				fds = append(fds, fd)
+			}
+		}
+	})
+	return func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}
 }
 
 // checkTier compares a directory of a tier, and all below it.
@@ -124,7 +147,7 @@ func (x *rig) leftovers(unmounted bool) error {
 		private := x.behind(rank, hiddenName)
 		err := filepath.Walk(private, func(path string, info os.FileInfo, err error) error {
 			name := strings.TrimPrefix(path, private+"/")
-			if err != nil || info.IsDir() && (path == private || name == "staging" || name == "journal") || name == "members" || name == "lock" {
+			if err != nil || info.IsDir() && (path == private || name == "staging" || name == "journal" || name == "trash") || name == "members" || name == "lock" {
 				return nil
 			}
 			return fmt.Errorf("left over: %s (unmounted: %v)", path, unmounted)

@@ -46,6 +46,8 @@ func (g *generator) next(s *state) (step, bool) {
 		return step{op: "check"}, true
 	case g.one(400):
 		return step{op: "remount"}, true
+	case g.cfg.moves && g.one(80):
+		return g.carry(s), true
 	case g.cfg.outside && g.one(6):
 		return g.outside(s, false), true
 	case g.one(3):
@@ -167,6 +169,16 @@ func (g *generator) linkTarget() string {
 		return "@/" + strings.ReplaceAll(g.wild(), hiddenName, "a")
 	}
 	return strings.ReplaceAll(g.wild(), hiddenName, "a")
+}
+
+// carry moves files to another tier, half of the time all that a directory has.
+func (g *generator) carry(s *state) step {
+	f := s.collect()
+	st := step{op: pick(g, "demote", "promote"), p: g.directory(f)}
+	if g.one(2) {
+		st.p, st.hold = g.existing(f), !g.cfg.outside
+	}
+	return st
 }
 
 // named is an operation by path.

@@ -32,6 +32,10 @@ var configs = []config{
 	{name: "three-outside", tiers: []string{"ext4", "tmpfs", "same"}, opts: append([]string{"nopassthrough"}, noCache...), outside: true},
 	{name: "two-outside-later", tiers: []string{"tmpfs", "ext4"}, opts: []string{"entry_timeout=0.02", "attr_timeout=0.02"}, outside: true,
 		wait: 40 * time.Millisecond},
+	{name: "two-moving", tiers: []string{"tmpfs", "ext4"}, moves: true},
+	{name: "three-moving", tiers: []string{"ext4", "tmpfs", "same"}, opts: []string{"nopassthrough"}, moves: true},
+	{name: "three-moving-full", tiers: []string{"tmpfs", "tmpfs", "tmpfs"}, opts: []string{"minfree=50M"}, short: true, moves: true},
+	{name: "two-moving-outside", tiers: []string{"tmpfs", "ext4"}, opts: noCache, outside: true, moves: true},
 }
 
 // How long a program is, in make test and where time was given: long enough for

@@ -23,6 +23,7 @@ type config struct {
 	wait         time.Duration // after such a change
 	readOnly     int           // the rank of a tier, if not 0
 	short        bool          // the primary has less than minfree
+	moves        bool          // files move between the tiers
 }
 
 // rig is a mount and the model of it.
@@ -165,6 +166,9 @@ func (x *rig) do(st step) error {
 	if err := held.compare(x); err != nil {
 		return err
 	}
+	if st.carries() {
+		return x.check()
+	}
 	return x.named(st)
 }
 
@@ -177,6 +181,9 @@ func (x *rig) leavesOut(st step) bool {
 		return false
 	case x.lost(st.h) || x.lost(st.h2):
 		return true
+	}
+	if st.carries() {
+		return !x.model.movable(st.p)
 	}
 	e, err := x.model.existing(st.p, false)
 	return st.op == "link" && err == 0 && strings.HasPrefix(e.node().target, "@/") || st.op == "linkhandle" && x.open[st.h] != nil && x.open[st.h].typ == unix.S_IFLNK
