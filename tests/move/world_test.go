@@ -30,6 +30,7 @@ func text(name string, size int) string {
 
 // TestFilesInUseStay until they are closed, however they were opened.
 func TestFilesInUseStay(t *testing.T) {
+	t.Parallel()
 	m := newMount(t)
 	why := map[string]string{"read": "open", "write": "open", "read-below": "open-out-of-band", "write-below": "open-out-of-band", "linked": "hard-links"}
 	for name := range why {
@@ -69,6 +70,7 @@ const part = 1 << 20
 
 // TestWhatChangesDuringTheCopyStays, with the change, whoever made it.
 func TestWhatChangesDuringTheCopyStays(t *testing.T) {
+	t.Parallel()
 	m := newMount(t, "mover_rate=4M")
 	write := func(flags int) func(path string) error {
 		return func(path string) error {
@@ -141,6 +143,7 @@ func TestWhatChangesDuringTheCopyStays(t *testing.T) {
 
 // TestDirectoriesChangeDuringTheCopy: the file is where its directory is.
 func TestDirectoriesChangeDuringTheCopy(t *testing.T) {
+	t.Parallel()
 	m := newMount(t, "mover_rate=4M")
 	old := text("old", 2*part)
 	for _, name := range []string{"renamed", "above", "replaced", "removed"} {
@@ -187,6 +190,7 @@ func replaceDir(path string) error {
 // TestTargetFillsUp while a file is copied to it: the file stays, and what was
 // copied is no burden on the full disk.
 func TestTargetFillsUp(t *testing.T) {
+	t.Parallel()
 	harness.Require(t, "root", "fuse", "loop")
 	m := newMountOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "16M")}, "mover_rate=6M", "minfree=0")
 	content := text("f", 7*part)
@@ -229,6 +233,7 @@ func fill(t *testing.T, path string) {
 
 // TestOwnersQuotaOnTheTarget: what a user may not have there does not go there.
 func TestOwnersQuotaOnTheTarget(t *testing.T) {
+	t.Parallel()
 	low := harness.QuotaDisk(t)
 	m := newMountOn(t, []string{harness.On(t, "ext4", "64M"), low}, "minfree=0")
 	for name, size := range map[string]int{"large": 2 * part, "small": part / 4} {
@@ -247,6 +252,7 @@ func TestOwnersQuotaOnTheTarget(t *testing.T) {
 
 // TestReadOnlyTiers neither take files nor give them away.
 func TestReadOnlyTiers(t *testing.T) {
+	t.Parallel()
 	for frozen := range 2 {
 		tiers := []string{harness.TempDir(t), harness.TempDir(t)}
 		harness.Write(t, tiers[0]+"/high", "high")
@@ -268,6 +274,7 @@ func TestReadOnlyTiers(t *testing.T) {
 // TestTargetVanishes in the middle of a copy: the file is where it was, and can
 // be used all the time. When the disk is back, files move again.
 func TestTargetVanishes(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"dies", "hangs"} {
 		t.Run(how, func(t *testing.T) {
 			disk := faultfs.New(t, 1)
@@ -311,6 +318,7 @@ func TestTargetVanishes(t *testing.T) {
 
 // TestNameAppearsOnTheTarget: neither file harms the other.
 func TestNameAppearsOnTheTarget(t *testing.T) {
+	t.Parallel()
 	for _, which := range []string{"demote", "promote"} {
 		from, to := 0, 1
 		if which == "promote" {
@@ -342,6 +350,7 @@ func TestNameAppearsOnTheTarget(t *testing.T) {
 // its mount. It stops moving at once, and the second one moves files when the
 // first has gone, not before.
 func TestSecondDaemonWaits(t *testing.T) {
+	t.Parallel()
 	m := newMount(t, "mover_rate=4M")
 	content := text("f", 8*part)
 	m.put(0, "f", content)
@@ -381,6 +390,7 @@ func reaped(pid int) bool {
 // TestOpensDuringASlowCopyAreServedAtOnce: nobody waits for the copy, and
 // nobody for the mover's lease.
 func TestOpensDuringASlowCopyAreServedAtOnce(t *testing.T) {
+	t.Parallel()
 	m := newMount(t, "mover_rate=1M")
 	names := []string{"read", "write", "truncate", "read-below", "write-below"}
 	for _, name := range names {
@@ -416,6 +426,7 @@ func TestOpensDuringASlowCopyAreServedAtOnce(t *testing.T) {
 // TestMovedFilesLookAsBefore: a backup by time stamps (find -newer) finds
 // nothing new, and nothing looks as if somebody had read it.
 func TestMovedFilesLookAsBefore(t *testing.T) {
+	t.Parallel()
 	m := newMount(t)
 	for i := range 10 {
 		m.put(0, fmt.Sprintf("a/b%d/c/f", i), fmt.Sprint(i))
@@ -502,6 +513,7 @@ func age(t *testing.T, root string) {
 // TestMappingOutlivesItsDescriptor: who has closed a file may still write into
 // it by a mapping, of which the daemon does not hear in passthrough.
 func TestMappingOutlivesItsDescriptor(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"passthrough=auto", "passthrough=off"} {
 		t.Run(mode, func(t *testing.T) {
 			m := newMount(t, mode)
