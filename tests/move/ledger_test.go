@@ -123,7 +123,7 @@ func TestKilledAtRandomLosesNothing(t *testing.T) {
 		l.m.Down()
 	}
 	t.Logf("%d kills, %d in the middle of a move; %d operations, %d files moved", kills, midst, l.ops.Load(), l.moved.Load())
-	if l.moved.Load() == 0 {
+	if l.moved.Load() == 0 && midst == 0 {
 		t.Error("nothing has moved")
 	}
 }
