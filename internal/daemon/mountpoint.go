@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,12 +66,25 @@ func (p MountPoint) Check() error {
 }
 
 // Dead reports whether the FUSE mount here has lost its daemon. It asks for
-// fresh attributes, which a living daemon answers.
+// fresh attributes, which a living daemon answers; one that is stopped, or waits
+// for a tier, is given deadTime.
 func (p MountPoint) Dead() bool {
-	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, p.Path, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_FORCE_SYNC, unix.STATX_TYPE, &st)
-	return err == unix.ENOTCONN || err == unix.ECONNABORTED
+	said := make(chan error, 1)
+	go func() { // left behind where nothing answers; the process ends soon
+		var st unix.Statx_t
+		said <- unix.Statx(unix.AT_FDCWD, p.Path, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_FORCE_SYNC, unix.STATX_TYPE, &st)
+	}()
+	select {
+	case err := <-said:
+		return err == unix.ENOTCONN || err == unix.ECONNABORTED
+	case <-time.After(deadTime):
+		return false
+	}
 }
+
+// deadTime is how long a mount may take to say that it is there. The kernel says
+// at once that a daemon has gone.
+const deadTime = 2 * time.Second
 
 func explainMountPoint(dir string, err error) error {
 	switch {

@@ -74,6 +74,23 @@ func TestStoppedDaemonHoldsUpNoStatus(t *testing.T) {
 	}
 }
 
+// TestStoppedDaemonHoldsUpNoMount: the helper asked the mount point whether its
+// daemon lives, and could not even be killed.
+func TestStoppedDaemonHoldsUpNoMount(t *testing.T) {
+	m := harness.New(t, 0, "attr_timeout=0")
+	m.Up()
+	pid := m.Pid()
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Kill(pid, unix.SIGCONT)
+	_, stderr, code := harness.Run(t, helper(m.Primary, m.Dir, "-o", m.Options())...)
+	if code != 32 {
+		t.Errorf("exit code %d, want 32", code)
+	}
+	harness.OneLine(t, stderr, m.Dir, "already mounted")
+}
+
 // TestUsersStatusSaysWhoMaySeeWhat: an ordinary user was told "permission
 // denied", or that the daemon had died.
 func TestUsersStatusSaysWhoMaySeeWhat(t *testing.T) {
