@@ -34,7 +34,9 @@ import (
 // Bounds of a move.
 const (
 	movePatience = time.Second // to get the locks: those who hold them may wait for a tier
-	moveAtOnce   = 64 << 20    // bytes that are copied before any of it is put in place
+	slowPatience = 5 * time.Second
+	movePoll     = 20 * time.Millisecond
+	moveAtOnce   = 64 << 20 // bytes that are copied before any of it is put in place
 )
 
 // transfer is the move of files of one directory.
@@ -76,6 +78,7 @@ func (fs *FS) Move(ctx context.Context, b *mover.Batch) []mover.Outcome {
 // they were. An error is one that none of them gets over.
 func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome) (n int, err error) {
 	defer x.end()
+	x.awaitTiers(ctx)
 	if x.from.ReadOnly() || x.to.ReadOnly() || x.from.Suspect() || x.to.Suspect() {
 		return 0, errAway
 	}
@@ -105,6 +108,16 @@ func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome)
 	})
 	x.settle(ctx)
 	return n, nil
+}
+
+// awaitTiers waits a while for a tier that is slow at the moment: path walks need
+// not wait for it, but a move may.
+func (x *transfer) awaitTiers(ctx context.Context) {
+	for end := time.Now().Add(slowPatience); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(movePoll) {
+		if !x.from.Suspect() && !x.to.Suspect() || x.from.Away() || x.to.Away() {
+			return
+		}
+	}
 }
 
 // each runs a step for all files that are still to move.
