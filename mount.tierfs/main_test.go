@@ -110,6 +110,7 @@ func TestMergeTakesOnlyWhatWasGiven(t *testing.T) {
 		{"entry_timeout=1,fallback=/c:/b", "", "option fallback: fallback=/b is mounted, and others can only come after it; write fallback=/b:/c, or unmount first"},
 		{"fallback=/c:/d", "", "write fallback=/b:/c:/d, or unmount first"},
 		{"passthrough=off", "", "unmount first"},
+		{"dirsync", "", "option dirsync: cannot change while mounted; unmount first"},
 		{`context="a"`, "", "unmount first"},
 	} {
 		want := options(t, c.want)
@@ -147,7 +148,7 @@ func TestFlagsOfAMount(t *testing.T) {
 		want        uintptr
 	}{
 		{"rw,nosuid,nodev,relatime", "rw,user_id=0", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_RELATIME},
-		{"rw", "ro,sync,dirsync,lazytime", unix.MS_RDONLY | unix.MS_SYNCHRONOUS | unix.MS_DIRSYNC | unix.MS_LAZYTIME | unix.MS_STRICTATIME},
+		{"rw", "ro,sync,lazytime", unix.MS_RDONLY | unix.MS_SYNCHRONOUS | unix.MS_LAZYTIME | unix.MS_STRICTATIME},
 		{"ro,noexec,noatime,nodiratime,nosymfollow", "rw", unix.MS_RDONLY | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME | unix.MS_NOSYMFOLLOW},
 	} {
 		if got := flagsOf(daemon.Mount{Options: c.opts, Super: c.super}); got != c.want {

@@ -32,21 +32,33 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 	if cmd.Fake {
 		return nil
 	}
-	err := clientFor(point.Top).Remount(control.Remount{Options: opts.String(), Set: set})
+	c := clientFor(point.Top)
+	before, err := c.Status()
+	if err == nil {
+		err = c.Remount(control.Remount{Options: opts.String(), Set: set})
+	}
 	if errors.Is(err, control.ErrNoDaemon) {
 		return fmt.Errorf("remount %q: its daemon has no control socket; unmount first", point.Path)
 	}
 	if err != nil {
 		return fmt.Errorf("remount %q: %w", point.Path, err)
 	}
-	return applyFlags(cmd, point, opts.Flags)
+	if err := applyFlags(cmd, point, opts.Flags); err != nil {
+		_ = c.Remount(control.Remount{Options: before.Options, Set: set}) // all or nothing
+		return err
+	}
+	return nil
 }
 
 // applyFlags changes the kernel's side of the mount, if anything changes.
 func applyFlags(cmd mountopt.Command, point daemon.MountPoint, flags uintptr) error {
 	now := flagsOf(point.Top)
 	if flags != now {
-		if err := fusedev.Remount(point.Path, flags); err != nil {
+		err := fusedev.Remount(point.Path, flags)
+		if errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("remount %q: only root may change flags such as ro, noexec and sync, and nothing has changed; leave them out, or unmount and mount anew", point.Path)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -62,15 +62,16 @@ var settings = map[string]setting{
 		return allowsOthers(a, os.Geteuid()) == allowsOthers(b, os.Geteuid())
 	}},
 
-	"ro":        {flags: unix.MS_RDONLY},
-	"suid":      {flags: unix.MS_NOSUID},
-	"dev":       {flags: unix.MS_NODEV},
-	"exec":      {flags: unix.MS_NOEXEC},
-	"atime":     {flags: timeFlags},
-	"diratime":  {flags: unix.MS_NODIRATIME},
-	"lazytime":  {flags: unix.MS_LAZYTIME},
-	"sync":      {flags: unix.MS_SYNCHRONOUS, take: takeFlags(unix.MS_SYNCHRONOUS)},
-	"dirsync":   {flags: unix.MS_DIRSYNC, take: takeFlags(unix.MS_DIRSYNC)},
+	"ro":       {flags: unix.MS_RDONLY},
+	"suid":     {flags: unix.MS_NOSUID},
+	"dev":      {flags: unix.MS_NODEV},
+	"exec":     {flags: unix.MS_NOEXEC},
+	"atime":    {flags: timeFlags},
+	"diratime": {flags: unix.MS_NODIRATIME},
+	"lazytime": {flags: unix.MS_LAZYTIME},
+	"sync":     {flags: unix.MS_SYNCHRONOUS, take: takeFlags(unix.MS_SYNCHRONOUS)},
+	// The kernel does not change it in a remount (MS_RMT_MASK).
+	"dirsync":   {same: func(a, b mountopt.Options) bool { return (a.Flags^b.Flags)&unix.MS_DIRSYNC == 0 }},
 	"symfollow": {flags: unix.MS_NOSYMFOLLOW},
 
 	"foreground": {},

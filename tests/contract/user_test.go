@@ -286,6 +286,19 @@ func TestUserRemountsHisOwn(t *testing.T) {
 	if _, stderr, code := harness.RunCmd(t, cmd); code != ok {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
+	// What the kernel refuses him, the daemon must not have taken.
+	cmd = as(userA, helper(m.Primary, m.Dir, "-o", "remount,sync,attr_timeout=7")...)
+	cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+runtime)
+	_, stderr, code := harness.RunCmd(t, cmd)
+	if code != failed {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	harness.OneLine(t, stderr, "mount.tierfs: ", "only root may change flags")
+	cmd = as(userA, harness.CLI, "status", m.Dir)
+	cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+runtime)
+	stdout, _, _ := harness.RunCmd(t, cmd)
+	harness.Contains(t, stdout, "attr_timeout=9")
+	harness.Contains(t, stdout, "sync=off")
 	mustAs(t, userA, "fusermount3", "-u", m.Dir)
 	m.Gone(0)
 	harness.WantList(t, runtime+"/tierfs")
