@@ -490,7 +490,7 @@ func isMounted() func(id uint64) bool {
 func (g *graph) resolve(o mountopt.Options) mountopt.Options {
 	o.Threads = g.options.Threads
 	o.Passthrough = mountopt.PassthroughOff
-	if g.srv.Passthrough() {
+	if g.srv.Passthrough() && os.Geteuid() == 0 { // a user's daemon may not register files
 		o.Passthrough = mountopt.PassthroughOn
 	}
 	o.NoACL = !g.srv.POSIXACL()

@@ -2,6 +2,7 @@ package fusedev
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -66,11 +67,16 @@ func (p *Passthrough) refused(err error, where string) {
 			p.mu.Unlock()
 		})
 	default:
+		if err == unix.ELOOP {
+			err = errStacked
+		}
 		if _, said := p.said.LoadOrStore(where, true); !said {
 			p.s.cfg.Log.Log(context.Background(), level, "no passthrough on this tier, its data goes through the daemon", "tier", where, "err", err)
 		}
 	}
 }
+
+var errStacked = errors.New("it is a stacked filesystem, such as overlayfs")
 
 // Drop gives a backing ID back.
 func (p *Passthrough) Drop(id int32) {
