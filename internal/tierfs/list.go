@@ -87,7 +87,7 @@ func (fs *FS) listingAt(h *dirHandle, off uint64) (*listing, error) {
 	}
 	fs.setRows(h, nil)
 	defer fs.names.list(h.in)()
-	l := &listing{}
+	l := &listing{taken: fs.names.total()}
 	if err := fs.list(h.in, h.uid, l); err != nil {
 		fs.memory.give(h.uid, l.paid)
 		return nil, err
@@ -257,7 +257,7 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fuseops.ReadDirPlusOp) error {
 		if len(dst)-n < fusedev.DirentPlusSize(name) {
 			break
 		}
-		e, in := fs.rowEntry(h.in, *row, name)
+		e, in := fs.rowEntry(h.in, l, row, name)
 		if in != nil {
 			looked = append(looked, in)
 			row.ino = in.Ino
@@ -277,13 +277,14 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fuseops.ReadDirPlusOp) error {
 
 // rowEntry looks a row up. A row that is gone meanwhile, or that cannot be
 // looked up, is listed without an inode.
-func (fs *FS) rowEntry(dir *inode.Inode, row row, name string) (*fusedev.Entry, *inode.Inode) {
+func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string) (*fusedev.Entry, *inode.Inode) {
 	if name == "." || name == ".." {
 		return &fusedev.Entry{}, nil
 	}
 	var f found
 	in, err := fs.look(dir, name, &f, func(uint64) error {
-		if row.typ == unix.DT_DIR {
+		// A file that comes up is on both tiers for a while.
+		if row.typ == unix.DT_DIR || row.rank > 0 && fs.names.total() != l.taken {
 			return fs.resolve(dir, name, &f, nil)
 		}
 		return fs.resolveAt(dir, name, int(row.rank), &f)

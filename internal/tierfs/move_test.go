@@ -429,3 +429,31 @@ func TestMoveWithoutLeases(t *testing.T) {
 	r.wantContent(1, "f", "content")
 	r.wantTidy()
 }
+
+// is there until the move ends.
+func TestListingFromBeforeAMoveLeadsToTheSameInode(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(1, "f", "content")
+	time.Sleep(settleTime)
+	fs := r.open()
+	in := r.admit(fs, "f")
+	l := &listing{taken: fs.names.total()}
+	if err := fs.list(fs.table.Root(), 0, l); err != nil || l.len() != 3 {
+		t.Fatal(err, l.len())
+	}
+	looked := 0
+	atFault = func(p string) {
+		if p == "placed" || p == "named" {
+			looked++
+			if _, now := fs.rowEntry(fs.table.Root(), l, l.row(2), "f"); now != in {
+				t.Errorf("%s: another inode", p)
+			}
+		}
+	}
+	defer func() { atFault = nil }()
+	r.wantOutcome(r.move(fs, 1, 0, "", "f")[0], mover.Moved)
+	if looked != 2 {
+		t.Errorf("looked %d times", looked)
+	}
+	r.wantTidy()
+}

@@ -32,6 +32,7 @@ type names struct {
 	listed  map[*inode.Inode]int // GUARDED_BY(mu)
 	taken   map[entryName]bool   // GUARDED_BY(mu)
 	counts  [256]uint64          // how often names were taken, by their hash; GUARDED_BY(mu)
+	sum     uint64               // how often any was; GUARDED_BY(mu)
 	seed    maphash.Seed
 	changed chan struct{} // closed when a use or a name is given back while somebody waits; GUARDED_BY(mu)
 }
@@ -123,6 +124,7 @@ func (n *names) take(e entryName, patience time.Duration) (done func(), ok bool)
 		defer n.mu.Unlock()
 		delete(n.taken, e)
 		n.counts[n.slot(e)]++
+		n.sum++
 		n.wake()
 	}, true
 }
@@ -136,6 +138,13 @@ func (n *names) count(e entryName) uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.counts[n.slot(e)]
+}
+
+// total is how often any name was taken.
+func (n *names) total() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sum
 }
 
 // enter runs fn, which makes known what a lookup of the name has found, begun at
