@@ -230,15 +230,13 @@ func (x *transfer) removeLocked(m *moving) error {
 	source.after(x.sd)
 	fault("aside")
 	if err := x.asideStill(m); err != nil {
-		if e := x.trash.Rename(m.aside, x.sd, m.name, unix.RENAME_NOREPLACE); e != nil {
-			x.fs.log.Error("a file that changed while it was moved stays in .tierfs/trash; copy it back", "file", x.describe(m), "trash", m.aside, "err", e)
-			x.unsure = true
-		}
+		x.putBack(m)
 		return err
 	}
 	fault("known")
 	if !x.up() && !x.rehome(m, x.b.To, &m.copy) {
-		return x.putBack(m)
+		x.putBack(m)
+		return unix.ESTALE
 	}
 	fault("home")
 	if err := x.trash.Unlink(m.aside); err != nil {
@@ -248,13 +246,18 @@ func (x *transfer) removeLocked(m *moving) error {
 	return nil
 }
 
-// putBack gives a source that was set aside its name again.
-func (x *transfer) putBack(m *moving) error {
-	if err := x.trash.Rename(m.aside, x.sd, m.name, unix.RENAME_NOREPLACE); err != nil {
-		x.unsure = true
-		return err
+// putBack gives a source that was set aside its name again. If that fails, the
+// copy is what the name shows.
+func (x *transfer) putBack(m *moving) {
+	err := x.trash.Rename(m.aside, x.sd, m.name, unix.RENAME_NOREPLACE)
+	if err == nil {
+		return
 	}
-	return unix.ESTALE
+	x.fs.log.Error("a file that changed while it was moved stays in .tierfs/trash until the next mount", "file", x.describe(m), "trash", m.aside, "err", err)
+	x.unsure = true
+	if !x.up() {
+		x.rehome(m, x.b.To, &m.copy)
+	}
 }
 
 // inPlace reports whether the target's name is still our copy.
@@ -293,8 +296,9 @@ func (x *transfer) takeBack(m *moving) {
 	x.takeBackLocked(m)
 }
 
-// takeBackLocked removes the copy, if it is as we made it and not in use. Else
-// both stay, and the next mount looks at the record.
+// takeBackLocked removes the copy, if it is as we made it and not in use, and
+// the source is not in the trash. Else both stay, and the next mount looks at
+// the record.
 //
 // LOCKS_REQUIRED(the name, m.in.Mu)
 func (x *transfer) takeBackLocked(m *moving) {
@@ -307,12 +311,10 @@ func (x *transfer) takeBackLocked(m *moving) {
 		x.unsure = true
 		return
 	}
-	if x.up() {
-		var source unix.Stat_t
-		if x.sd.Stat(m.name, &source) != nil || !x.rehome(m, x.b.From, &source) {
-			x.unsure = true
-			return
-		}
+	var source unix.Stat_t
+	if !absent(x.trash.Stat(m.aside, &source)) || x.up() && (x.sd.Stat(m.name, &source) != nil || !x.rehome(m, x.b.From, &source)) {
+		x.unsure = true
+		return
 	}
 	target := &x.times[1]
 	_ = target.before(x.dd)

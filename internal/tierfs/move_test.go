@@ -457,3 +457,33 @@ func TestListingFromBeforeAMoveLeadsToTheSameInode(t *testing.T) {
 	}
 	r.wantTidy()
 }
+
+// then the copy is all there is to see.
+func TestMoveKeepsTheCopyWhenTheSourceCannotComeBack(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "d/f", "content")
+	time.Sleep(settleTime)
+	fs := r.open()
+	in := r.admit(fs, "d/f")
+	atFault = func(p string) {
+		if p == "aside" {
+			if err := os.Chmod(r.only(0, ".tierfs/trash"), 0640); err != nil {
+				t.Fatal(err)
+			}
+			r.remove(0, "d")
+		}
+	}
+	r.move(fs, 0, 1, "d", "f")
+	atFault = nil
+	r.wantContent(1, "d/f", "content")
+	var st unix.Stat_t
+	if err := fs.stat(nil, in, &st); err != nil {
+		t.Errorf("the inode after: %v", err)
+	}
+	r.wantRecords(1)
+	r.mkdir(0, "d")
+	r.open().Replay() // the source is the newer one
+	r.wantContent(0, "d/f", "content")
+	r.want(1, "d/f", false)
+	r.wantTidy()
+}
