@@ -173,19 +173,20 @@ func (x *transfer) still(m *moving) error {
 	switch {
 	case !x.fs.table.Named(m.in, x.dir, m.name):
 		return unix.ENOENT
-	case m.wanted() || m.in.Opened() != nil:
+	case m.in.Opened() != nil:
 		return errWanted
 	}
 	return x.unchanged(m)
 }
 
-// unchanged reports whether the source is under its name, as it was.
+// unchanged reports whether the source is under its name, as it was, and nobody
+// else wants it.
 func (x *transfer) unchanged(m *moving) error {
 	var st unix.Stat_t
 	if err := x.sd.Stat(m.name, &st); err != nil {
 		return err
 	}
-	if !sameFile(&st, &m.st) {
+	if !sameFile(&st, &m.st) || m.wanted() {
 		return errWanted
 	}
 	return nil
@@ -279,7 +280,7 @@ func (x *transfer) asideStill(m *moving) error {
 	if err := x.trash.Stat(m.aside, &st); err != nil {
 		return err
 	}
-	if !sameContent(&st, &m.st) || !x.up() && m.wanted() {
+	if !sameContent(&st, &m.st) || m.wanted() {
 		return errWanted
 	}
 	return nil

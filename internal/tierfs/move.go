@@ -87,10 +87,6 @@ func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome)
 		return 0, err
 	}
 	defer leave()
-	stop := make(chan struct{})
-	defer close(stop)
-	go x.fs.movings.watch(stop)
-
 	for bytes := int64(0); n < len(names) && n < mover.MaxBatch && bytes < moveAtOnce; n++ {
 		m := &moving{name: names[n], out: &out[n]}
 		x.files = append(x.files, m)
@@ -100,6 +96,9 @@ func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome)
 		}
 		bytes += m.st.Size
 	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go watch(x.files, stop)
 	x.each(ctx, x.lease)
 	fault("leased")
 	_ = mover.Idle(func() error {

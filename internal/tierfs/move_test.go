@@ -487,3 +487,51 @@ func TestMoveKeepsTheCopyWhenTheSourceCannotComeBack(t *testing.T) {
 	r.want(1, "d/f", false)
 	r.wantTidy()
 }
+
+// write into one that goes.
+func TestMoveUpGivesWayToAnOpenOutOfBand(t *testing.T) {
+	for _, point := range []string{"leased", "recorded", "placed", "named", "checked", "aside"} {
+		t.Run(point, func(t *testing.T) {
+			r := newRig(t, 2)
+			r.write(1, "f", "content")
+			time.Sleep(settleTime)
+			fs := r.open()
+			opened := make(chan error, 1)
+			atFault = func(p string) {
+				if p != point {
+					return
+				}
+				path := r.at(1, "f")
+				if point == "aside" {
+					path = r.only(1, ".tierfs/trash")
+				}
+				go func() {
+					f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+					if err == nil {
+						_, err = f.WriteString(" and more")
+						f.Close()
+					}
+					opened <- err
+				}()
+				if time.Sleep(100 * time.Millisecond); point != "named" {
+					return
+				}
+				select {
+				case err := <-opened:
+					opened <- err
+				case <-time.After(20 * time.Second): // the kernel takes the lease away after 45
+					t.Error("he waits for the end of the move")
+				}
+			}
+			o := r.move(fs, 1, 0, "", "f")[0]
+			atFault = nil
+			if err := <-opened; err != nil {
+				t.Fatal(err)
+			}
+			r.wantOutcome(o, mover.Changed)
+			r.wantContent(1, "f", "content and more")
+			r.want(0, "f", false)
+			r.wantTidy()
+		})
+	}
+}

@@ -149,8 +149,8 @@ func (a *movings) giveWay(in *inode.Inode) {
 // waits for ours no longer than that, whatever the mover is doing.
 const leaseLook = 20 * time.Millisecond
 
-// watch gives way for all files under way until stop is closed.
-func (a *movings) watch(stop <-chan struct{}) {
+// watch gives way for the files until stop is closed.
+func watch(files []*moving, stop <-chan struct{}) {
 	tick := time.NewTicker(leaseLook)
 	defer tick.Stop()
 	for {
@@ -159,17 +159,8 @@ func (a *movings) watch(stop <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
-		for _, m := range a.all() {
+		for _, m := range files {
 			m.wanted()
 		}
 	}
-}
-
-func (a *movings) all() (all []*moving) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, m := range a.m {
-		all = append(all, m)
-	}
-	return all
 }
