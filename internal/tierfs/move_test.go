@@ -535,3 +535,25 @@ func TestMoveUpGivesWayToAnOpenOutOfBand(t *testing.T) {
 		})
 	}
 }
+
+// A client may have mapped the copy and closed it by the time that the source
+// turns out to have changed.
+func TestMoveKeepsACopyThatIsMapped(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(1, "f", "content")
+	time.Sleep(settleTime)
+	fs := r.open()
+	in := r.admit(fs, "f")
+	atFault = func(p string) {
+		if p == "named" {
+			in.Mapped = true
+			if err := os.Chmod(r.at(1, "f"), 0640); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	defer func() { atFault = nil }()
+	r.wantOutcome(r.move(fs, 1, 0, "", "f")[0], mover.Changed)
+	r.wantContent(0, "f", "content")
+	r.wantRecords(1)
+}
