@@ -26,12 +26,14 @@ func (x *transfer) settle(ctx context.Context) {
 		return
 	}
 	fault("recorded")
+	x.patience = movePatience
 	x.each(ctx, x.place)
 	fault("placed")
 	if err := x.dd.Sync(); err != nil {
 		x.each(ctx, func(m *moving) error { x.takeBack(m); return err })
 	}
 	fault("named")
+	x.patience = removePatience
 	x.each(ctx, x.remove)
 	x.finish()
 }
@@ -99,15 +101,19 @@ func (x *transfer) write() error {
 	return err
 }
 
-// lock takes the name and the inode of a file. Nobody opens it, looks it up or
+// lock takes the name and the inode of a file. All files of a step share its
+// patience, because who renames a directory above waits for the end of it. Nobody opens it, looks it up or
 // changes its name until unlock.
 func (x *transfer) lock(m *moving) (unlock func(), err error) {
-	name, ok := x.fs.names.take(entryName{x.dir, m.name}, movePatience)
+	begin := time.Now()
+	patience := max(x.patience, leaseLook)
+	defer func() { x.patience -= time.Since(begin) }()
+	name, ok := x.fs.names.take(entryName{x.dir, m.name}, patience)
 	if !ok {
 		return nil, errUsed
 	}
-	for end := time.Now().Add(movePatience); !m.in.Mu.TryLock(); {
-		if time.Now().After(end) {
+	for !m.in.Mu.TryLock() {
+		if time.Since(begin) > patience {
 			name()
 			return nil, errUsed
 		}

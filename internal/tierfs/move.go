@@ -33,10 +33,11 @@ import (
 
 // Bounds of a move.
 const (
-	movePatience = time.Second // to get the locks: those who hold them may wait for a tier
-	slowPatience = 5 * time.Second
-	movePoll     = 20 * time.Millisecond
-	moveAtOnce   = 64 << 20 // bytes that are copied before any of it is put in place
+	movePatience   = time.Second     // to get the locks: those who hold them may wait for a tier
+	removePatience = 5 * time.Second // a file that is left then has both names until the next mount
+	slowPatience   = 5 * time.Second
+	movePoll       = 20 * time.Millisecond
+	moveAtOnce     = 64 << 20 // bytes that are copied before any of it is put in place
 )
 
 // transfer is the move of files of one directory.
@@ -51,7 +52,8 @@ type transfer struct {
 	times    [2]dirTimes
 	files    []*moving
 	record   *record
-	unsure   bool // something is left for the next mount
+	unsure   bool          // something is left for the next mount
+	patience time.Duration // left to wait for the locks of a step
 
 	free     int64 // bytes that the target has to give
 	measured bool

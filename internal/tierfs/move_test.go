@@ -2,6 +2,7 @@ package tierfs
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -556,4 +557,33 @@ func TestMoveKeepsACopyThatIsMapped(t *testing.T) {
 	r.wantOutcome(r.move(fs, 1, 0, "", "f")[0], mover.Changed)
 	r.wantContent(0, "f", "content")
 	r.wantRecords(1)
+}
+
+// A directory that is listed for long costs a batch one wait, not one for each
+// file: it cannot be renamed meanwhile.
+func TestMoveWaitsOnceForAListing(t *testing.T) {
+	r := newRig(t, 2)
+	var names []string
+	for i := range 40 {
+		names = append(names, fmt.Sprint(i))
+		r.write(0, names[i], "content")
+	}
+	time.Sleep(settleTime)
+	fs := r.open()
+	done := func() {}
+	atFault = func(p string) {
+		if p == "recorded" {
+			done = fs.names.list(fs.table.Root())
+		}
+	}
+	defer func() { atFault = nil }()
+	begin := time.Now()
+	for _, o := range r.move(fs, 0, 1, "", names...) {
+		r.wantOutcome(o, mover.Changed)
+	}
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("it waited for %v", took)
+	}
+	done()
+	r.wantTidy()
 }
