@@ -2,6 +2,7 @@ package tierfs
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/inode"
@@ -328,6 +329,7 @@ func (x *transfer) takeBackLocked(m *moving) {
 	}
 	target := &x.times[1]
 	_ = target.before(x.dd)
+	x.undone = true
 	if err := x.dd.Unlink(m.name); err != nil {
 		x.unsure = true
 	}
@@ -337,9 +339,9 @@ func (x *transfer) takeBackLocked(m *moving) {
 // finish makes the removals durable, gives the directories their times back and
 // ends the record.
 func (x *transfer) finish() {
-	err := x.sd.Sync()
-	if e := x.trash.Sync(); err == nil {
-		err = e
+	err := errors.Join(x.sd.Sync(), x.trash.Sync())
+	if x.undone { // it must not come back when the record is gone
+		err = errors.Join(err, x.dd.Sync())
 	}
 	fault("removed")
 	x.times[0].restore(x.sd)

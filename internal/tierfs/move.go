@@ -53,6 +53,7 @@ type transfer struct {
 	files    []*moving
 	record   *record
 	unsure   bool          // something is left for the next mount
+	undone   bool          // a copy was removed from its place again
 	patience time.Duration // left to wait for the locks of a step
 
 	free     int64 // bytes that the target has to give
