@@ -102,9 +102,9 @@ func (x *transfer) write() error {
 	return err
 }
 
-// lock takes the name and the inode of a file. All files of a step share its
-// patience, because who renames a directory above waits for the end of it. Nobody opens it, looks it up or
-// changes its name until unlock.
+// lock takes the name and the inode of a file: nobody opens it, looks it up or
+// changes its name until unlock. All files of a step share its patience, because
+// who renames a directory above waits for the end of it.
 func (x *transfer) lock(m *moving) (unlock func(), err error) {
 	begin := time.Now()
 	patience := max(x.patience, leaseLook)
