@@ -149,7 +149,7 @@ func (x *transfer) skip(ctx context.Context, m *moving, err error) {
 	m.out.Skip, m.out.Err = x.reason(ctx, err), err
 	m.close()
 	if m.staged != "" {
-		if err := x.staging.Unlink(m.staged); err != nil && !absent(err) {
+		if x.staging.Unlink(m.staged) != nil { // it may be in place: a server answers a rename twice
 			x.unsure = true
 		}
 		m.staged = ""

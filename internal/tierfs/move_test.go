@@ -587,3 +587,26 @@ func TestMoveWaitsOnceForAListing(t *testing.T) {
 	done()
 	r.wantTidy()
 }
+
+// A server that has lost its first answer says that the copy is not there, when
+// it has renamed it: the record must stay.
+func TestMoveKeepsTheRecordOfACopyThatIsGone(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "f", "content")
+	time.Sleep(settleTime)
+	fs := r.open()
+	o := r.moveWith(fs, "locked", func() {
+		if err := os.Rename(r.only(1, ".tierfs/staging"), r.at(1, "f")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if o.Skip == mover.Moved {
+		t.Error("it moved")
+	}
+	r.wantContent(0, "f", "content")
+	r.wantRecords(1)
+	r.open().Replay()
+	r.wantContent(1, "f", "content")
+	r.want(0, "f", false)
+	r.wantTidy()
+}
