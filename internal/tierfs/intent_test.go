@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestInside(t *testing.T) {
@@ -124,4 +126,16 @@ func TestWrittenIntentIsReadBack(t *testing.T) {
 	}
 	rec.leave(nextMount)
 	r.wantRecords(1)
+}
+
+// A directory may lie so deep that its path is longer than a record that is
+// read.
+func TestIntentThatNobodyWouldReadIsNotWritten(t *testing.T) {
+	r := newRig(t, 2)
+	fs := r.open()
+	deep := strings.Repeat("d/", maxIntent/2) + "d"
+	if _, err := fs.journal.write(fs.tiers()[0], &intent{Kind: intentRename, From: "a", To: deep}); err != unix.ENAMETOOLONG {
+		t.Error(err)
+	}
+	r.wantRecords(0)
 }

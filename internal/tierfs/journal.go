@@ -97,6 +97,9 @@ func (j *journal) write(t *tier.Tier, in *intent) (*record, error) {
 	if err != nil {
 		return nil, unix.EIO
 	}
+	if len(b) > maxIntent { // no mount would read it
+		return nil, unix.ENAMETOOLONG
+	}
 	r, err := j.writeOn(t, in, b)
 	if err == nil {
 		return r, nil
