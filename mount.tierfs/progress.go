@@ -15,7 +15,7 @@ const barPause = 100 * time.Millisecond
 
 // bar shows how far a job is, on standard error. A nil bar shows nothing.
 type bar struct {
-	line  *progressbar.ProgressBar
+	line  *progressbar.ProgressBar // nil until there is something to expect
 	files int
 	sum   control.Totals
 }
@@ -26,7 +26,14 @@ func newBar() *bar {
 	if os.Getenv("TERM") == "dumb" || os.Getenv("NO_COLOR") != "" || !isTerminal(os.Stderr) || !isTerminal(os.Stdout) {
 		return nil
 	}
-	return &bar{line: progressbar.NewOptions64(-1,
+	return &bar{}
+}
+
+// begin draws the bar for the first time.
+func (b *bar) begin() {
+	b.line = progressbar.NewOptions64(max(b.sum.Bytes, 1),
+		progressbar.OptionSetDescription(b.text()),
+		progressbar.OptionSetRenderBlankState(true),
 		progressbar.OptionSetWriter(os.Stderr),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionUseIECUnits(true),
@@ -36,7 +43,15 @@ func newBar() *bar {
 		progressbar.OptionThrottle(barPause),
 		progressbar.OptionSetWidth(20),
 		progressbar.OptionClearOnFinish(),
-	)}
+	)
+}
+
+// text is what stands before the bar.
+func (b *bar) text() string {
+	if b.sum.Files > 0 {
+		return fmt.Sprintf("%d/%d files", b.files, b.sum.Files)
+	}
+	return fmt.Sprintf("%d files", b.files)
 }
 
 // expect tells the sum of a job that begins.
@@ -46,7 +61,11 @@ func (b *bar) expect(t control.Totals) {
 	}
 	b.sum.Files += t.Files
 	b.sum.Bytes += t.Bytes
-	b.line.ChangeMax64(max(b.sum.Bytes, 1))
+	if b.line == nil {
+		b.begin()
+	} else {
+		b.line.ChangeMax64(max(b.sum.Bytes, 1))
+	}
 }
 
 // done counts a file.
@@ -55,23 +74,24 @@ func (b *bar) done(f control.File) {
 		return
 	}
 	b.files++
-	text := fmt.Sprintf("%d files", b.files)
-	if b.sum.Files > 0 {
-		text = fmt.Sprintf("%d/%d files", b.files, b.sum.Files)
+	if b.line == nil {
+		b.begin()
 	}
-	b.line.Describe(text)
+	b.line.Describe(b.text())
 	_ = b.line.Add64(max(f.Bytes, 0))
 }
 
 // say prints a line above the bar.
 func (b *bar) say(text string) {
-	_ = b.line.Clear()
+	if b.line != nil {
+		_ = b.line.Clear()
+	}
 	fmt.Fprintln(os.Stderr, strings.TrimRight(text, "\n"))
 }
 
 // close takes the bar away.
 func (b *bar) close() {
-	if b != nil {
+	if b != nil && b.line != nil {
 		_ = b.line.Clear()
 	}
 }
