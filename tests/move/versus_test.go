@@ -82,12 +82,7 @@ var kinds = map[string]func(*actor) error{
 
 // TestWritersVersusMover: whatever is done to files while they move, the end is
 // what the ledgers say, and nobody sees anything else on the way.
-// Known and open: without passthrough a save (write, rename over) has failed with
-// ENOENT once in several runs. No content was lost.
 func TestWritersVersusMover(t *testing.T) {
-	if os.Getenv("TIERFS_STRESS") == "" {
-		harness.Skip(t, "writers versus mover: a save gave ENOENT in one of several runs, not yet mended; TIERFS_STRESS=60s runs it")
-	}
 	for _, c := range []struct {
 		name string
 		on   func(t *testing.T) []string
@@ -558,7 +553,7 @@ func (a *actor) saveBelow() error {
 		return err
 	}
 	if err := unix.Rename(path+"#", path); err != nil {
-		return err
+		return fmt.Errorf("rename in the tier: %w", err)
 	}
 	a.book["f"] = k
 	a.rest() // what moves the file now ends
@@ -572,13 +567,18 @@ func (a *actor) saveBelow() error {
 	return nil
 }
 
-// removeLower removes what the primary's file hides, if it does still.
+// removeLower removes what the primary's file hides, if it does still. The mover
+// takes its copy back by itself when it comes to see that the source is another:
+// on a machine that is slow, only between our read and our unlink.
 func (a *actor) removeLower(k *kept) error {
 	got, err := os.ReadFile(a.tier(1, a.dir+"/f"))
 	if err != nil || bytes.Equal(got, k.content) {
 		return nil // it has moved meanwhile
 	}
-	return unix.Unlink(a.tier(1, a.dir+"/f"))
+	if err := unix.Unlink(a.tier(1, a.dir+"/f")); err != nil && err != unix.ENOENT {
+		return fmt.Errorf("unlink in the tier: %w", err)
+	}
+	return nil
 }
 
 // read reads the files that nobody changes, by name and by a descriptor.
