@@ -254,5 +254,15 @@ func (m *Mount) force() {
 	m.pid = 0
 }
 
+// Tier is a path in one tier.
+func (m *Mount) Tier(rank int, rel string) string { return filepath.Join(m.Tiers[rank], rel) }
+
+// Put writes a file into one tier, with its parents.
+func (m *Mount) Put(rank int, rel, text string) {
+	m.T.Helper()
+	Mkdir(m.T, filepath.Dir(m.Tier(rank, rel)))
+	Write(m.T, m.Tier(rank, rel), text)
+}
+
 // Path is a path in the mount.
 func (m *Mount) Path(rel string) string { return filepath.Join(m.Dir, rel) }

@@ -18,24 +18,10 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// soak is the duration that TIERFS_SOAK asks for, 0 without it.
-func soak(t *testing.T) time.Duration {
-	t.Helper()
-	text := os.Getenv("TIERFS_SOAK")
-	if text == "" {
-		return 0
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("TIERFS_SOAK %q: want a duration such as 10m", text)
-	}
-	return d
-}
-
 // size is a number for every run, or the one of a soak.
 func size(t *testing.T, every, full int) int {
 	t.Helper()
-	if soak(t) > 0 {
+	if harness.Duration(t, "TIERFS_SOAK", 0) > 0 {
 		return full
 	}
 	return every

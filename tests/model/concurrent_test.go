@@ -58,7 +58,7 @@ func TestSharedDirectoriesMoveWhileOthersWorkInThem(t *testing.T) {
 	}
 	x.m.Up()
 	seed := rand.Uint64()
-	ledgers := x.runWorkers(seed, max(2*time.Second, duration(t)/10))
+	ledgers := x.runWorkers(seed, max(2*time.Second, harness.Duration(t, "TIERFS_MODEL", 0)/10))
 	if t.Failed() {
 		t.Logf("seed %d", seed)
 		return

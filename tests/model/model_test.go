@@ -63,7 +63,7 @@ func TestModel(t *testing.T) {
 		}
 		seeds = []uint64{seed}
 	}
-	limit := duration(t)
+	limit := harness.Duration(t, "TIERFS_MODEL", 0)
 	end := time.Now().Add(limit)
 	done := map[string]int{}
 	for len(seeds) > 0 && !t.Failed() {
@@ -82,7 +82,7 @@ func TestModel(t *testing.T) {
 // runSeed runs one program and returns its length.
 func runSeed(t *testing.T, cfg config, seed uint64) int {
 	steps := fewSteps
-	if duration(t) > 0 {
+	if harness.Duration(t, "TIERFS_MODEL", 0) > 0 {
 		steps = manySteps
 	}
 	done, err := attempt(t, cfg, newGenerator(cfg, seed, steps).next)
@@ -90,26 +90,13 @@ func runSeed(t *testing.T, cfg config, seed uint64) int {
 		return len(done)
 	}
 	t.Errorf("seed %d, %d steps, the last is %d: %v", seed, steps, len(done), err)
-	short, e := shrink(t, cfg, done, max(time.Minute, duration(t)))
+	short, e := shrink(t, cfg, done, max(time.Minute, harness.Duration(t, "TIERFS_MODEL", 0)))
 	if e == nil {
 		t.Logf("the same steps go well the second time:\n%s", program(cfg, done))
 		return len(done)
 	}
 	t.Logf("%d steps that fail (%v):\n%s", len(short), e, program(cfg, short))
 	return len(done)
-}
-
-// duration is that of TIERFS_MODEL.
-func duration(t *testing.T) time.Duration {
-	text := os.Getenv("TIERFS_MODEL")
-	if text == "" {
-		return 0
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("TIERFS_MODEL %q: want a duration such as 10m", text)
-	}
-	return d
 }
 
 // runProgram runs the program in a file.

@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tierfs/tierfs/tests/harness"
 	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
 )
 
 // points are the names of all points at which a test build can die: of a move,

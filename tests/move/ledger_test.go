@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tierfs/tierfs/tests/harness"
 	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
 )
 
 // state is one way in which a document may be found: at a path, or nowhere.
@@ -101,7 +102,7 @@ func TestKilledAtRandomLosesNothing(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	end := time.Now().Add(soak(t, 10*time.Second))
+	end := time.Now().Add(harness.Duration(t, "TIERFS_SOAK", 10*time.Second))
 	kills, midst := 0, 0
 	for ; time.Now().Before(end) && !t.Failed(); kills++ {
 		l.direct = kills%2 == 0

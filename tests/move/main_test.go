@@ -1,6 +1,6 @@
-// Package move has files moved between tiers while others use them, while disks
-// fill up, fail and go away, and while the daemon or the power ends, and looks
-// whether every file is still there, once and whole.
+// Package move has files moved between tiers, by policy and on request, while
+// others use them, while disks fill up, fail and go away, and while the daemon or
+// the power ends, and looks whether every file is still there, once and whole.
 package move
 
 import (
@@ -13,28 +13,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tierfs/tierfs/tests/harness"
 	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
 // quiet is for how long a file must not have changed to move.
 const quiet = 1100 * time.Millisecond
-
-// soak is the duration that TIERFS_SOAK asks for, else every.
-func soak(t *testing.T, every time.Duration) time.Duration {
-	t.Helper()
-	text := os.Getenv("TIERFS_SOAK")
-	if text == "" {
-		return every
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("TIERFS_SOAK %q: want a duration such as 10m", text)
-	}
-	return d
-}
 
 // leftovers is what a move keeps in the tiers for its time.
 func leftovers(t *testing.T, tiers []string) (left []string) {

@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tierfs/tierfs/tests/harness"
 	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
 )
 
 // medium is a file that holds the filesystems of both tiers, one after the
@@ -141,12 +142,12 @@ func tray(i int) string { return fmt.Sprintf("tray-%d", i) }
 // writers sync what they write.
 func TestPowerCutLosesNothing(t *testing.T) {
 	kinds := []string{"ext4"}
-	if soak(t, 0) > 0 {
+	if harness.Duration(t, "TIERFS_SOAK", 0) > 0 {
 		kinds = []string{"ext4", "xfs", "btrfs"}
 	}
 	for _, fstype := range kinds {
 		t.Run(fstype, func(t *testing.T) {
-			end := time.Now().Add(soak(t, 0) / time.Duration(len(kinds)))
+			end := time.Now().Add(harness.Duration(t, "TIERFS_SOAK", 0) / time.Duration(len(kinds)))
 			cutPower(t, newMedium(t, fstype))
 			for time.Now().Before(end) && !t.Failed() {
 				t.Run("again", func(t *testing.T) { cutPower(t, newMedium(t, fstype)) })

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,15 +27,6 @@ func newMount(t *testing.T, opts ...string) mount {
 func newMountOn(t *testing.T, tiers []string, opts ...string) mount {
 	t.Helper()
 	return mount{harness.NewOn(t, tiers, opts...), t}
-}
-
-func (m mount) tier(rank int, rel string) string { return filepath.Join(m.Tiers[rank], rel) }
-
-// put writes a file into one tier, with its parents.
-func (m mount) put(rank int, rel, text string) {
-	m.t.Helper()
-	harness.Mkdir(m.t, filepath.Dir(m.tier(rank, rel)))
-	harness.Write(m.t, m.tier(rank, rel), text)
 }
 
 // report is what tierfs demote and promote say.
@@ -120,7 +110,7 @@ func (r report) wantSkip(t *testing.T, rel string, reasons ...string) {
 func (m mount) on(rel string) (ranks []int) {
 	m.t.Helper()
 	for rank := range m.Tiers {
-		if harness.Exists(m.t, m.tier(rank, rel)) {
+		if harness.Exists(m.t, m.Tier(rank, rel)) {
 			ranks = append(ranks, rank)
 		}
 	}
@@ -135,7 +125,7 @@ func (m mount) wantOn(rank int, rel, text string) {
 		m.t.Errorf("%s is on the tiers %v, want %d", rel, ranks, rank)
 		return
 	}
-	harness.WantRead(m.t, m.tier(rank, rel), text)
+	harness.WantRead(m.t, m.Tier(rank, rel), text)
 	harness.WantRead(m.t, m.Path(rel), text)
 }
 

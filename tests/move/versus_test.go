@@ -19,21 +19,6 @@ import (
 	"github.com/tierfs/tierfs/tests/harness"
 )
 
-// duration is that of TIERFS_STRESS, such as 60s, or short enough for every run
-// of the tests.
-func duration(t *testing.T) time.Duration {
-	t.Helper()
-	text := os.Getenv("TIERFS_STRESS")
-	if text == "" {
-		return 7 * time.Second
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("TIERFS_STRESS %q: want a duration such as 60s", text)
-	}
-	return d
-}
-
 // arena is a mount in which files go down and up all the time.
 type arena struct {
 	mount
@@ -107,7 +92,7 @@ func versus(t *testing.T, tiers []string, opt string) {
 	seed := rand.Uint64()
 	a.cast(seed)
 	a.Up()
-	down, up := a.play(time.Now().Add(duration(t)))
+	down, up := a.play(time.Now().Add(harness.Duration(t, "TIERFS_STRESS", 7*time.Second)))
 	if t.Failed() {
 		t.Logf("seed %d", seed)
 		return
@@ -128,7 +113,7 @@ func (a *arena) cast(seed uint64) {
 	for i := range 24 {
 		rel := fmt.Sprintf("still/%02d", i)
 		a.still[rel] = strings.Repeat(fmt.Sprintf("line of %s\n", rel), 100+i*500)
-		a.put(i%2, rel, a.still[rel])
+		a.Put(i%2, rel, a.still[rel])
 	}
 	kindNames := []string{}
 	for kind := range kinds {
@@ -140,7 +125,7 @@ func (a *arena) cast(seed uint64) {
 			act := &actor{arena: a, name: fmt.Sprint(kind, i), acts: kinds[kind], book: map[string]*kept{}, rng: rand.New(rand.NewPCG(seed, uint64(k*each+i)))}
 			act.dir = fmt.Sprint("work", i, "/", act.name)
 			act.book["f"] = &kept{content: act.some(200_000)}
-			a.put(i%2, act.dir+"/f", string(act.book["f"].content))
+			a.Put(i%2, act.dir+"/f", string(act.book["f"].content))
 			a.actors = append(a.actors, act)
 		}
 	}
@@ -216,7 +201,7 @@ func (a *arena) round(which string, skips map[string]int) (int, error) {
 func (a *actor) rest() {
 	for end := time.Now().Add(time.Duration(a.rng.IntN(2500)) * time.Millisecond); time.Now().Before(end); time.Sleep(4 * time.Millisecond) {
 		var st unix.Stat_t
-		if unix.Lstat(a.tier(0, a.dir+"/f"), &st) == nil && unix.Lstat(a.tier(1, a.dir+"/f"), &st) == nil {
+		if unix.Lstat(a.Tier(0, a.dir+"/f"), &st) == nil && unix.Lstat(a.Tier(1, a.dir+"/f"), &st) == nil {
 			a.met++
 			return
 		}
@@ -485,7 +470,7 @@ func (a *actor) renameDir() error {
 	}
 	a.dir = to
 	for rank := range a.Tiers { // and nowhere else
-		if harness.Exists(a.t, a.tier(rank, from)) {
+		if harness.Exists(a.t, a.Tier(rank, from)) {
 			return fmt.Errorf("%s is on tier %d still", from, rank)
 		}
 	}
@@ -521,7 +506,7 @@ func (a *actor) appendBelow() error {
 	k := a.book["f"]
 	for {
 		for rank := range a.Tiers {
-			err := opened(a.tier(rank, a.dir+"/f"), os.O_WRONLY|os.O_APPEND, func(f *os.File) error {
+			err := opened(a.Tier(rank, a.dir+"/f"), os.O_WRONLY|os.O_APPEND, func(f *os.File) error {
 				for range 2 {
 					b := a.some(1000)
 					if _, err := f.Write(b); err != nil {
@@ -543,7 +528,7 @@ func (a *actor) appendBelow() error {
 // there. If it has gone down by then, both tiers have it, and the older one has
 // to be removed by who made this so.
 func (a *actor) saveBelow() error {
-	path := a.tier(0, a.dir+"/f")
+	path := a.Tier(0, a.dir+"/f")
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil {
 		return nil
@@ -561,7 +546,7 @@ func (a *actor) saveBelow() error {
 		return err
 	}
 	var high, low unix.Stat_t
-	if unix.Lstat(path, &high) == nil && unix.Lstat(a.tier(1, a.dir+"/f"), &low) == nil {
+	if unix.Lstat(path, &high) == nil && unix.Lstat(a.Tier(1, a.dir+"/f"), &low) == nil {
 		return a.removeLower(k)
 	}
 	return nil
@@ -571,11 +556,11 @@ func (a *actor) saveBelow() error {
 // takes its copy back by itself when it comes to see that the source is another:
 // on a machine that is slow, only between our read and our unlink.
 func (a *actor) removeLower(k *kept) error {
-	got, err := os.ReadFile(a.tier(1, a.dir+"/f"))
+	got, err := os.ReadFile(a.Tier(1, a.dir+"/f"))
 	if err != nil || bytes.Equal(got, k.content) {
 		return nil // it has moved meanwhile
 	}
-	if err := unix.Unlink(a.tier(1, a.dir+"/f")); err != nil && err != unix.ENOENT {
+	if err := unix.Unlink(a.Tier(1, a.dir+"/f")); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("unlink in the tier: %w", err)
 	}
 	return nil

@@ -34,13 +34,13 @@ func TestFilesInUseStay(t *testing.T) {
 	m := newMount(t)
 	why := map[string]string{"read": "open", "write": "open", "read-below": "open-out-of-band", "write-below": "open-out-of-band", "linked": "hard-links"}
 	for name := range why {
-		m.put(0, "d/"+name, name)
+		m.Put(0, "d/"+name, name)
 	}
-	ok(t, "link", os.Link(m.tier(0, "d/linked"), m.tier(0, "d/other")))
+	ok(t, "link", os.Link(m.Tier(0, "d/linked"), m.Tier(0, "d/other")))
 	m.Up()
 	var open []*os.File
 	for path, flags := range map[string]int{
-		m.Path("d/read"): os.O_RDONLY, m.Path("d/write"): os.O_WRONLY, m.tier(0, "d/read-below"): os.O_RDONLY, m.tier(0, "d/write-below"): os.O_WRONLY,
+		m.Path("d/read"): os.O_RDONLY, m.Path("d/write"): os.O_WRONLY, m.Tier(0, "d/read-below"): os.O_RDONLY, m.Tier(0, "d/write-below"): os.O_WRONLY,
 	} {
 		f, err := os.OpenFile(path, flags, 0)
 		ok(t, "open", err)
@@ -112,9 +112,9 @@ func TestWhatChangesDuringTheCopyStays(t *testing.T) {
 		"save-below":     {true, save, all},
 	}
 	for name := range changes {
-		m.put(0, "d/"+name, text(name, part))
+		m.Put(0, "d/"+name, text(name, part))
 	}
-	m.put(0, "d/unchanged", "unchanged")
+	m.Put(0, "d/unchanged", "unchanged")
 	m.Up()
 	time.Sleep(quiet)
 	job := m.start("demote", "d")
@@ -122,7 +122,7 @@ func TestWhatChangesDuringTheCopyStays(t *testing.T) {
 	for name, c := range changes {
 		path := m.Path("d/" + name)
 		if c.below {
-			path = m.tier(0, "d/"+name)
+			path = m.Tier(0, "d/"+name)
 		}
 		ok(t, name, c.change(path))
 	}
@@ -147,7 +147,7 @@ func TestDirectoriesChangeDuringTheCopy(t *testing.T) {
 	m := newMount(t, "mover_rate=4M")
 	old := text("old", 2*part)
 	for _, name := range []string{"renamed", "above", "replaced", "removed"} {
-		m.put(0, name+"/d/f", old)
+		m.Put(0, name+"/d/f", old)
 	}
 	m.Up()
 	time.Sleep(quiet)
@@ -194,24 +194,24 @@ func TestTargetFillsUp(t *testing.T) {
 	harness.Require(t, "root", "fuse", "loop")
 	m := newMountOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "16M")}, "mover_rate=6M", "minfree=0")
 	content := text("f", 7*part)
-	m.put(0, "f", content)
-	before := harness.Stat(t, m.tier(0, "f"))
+	m.Put(0, "f", content)
+	before := harness.Stat(t, m.Tier(0, "f"))
 	m.Up()
 	time.Sleep(quiet)
 	job := m.start("demote", "f")
 	m.copying()
-	fill(t, m.tier(1, "ballast"))
+	fill(t, m.Tier(1, "ballast"))
 	r, err := m.ended(job)
 	ok(t, "demote", err)
 	r.wantSkip(t, "f", "no-room")
 	m.wantTidy()
-	if after := harness.Stat(t, m.tier(0, "f")); after.Atim != before.Atim {
+	if after := harness.Stat(t, m.Tier(0, "f")); after.Atim != before.Atim {
 		t.Errorf("the access time is %v, was %v", after.Atim, before.Atim)
 	}
 	m.wantOn(0, "f", content)
 	time.Sleep(quiet) // it was read
 	m.carry("demote", "f").wantSkip(t, "f", "no-room")
-	ok(t, "remove", os.Remove(m.tier(1, "ballast")))
+	ok(t, "remove", os.Remove(m.Tier(1, "ballast")))
 	time.Sleep(quiet)
 	m.carry("demote", "f").wantMoved(t, 1)
 	m.wantOn(1, "f", content)
@@ -237,8 +237,8 @@ func TestOwnersQuotaOnTheTarget(t *testing.T) {
 	low := harness.QuotaDisk(t)
 	m := newMountOn(t, []string{harness.On(t, "ext4", "64M"), low}, "minfree=0")
 	for name, size := range map[string]int{"large": 2 * part, "small": part / 4} {
-		m.put(0, name, text(name, size))
-		harness.Chown(t, m.tier(0, name), harness.UserA, harness.UserA)
+		m.Put(0, name, text(name, size))
+		harness.Chown(t, m.Tier(0, name), harness.UserA, harness.UserA)
 	}
 	harness.Limit(t, low, harness.UserA, 1024)
 	m.Up()
@@ -280,8 +280,8 @@ func TestTargetVanishes(t *testing.T) {
 			disk := faultfs.New(t, 1)
 			m := newMountOn(t, []string{harness.TempDir(t), disk.Disks[0]}, "mover_rate=4M", "tier_timeout=1s", "minfree=0")
 			content := text("f", 3*part)
-			m.put(0, "f", content)
-			m.put(0, "g", "g")
+			m.Put(0, "f", content)
+			m.Put(0, "g", "g")
 			m.Up()
 			time.Sleep(quiet)
 			job := m.start("demote", "f")
@@ -326,19 +326,19 @@ func TestNameAppearsOnTheTarget(t *testing.T) {
 		}
 		m := newMount(t, "mover_rate=4M", "attr_timeout=0", "entry_timeout=0")
 		content := text("f", 2*part)
-		m.put(from, "d/f", content)
+		m.Put(from, "d/f", content)
 		m.Up()
 		time.Sleep(quiet)
 		job := m.start(which, "d")
 		m.copying()
-		m.put(to, "d/f", "another")
+		m.Put(to, "d/f", "another")
 		r, err := m.ended(job)
 		ok(t, which, err)
 		r.wantSkip(t, "d/f", "blocked")
-		harness.WantRead(t, m.tier(from, "d/f"), content)
-		harness.WantRead(t, m.tier(to, "d/f"), "another")
+		harness.WantRead(t, m.Tier(from, "d/f"), content)
+		harness.WantRead(t, m.Tier(to, "d/f"), "another")
 		m.wantTidy()
-		ok(t, "remove", os.Remove(m.tier(to, "d/f")))
+		ok(t, "remove", os.Remove(m.Tier(to, "d/f")))
 		time.Sleep(quiet)
 		m.carry(which, "d").wantMoved(t, 1)
 		m.wantOn(to, "d/f", content)
@@ -353,7 +353,7 @@ func TestSecondDaemonWaits(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, "mover_rate=4M")
 	content := text("f", 8*part)
-	m.put(0, "f", content)
+	m.Put(0, "f", content)
 	m.Up()
 	time.Sleep(quiet)
 	first := m.Pid()
@@ -394,7 +394,7 @@ func TestOpensDuringASlowCopyAreServedAtOnce(t *testing.T) {
 	m := newMount(t, "mover_rate=1M")
 	names := []string{"read", "write", "truncate", "read-below", "write-below"}
 	for _, name := range names {
-		m.put(0, "d/"+name, text(name, 4*part))
+		m.Put(0, "d/"+name, text(name, 4*part))
 	}
 	m.Up()
 	time.Sleep(quiet)
@@ -405,8 +405,8 @@ func TestOpensDuringASlowCopyAreServedAtOnce(t *testing.T) {
 		"read":        func() (*os.File, error) { return os.Open(m.Path("d/read")) },
 		"write":       func() (*os.File, error) { return os.OpenFile(m.Path("d/write"), os.O_RDWR, 0) },
 		"truncate":    func() (*os.File, error) { return os.OpenFile(m.Path("d/truncate"), os.O_WRONLY|os.O_TRUNC, 0) },
-		"read-below":  func() (*os.File, error) { return os.Open(m.tier(0, "d/read-below")) },
-		"write-below": func() (*os.File, error) { return os.OpenFile(m.tier(0, "d/write-below"), os.O_RDWR, 0) },
+		"read-below":  func() (*os.File, error) { return os.Open(m.Tier(0, "d/read-below")) },
+		"write-below": func() (*os.File, error) { return os.OpenFile(m.Tier(0, "d/write-below"), os.O_RDWR, 0) },
 	} {
 		f, err := open()
 		ok(t, name, err)
@@ -429,11 +429,11 @@ func TestMovedFilesLookAsBefore(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
 	for i := range 10 {
-		m.put(0, fmt.Sprintf("a/b%d/c/f", i), fmt.Sprint(i))
+		m.Put(0, fmt.Sprintf("a/b%d/c/f", i), fmt.Sprint(i))
 	}
-	m.put(0, "top", "top")
-	m.put(0, "moves not", "")
-	ok(t, "link", os.Link(m.tier(0, "moves not"), m.tier(0, "two names")))
+	m.Put(0, "top", "top")
+	m.Put(0, "moves not", "")
+	ok(t, "link", os.Link(m.Tier(0, "moves not"), m.Tier(0, "two names")))
 	age(t, m.Primary)
 	age(t, m.Fallbacks[0])
 	m.Up()
@@ -453,8 +453,8 @@ func TestMovedFilesLookAsBefore(t *testing.T) {
 	read := func() (text string) {
 		for _, rel := range []string{"", "a", "a/b1", "a/b1/c", "a/b1/c/f", "moves not"} {
 			for rank := range m.Tiers {
-				if harness.Exists(t, m.tier(rank, rel)) {
-					text += fmt.Sprintln(rel, harness.Stat(t, m.tier(rank, rel)).Atim)
+				if harness.Exists(t, m.Tier(rank, rel)) {
+					text += fmt.Sprintln(rel, harness.Stat(t, m.Tier(rank, rel)).Atim)
 					break
 				}
 			}
@@ -518,7 +518,7 @@ func TestMappingOutlivesItsDescriptor(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			m := newMount(t, mode)
 			content := text("f", 8192)
-			m.put(0, "f", content)
+			m.Put(0, "f", content)
 			m.Up()
 			fd, err := unix.Open(m.Path("f"), unix.O_RDWR|unix.O_CLOEXEC, 0)
 			ok(t, "open", err)

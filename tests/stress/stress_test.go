@@ -35,21 +35,6 @@ func homes(id int) []string {
 
 func seedContent(path string) []byte { return []byte(strings.Repeat("seed of "+path+"\n", 20)) }
 
-// duration is that of TIERFS_STRESS, such as 60s, or short enough for every
-// run of the tests.
-func duration(t *testing.T) time.Duration {
-	t.Helper()
-	text := os.Getenv("TIERFS_STRESS")
-	if text == "" {
-		return 8 * time.Second
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("TIERFS_STRESS %q: want a duration such as 60s", text)
-	}
-	return d
-}
-
 // TestManyProcesses has 40 processes create, write, read, rename, link and
 // remove in the mount. Each checks what it sees against its own book as it
 // goes. Then the mount must show what the tiers hold, that must be what the
@@ -106,7 +91,7 @@ func seed(t *testing.T, m *harness.Mount) {
 // run runs the workers and returns their books.
 func run(t *testing.T, m *harness.Mount, number uint64) []ledger {
 	t.Helper()
-	limit := duration(t)
+	limit := harness.Duration(t, "TIERFS_STRESS", 8*time.Second)
 	var cmds []*exec.Cmd
 	outs, errs := make([]bytes.Buffer, processes), make([]bytes.Buffer, processes)
 	for id := range processes {

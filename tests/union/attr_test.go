@@ -27,7 +27,7 @@ func TestDirectoryAttributesAreSetOnEveryTier(t *testing.T) {
 	u.ok("utimes", unix.UtimesNanoAt(unix.AT_FDCWD, u.Path("d"), ts, 0))
 	want := strings.TrimPrefix(harness.Must(t, "getfacl", "-pn", u.Path("d")), "# file: "+u.Path("d"))
 	for rank := range u.Tiers {
-		p := u.tier(rank, "d")
+		p := u.Tier(rank, "d")
 		st := harness.Stat(t, p)
 		if st.Mode&0o7777 != 0o2750 || st.Uid != 11 || st.Gid != 12 || st.Mtim != ts[1] || st.Atim != ts[0] {
 			t.Errorf("tier %d: mode %o owner %d:%d times %v %v", rank, st.Mode, st.Uid, st.Gid, st.Atim, st.Mtim)
@@ -57,13 +57,13 @@ func TestDirectoryFlagsAreSetOnEveryTier(t *testing.T) {
 	harness.Must(t, "chattr", "+Pd", u.Path("d"))
 	harness.Must(t, "chattr", "+P", u.Path("d/low"))
 	for rank := range u.Tiers {
-		if got := strings.Fields(harness.Must(t, "lsattr", "-dp", u.tier(rank, "d"))); got[0] != "42" || !strings.ContainsRune(got[1], 'P') || !strings.ContainsRune(got[1], 'd') {
+		if got := strings.Fields(harness.Must(t, "lsattr", "-dp", u.Tier(rank, "d"))); got[0] != "42" || !strings.ContainsRune(got[1], 'P') || !strings.ContainsRune(got[1], 'd') {
 			t.Errorf("tier %d: the project and the flags are %q", rank, got)
 		}
 	}
 	for rank, rel := range []string{"d/f", "d/low/f"} {
 		u.create(rel, "x")
-		if got := strings.Fields(harness.Must(t, "lsattr", "-p", u.tier(rank, rel))); got[0] != "42" {
+		if got := strings.Fields(harness.Must(t, "lsattr", "-p", u.Tier(rank, rel))); got[0] != "42" {
 			t.Errorf("%s is of project %s, want 42", rel, got[0])
 		}
 	}
@@ -87,18 +87,18 @@ func TestRootAttributesAreSetOnEveryTier(t *testing.T) {
 
 func TestFileAttributesAreSetAtHomeOnly(t *testing.T) {
 	u := newUnion(t, 2)
-	u.put(1, "f", "shown")
-	u.put(2, "f", "shadowed")
+	u.Put(1, "f", "shown")
+	u.Put(2, "f", "shadowed")
 	u.Up()
-	before := harness.Stat(t, u.tier(2, "f"))
+	before := harness.Stat(t, u.Tier(2, "f"))
 	u.ok("chmod", unix.Chmod(u.Path("f"), 0o600))
 	u.ok("chown", unix.Chown(u.Path("f"), 1, 2))
 	u.ok("setxattr", unix.Setxattr(u.Path("f"), "user.k", []byte("v"), 0))
 	u.ok("utimes", unix.UtimesNanoAt(unix.AT_FDCWD, u.Path("f"), []unix.Timespec{{Sec: 1}, {Sec: 2}}, 0))
-	if st := harness.Stat(t, u.tier(1, "f")); st.Mode&0o777 != 0o600 || st.Uid != 1 || st.Mtim.Sec != 2 {
+	if st := harness.Stat(t, u.Tier(1, "f")); st.Mode&0o777 != 0o600 || st.Uid != 1 || st.Mtim.Sec != 2 {
 		t.Errorf("home: %+v", st)
 	}
-	if after := harness.Stat(t, u.tier(2, "f")); after != before {
+	if after := harness.Stat(t, u.Tier(2, "f")); after != before {
 		t.Errorf("the shadowed copy changed: %+v, was %+v", after, before)
 	}
 }
@@ -113,7 +113,7 @@ func TestLowerTiersRefusalDoesNotFailAChmod(t *testing.T) {
 	if st := harness.Stat(t, u.Path("d")); st.Mode&0o777 != 0o700 {
 		t.Errorf("shown mode %o", st.Mode)
 	}
-	if st := harness.Stat(t, u.tier(1, "d")); st.Mode&0o777 != 0o755 {
+	if st := harness.Stat(t, u.Tier(1, "d")); st.Mode&0o777 != 0o755 {
 		t.Errorf("the read-only tier's mode became %o", st.Mode)
 	}
 }
@@ -128,8 +128,8 @@ func readOnly(t *testing.T, dir string) {
 
 func TestSyntheticAttributesTellWhereAFileIs(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "d/p", "x")
-	u.put(1, "d/f", "x")
+	u.Put(0, "d/p", "x")
+	u.Put(1, "d/f", "x")
 	u.Up()
 	get := func(rel, attr string) string {
 		b := make([]byte, 4096)
@@ -141,8 +141,8 @@ func TestSyntheticAttributesTellWhereAFileIs(t *testing.T) {
 		if got := get(rel, "user.tierfs.tier"); got != u.Tiers[rank] {
 			t.Errorf("%s is said to be on tier %q, want %q", rel, got, u.Tiers[rank])
 		}
-		if got := get(rel, "user.tierfs.path"); got != u.tier(rank, rel) {
-			t.Errorf("%s is said to be at %q, want %q", rel, got, u.tier(rank, rel))
+		if got := get(rel, "user.tierfs.path"); got != u.Tier(rank, rel) {
+			t.Errorf("%s is said to be at %q, want %q", rel, got, u.Tier(rank, rel))
 		}
 	}
 	u.ok("setxattr", unix.Setxattr(u.Path("d/f"), "user.tierfs.pin", []byte("none"), 0))
@@ -157,12 +157,12 @@ func TestSyntheticAttributesTellWhereAFileIs(t *testing.T) {
 		if unix.Setxattr(u.Path("d/f"), attr, []byte("elsewhere"), 0) == nil {
 			t.Errorf("%s could be set", attr)
 		}
-		if _, err := unix.Getxattr(u.tier(1, "d/f"), attr, b); err != unix.ENODATA {
+		if _, err := unix.Getxattr(u.Tier(1, "d/f"), attr, b); err != unix.ENODATA {
 			t.Errorf("%s on the backing file: %v, want ENODATA", attr, err)
 		}
 	}
 	u.ok("rename", u.rename("d/f", "d/g"))
-	if got := get("d/g", "user.tierfs.path"); got != u.tier(1, "d/g") {
+	if got := get("d/g", "user.tierfs.path"); got != u.Tier(1, "d/g") {
 		t.Errorf("after a rename it is said to be at %q", got)
 	}
 }

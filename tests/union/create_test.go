@@ -46,24 +46,24 @@ func TestCreatePrimaryMakesMissingParentsAsTheyAreBelow(t *testing.T) {
 	u := newUnion(t, 1, "create=primary")
 	u.dir("a/b/c", 1)
 	for i, rel := range []string{"a", "a/b", "a/b/c"} {
-		p := u.tier(1, rel)
+		p := u.Tier(1, rel)
 		harness.Chown(t, p, 100+i, 200+i)
 		harness.Chmod(t, p, []uint32{0o751, 0o2775, 0o1777}[i])
 		u.ok("setxattr", unix.Setxattr(p, "user.note", fmt.Append(nil, "of ", rel), 0))
 		harness.Must(t, "setfacl", "-m", fmt.Sprintf("u:%d:rwx,d:u:%d:rx", 300+i, 400+i), p)
 	}
 	for i, rel := range []string{"a/b/c", "a/b", "a"} {
-		setTimes(t, u.tier(1, rel), int64(1000+i))
+		setTimes(t, u.Tier(1, rel), int64(1000+i))
 	}
 	u.Up()
-	acls := harness.Must(t, "getfacl", "-pnR", u.tier(1, "a"))
+	acls := harness.Must(t, "getfacl", "-pnR", u.Tier(1, "a"))
 	u.create("a/b/c/new", "content")
 	u.wantOn("a/b/c/new", 0)
 	u.want("a/b/c/new", "content")
 
 	for i, rel := range []string{"a", "a/b"} {
-		st := harness.Stat(t, u.tier(0, rel))
-		want := harness.Stat(t, u.tier(1, rel))
+		st := harness.Stat(t, u.Tier(0, rel))
+		want := harness.Stat(t, u.Tier(1, rel))
 		if st.Mode != want.Mode || st.Uid != want.Uid || st.Gid != want.Gid {
 			t.Errorf("%s: mode %o owner %d:%d, want %o %d:%d", rel, st.Mode, st.Uid, st.Gid, want.Mode, want.Uid, want.Gid)
 		}
@@ -71,13 +71,13 @@ func TestCreatePrimaryMakesMissingParentsAsTheyAreBelow(t *testing.T) {
 			t.Errorf("%s: times %v %v, want %v %v", rel, st.Atim, st.Mtim, want.Atim, want.Mtim)
 		}
 		b := make([]byte, 100)
-		if n, err := unix.Getxattr(u.tier(0, rel), "user.note", b); err != nil || string(b[:n]) != "of "+rel {
+		if n, err := unix.Getxattr(u.Tier(0, rel), "user.note", b); err != nil || string(b[:n]) != "of "+rel {
 			t.Errorf("%s: xattr %q %v (%d)", rel, b[:max(n, 0)], err, i)
 		}
 	}
-	harness.Remove(t, u.tier(0, "a/b/c/new"))
-	got := harness.Must(t, "getfacl", "-pnR", u.tier(0, "a"))
-	if want := replaceAll(acls, u.tier(1, ""), u.tier(0, "")); got != want {
+	harness.Remove(t, u.Tier(0, "a/b/c/new"))
+	got := harness.Must(t, "getfacl", "-pnR", u.Tier(0, "a"))
+	if want := replaceAll(acls, u.Tier(1, ""), u.Tier(0, "")); got != want {
 		t.Errorf("access lists of the made parents:\n%s\nwant\n%s", got, want)
 	}
 }
@@ -97,7 +97,7 @@ func TestCreatePrimaryPutsEverythingOnThePrimary(t *testing.T) {
 // of the fallback into a merged one.
 func TestExistingNameIsFoundOnEveryTier(t *testing.T) {
 	u := newUnion(t, 1, "create=primary")
-	u.put(1, "d/f", "x")
+	u.Put(1, "d/f", "x")
 	u.dir("d/s", 1)
 	u.Up()
 	for name, mk := range makers {
@@ -120,14 +120,14 @@ func TestTierBelowMinfreeIsPassedOver(t *testing.T) {
 	small, large := harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "256M")
 	u := newUnionOn(t, []string{small, large}, "minfree=100M")
 	u.dir("d/e", 0)
-	harness.Chmod(t, u.tier(0, "d"), 0o700)
-	harness.Chown(t, u.tier(0, "d"), 5, 6)
+	harness.Chmod(t, u.Tier(0, "d"), 0o700)
+	harness.Chown(t, u.Tier(0, "d"), 5, 6)
 	u.Up()
 	u.create("f", "x")
 	u.wantOn("f", 1)
 	u.create("d/e/f", "x")
 	u.wantOn("d/e/f", 1)
-	if st := harness.Stat(t, u.tier(1, "d")); st.Mode&0o7777 != 0o700 || st.Uid != 5 || st.Gid != 6 {
+	if st := harness.Stat(t, u.Tier(1, "d")); st.Mode&0o7777 != 0o700 || st.Uid != 5 || st.Gid != 6 {
 		t.Errorf("the parent was made with mode %o owner %d:%d", st.Mode, st.Uid, st.Gid)
 	}
 	u.want("d/e/f", "x")
@@ -199,8 +199,8 @@ func TestFullTierIsPassedOver(t *testing.T) {
 func TestWithoutRoomAnywhereCreateSaysSo(t *testing.T) {
 	u := newUnionOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "64M")})
 	u.Up()
-	fill(t, u.tier(0, "ballast"))
-	fill(t, u.tier(1, "ballast2"))
+	fill(t, u.Tier(0, "ballast"))
+	fill(t, u.Tier(1, "ballast2"))
 	err := os.WriteFile(u.Path("f"), make([]byte, 1<<20), 0o644)
 	u.refuse("write", err, unix.ENOSPC)
 }

@@ -14,7 +14,7 @@ import (
 // from it once had no end, and the daemon died of its stack.
 func TestDirectoriesMovedIntoEachOtherBehindTheMount(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "A/B/f", "x")
+	u.Put(0, "A/B/f", "x")
 	u.Up()
 	client, err := os.Open(u.Path("A/B"))
 	if err != nil {
@@ -22,8 +22,8 @@ func TestDirectoriesMovedIntoEachOtherBehindTheMount(t *testing.T) {
 	}
 	defer client.Close()
 	harness.List(t, u.Path("A/B"))
-	harness.Rename(t, u.tier(0, "A/B"), u.tier(0, "B"))
-	harness.Rename(t, u.tier(0, "A"), u.tier(0, "B/A"))
+	harness.Rename(t, u.Tier(0, "A/B"), u.Tier(0, "B"))
+	harness.Rename(t, u.Tier(0, "A"), u.Tier(0, "B/A"))
 	var st unix.Stat_t
 	for range 3 {
 		unix.Fstatat(int(client.Fd()), "A", &st, unix.AT_SYMLINK_NOFOLLOW)

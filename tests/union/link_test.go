@@ -13,10 +13,10 @@ import (
 // TestLinkStaysOnTheHomeTier, with the parents it needs made there.
 func TestLinkStaysOnTheHomeTier(t *testing.T) {
 	u := newUnion(t, 2)
-	u.put(2, "low/f", "content")
-	u.put(0, "high/g", "content")
+	u.Put(2, "low/f", "content")
+	u.Put(0, "high/g", "content")
 	u.dir("high/deep/er", 0)
-	harness.Chmod(t, u.tier(0, "high/deep"), 0o750)
+	harness.Chmod(t, u.Tier(0, "high/deep"), 0o750)
 	u.Up()
 	u.ok("link", unix.Link(u.Path("low/f"), u.Path("high/deep/er/l")))
 	u.wantOn("high/deep/er/l", 2)
@@ -24,7 +24,7 @@ func TestLinkStaysOnTheHomeTier(t *testing.T) {
 	if a.Ino != b.Ino || a.Nlink != 2 || b.Nlink != 2 {
 		t.Errorf("inodes %d %d, link counts %d %d", a.Ino, b.Ino, a.Nlink, b.Nlink)
 	}
-	if st := harness.Stat(t, u.tier(2, "high/deep")); st.Mode&0o777 != 0o750 {
+	if st := harness.Stat(t, u.Tier(2, "high/deep")); st.Mode&0o777 != 0o750 {
 		t.Errorf("the made parent has mode %o", st.Mode)
 	}
 	harness.Append(t, u.Path("low/f"), "+more")
@@ -38,8 +38,8 @@ func TestLinkStaysOnTheHomeTier(t *testing.T) {
 
 func TestLinkOverANameOnAnyTier(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "p", "x")
-	u.put(1, "f", "x")
+	u.Put(0, "p", "x")
+	u.Put(1, "f", "x")
 	u.Up()
 	u.refuse("over a fallback's", unix.Link(u.Path("p"), u.Path("f")), unix.EEXIST)
 	u.refuse("over a primary's", unix.Link(u.Path("f"), u.Path("p")), unix.EEXIST)
@@ -48,9 +48,9 @@ func TestLinkOverANameOnAnyTier(t *testing.T) {
 // TestHardLinksOnTheTierAreOneFile, found in any order.
 func TestHardLinksOnTheTierAreOneFile(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(1, "a/f", "x")
+	u.Put(1, "a/f", "x")
 	u.dir("b", 1)
-	u.ok("link", unix.Link(u.tier(1, "a/f"), u.tier(1, "b/g")))
+	u.ok("link", unix.Link(u.Tier(1, "a/f"), u.Tier(1, "b/g")))
 	u.Up()
 	g, f := harness.Stat(t, u.Path("b/g")), harness.Stat(t, u.Path("a/f"))
 	if g != f {
@@ -66,27 +66,27 @@ func TestHardLinksOnTheTierAreOneFile(t *testing.T) {
 // with an absolute path; through the mount it must lead to the merged view.
 func TestTargetInsideATierIsShownRelative(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "d/here", "on the primary")
-	u.put(1, "d/there", "on the fallback")
+	u.Put(0, "d/here", "on the primary")
+	u.Put(1, "d/there", "on the fallback")
 	u.dir("x/y", 1)
 	inside := []struct {
 		rank             int
 		rel, raw, target string // target is a path in the mount
 	}{
-		{1, "x/y/same", u.tier(1, "d/there"), "d/there"},
-		{1, "x/y/other", u.tier(0, "d/here"), "d/here"},
-		{1, "x/beside", u.tier(1, "x/y"), "x/y"},
-		{1, "top", u.tier(1, "d"), "d"},
-		{0, "d/sibling", u.tier(0, "d/here"), "d/here"},
+		{1, "x/y/same", u.Tier(1, "d/there"), "d/there"},
+		{1, "x/y/other", u.Tier(0, "d/here"), "d/here"},
+		{1, "x/beside", u.Tier(1, "x/y"), "x/y"},
+		{1, "top", u.Tier(1, "d"), "d"},
+		{0, "d/sibling", u.Tier(0, "d/here"), "d/here"},
 		{1, "x/root", u.Tiers[1], "."},
-		{1, "x/dangling", u.tier(1, "no/such"), "no/such"},
+		{1, "x/dangling", u.Tier(1, "no/such"), "no/such"},
 	}
 	for _, c := range inside {
-		harness.Symlink(t, c.raw, u.tier(c.rank, c.rel))
+		harness.Symlink(t, c.raw, u.Tier(c.rank, c.rel))
 	}
 	verbatim := map[string]string{"x/relative": "../d/there", "x/outside": "/etc/passwd", "x/prefix": u.Tiers[1] + "aster/file"}
 	for rel, raw := range verbatim {
-		harness.Symlink(t, raw, u.tier(1, rel))
+		harness.Symlink(t, raw, u.Tier(1, rel))
 	}
 	u.Up()
 	for _, c := range inside {
@@ -122,10 +122,10 @@ func (u union) readlink(rel string) string {
 // take for the length of what readlink(2) gives.
 func TestSizeOfALinkFollowsARenameAboveIt(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "target", "x")
+	u.Put(0, "target", "x")
 	u.dir("dir", 0)
 	u.dir("deep/er", 0)
-	harness.Symlink(t, u.tier(0, "target"), u.tier(0, "dir/link"))
+	harness.Symlink(t, u.Tier(0, "target"), u.Tier(0, "dir/link"))
 	u.Up()
 	harness.Stat(t, u.Path("dir/link"))
 	u.ok("rename", u.rename("dir", "deep/er/dir"))
@@ -137,9 +137,9 @@ func TestSizeOfALinkFollowsARenameAboveIt(t *testing.T) {
 
 func TestRawlinksShowsEveryTargetVerbatim(t *testing.T) {
 	u := newUnion(t, 1, "rawlinks")
-	u.put(1, "d/there", "x")
-	raw := u.tier(1, "d/there")
-	harness.Symlink(t, raw, u.tier(1, "l"))
+	u.Put(1, "d/there", "x")
+	raw := u.Tier(1, "d/there")
+	harness.Symlink(t, raw, u.Tier(1, "l"))
 	u.Up()
 	if got := u.readlink("l"); got != raw {
 		t.Errorf("shown as %q, want %q", got, raw)
@@ -150,9 +150,9 @@ func TestTargetIsStoredVerbatim(t *testing.T) {
 	u := newUnion(t, 1)
 	u.dir("d", 1)
 	u.Up()
-	for _, target := range []string{u.Path("d/x"), "../x", u.tier(1, "d/x"), "/abs"} {
+	for _, target := range []string{u.Path("d/x"), "../x", u.Tier(1, "d/x"), "/abs"} {
 		u.ok("symlink", os.Symlink(target, u.Path("d/l")))
-		if got, _ := os.Readlink(u.tier(1, "d/l")); got != target {
+		if got, _ := os.Readlink(u.Tier(1, "d/l")); got != target {
 			t.Errorf("stored %q, want %q", got, target)
 		}
 		u.ok("unlink", os.Remove(u.Path("d/l")))

@@ -74,15 +74,15 @@ func (u union) seek(fd int, off int64) {
 
 func TestEachNameIsListedOnceWithTheWinnersType(t *testing.T) {
 	u := newUnion(t, 2)
-	u.put(0, "both", "p")
-	u.put(1, "both", "f")
-	u.put(0, "only primary", "p")
-	u.put(2, "only lowest", "f")
-	u.put(0, "file over directory", "p")
+	u.Put(0, "both", "p")
+	u.Put(1, "both", "f")
+	u.Put(0, "only primary", "p")
+	u.Put(2, "only lowest", "f")
+	u.Put(0, "file over directory", "p")
 	u.dir("file over directory", 1)
 	u.dir("directory", 0, 1, 2)
-	harness.Symlink(t, "x", u.tier(1, "link"))
-	u.put(2, "link", "hidden")
+	harness.Symlink(t, "x", u.Tier(1, "link"))
+	u.Put(2, "link", "hidden")
 	u.Up()
 	got := map[string]byte{}
 	for _, r := range rest(t, u.open(".", unix.O_RDONLY|unix.O_DIRECTORY)) {
@@ -107,10 +107,10 @@ func bigUnion(t *testing.T) (union, []string) {
 		name := fmt.Sprintf("name-%05d", i)
 		all = append(all, name)
 		if i < 6000 {
-			u.ok("mknod", unix.Mknod(u.tier(0, "d/"+name), unix.S_IFREG|0o644, 0))
+			u.ok("mknod", unix.Mknod(u.Tier(0, "d/"+name), unix.S_IFREG|0o644, 0))
 		}
 		if i >= 4000 {
-			u.ok("mknod", unix.Mknod(u.tier(1, "d/"+name), unix.S_IFREG|0o644, 0))
+			u.ok("mknod", unix.Mknod(u.Tier(1, "d/"+name), unix.S_IFREG|0o644, 0))
 		}
 	}
 	u.Up()
@@ -164,7 +164,7 @@ func TestRemovalWhileListingRemovesAll(t *testing.T) {
 func TestOffsetsStayWhenNamesComeAndGo(t *testing.T) {
 	u := newUnion(t, 1)
 	for i := range 300 {
-		u.put(i%2, fmt.Sprintf("d/%03d", i), "x")
+		u.Put(i%2, fmt.Sprintf("d/%03d", i), "x")
 	}
 	u.Up()
 	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
@@ -189,8 +189,8 @@ func TestOffsetsStayWhenNamesComeAndGo(t *testing.T) {
 
 func TestRewinddirShowsWhatIsNew(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "d/a", "x")
-	u.put(1, "d/b", "x")
+	u.Put(0, "d/a", "x")
+	u.Put(1, "d/b", "x")
 	u.Up()
 	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
 	if got := names(rest(t, fd)); !slices.Equal(got, []string{"a", "b"}) {
@@ -210,7 +210,7 @@ func TestListingReadsInSmallPieces(t *testing.T) {
 	for i := range 50 {
 		name := strings.Repeat(string(rune('a'+i%26)), 200) + fmt.Sprint(i)
 		want = append(want, name)
-		u.put(i%2, "d/"+name, "x")
+		u.Put(i%2, "d/"+name, "x")
 	}
 	sort.Strings(want)
 	u.Up()
@@ -231,7 +231,7 @@ func TestListingReadsInSmallPieces(t *testing.T) {
 func TestTwoReadersOfOneDirectoryDoNotDisturbEachOther(t *testing.T) {
 	u := newUnion(t, 1)
 	for i := range 500 {
-		u.put(i%2, fmt.Sprintf("d/%03d", i), "x")
+		u.Put(i%2, fmt.Sprintf("d/%03d", i), "x")
 	}
 	u.Up()
 	a, b := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY), u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)

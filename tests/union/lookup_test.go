@@ -11,14 +11,14 @@ import (
 
 func TestHighestTierWins(t *testing.T) {
 	u := newUnion(t, 2)
-	u.put(0, "all", "primary")
-	u.put(1, "all", "first")
-	u.put(2, "all", "second")
-	u.put(1, "lower", "first")
-	u.put(2, "lower", "second")
-	u.put(2, "lowest", "second")
-	u.put(2, "deep/er/f", "second")
-	u.put(1, "deep/er/g", "first")
+	u.Put(0, "all", "primary")
+	u.Put(1, "all", "first")
+	u.Put(2, "all", "second")
+	u.Put(1, "lower", "first")
+	u.Put(2, "lower", "second")
+	u.Put(2, "lowest", "second")
+	u.Put(2, "deep/er/f", "second")
+	u.Put(1, "deep/er/g", "first")
 	u.Up()
 	u.want("all", "primary")
 	u.want("lower", "first")
@@ -33,12 +33,12 @@ func TestHighestTierWins(t *testing.T) {
 // content of a directory below it, nor the other way round.
 func TestNonDirectoryHidesWhatIsBelow(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "x", "a file")
-	u.put(1, "x/inner", "hidden")
-	harness.Symlink(t, "nowhere", u.tier(0, "link"))
-	u.put(1, "link", "hidden")
-	u.put(0, "dir/inner", "shown")
-	u.put(1, "dir2/inner", "shown")
+	u.Put(0, "x", "a file")
+	u.Put(1, "x/inner", "hidden")
+	harness.Symlink(t, "nowhere", u.Tier(0, "link"))
+	u.Put(1, "link", "hidden")
+	u.Put(0, "dir/inner", "shown")
+	u.Put(1, "dir2/inner", "shown")
 	u.Up()
 	u.want("x", "a file")
 	var st unix.Stat_t
@@ -53,9 +53,9 @@ func TestNonDirectoryHidesWhatIsBelow(t *testing.T) {
 // below a directory belongs to another tree.
 func TestMergingStopsAtTheFirstNonDirectory(t *testing.T) {
 	u := newUnion(t, 2)
-	u.put(0, "x/primary", "shown")
-	u.put(1, "x", "a file in between")
-	u.put(2, "x/lowest", "hidden")
+	u.Put(0, "x/primary", "shown")
+	u.Put(1, "x", "a file in between")
+	u.Put(2, "x/lowest", "hidden")
 	u.Up()
 	u.wantList("x", "primary")
 	u.wantNone("x/lowest")
@@ -67,13 +67,13 @@ func TestDirectoryShowsTheHighestTiersOwnerAndTheNewestTime(t *testing.T) {
 	u.dir("d/a", 0)
 	u.dir("d/b", 1)
 	u.dir("d/c", 1)
-	harness.Chmod(t, u.tier(0, "d"), 0o2750)
-	harness.Chown(t, u.tier(0, "d"), 11, 12)
-	harness.Chmod(t, u.tier(0, "d"), 0o2750)
-	harness.Chmod(t, u.tier(1, "d"), 0o777)
-	harness.Chown(t, u.tier(1, "d"), 21, 22)
-	setTimes(t, u.tier(0, "d"), 1000)
-	setTimes(t, u.tier(1, "d"), 2000)
+	harness.Chmod(t, u.Tier(0, "d"), 0o2750)
+	harness.Chown(t, u.Tier(0, "d"), 11, 12)
+	harness.Chmod(t, u.Tier(0, "d"), 0o2750)
+	harness.Chmod(t, u.Tier(1, "d"), 0o777)
+	harness.Chown(t, u.Tier(1, "d"), 21, 22)
+	setTimes(t, u.Tier(0, "d"), 1000)
+	setTimes(t, u.Tier(1, "d"), 2000)
 	u.Up()
 	st := harness.Stat(t, u.Path("d"))
 	if st.Mode != unix.S_IFDIR|0o2750 || st.Uid != 11 || st.Gid != 12 {
@@ -82,20 +82,20 @@ func TestDirectoryShowsTheHighestTiersOwnerAndTheNewestTime(t *testing.T) {
 	if st.Mtim.Sec != 2000 {
 		t.Errorf("mtime %d, want the newest", st.Mtim.Sec)
 	}
-	if want := harness.Stat(t, u.tier(0, "d")).Nlink + harness.Stat(t, u.tier(1, "d")).Nlink; st.Nlink != want {
+	if want := harness.Stat(t, u.Tier(0, "d")).Nlink + harness.Stat(t, u.Tier(1, "d")).Nlink; st.Nlink != want {
 		t.Errorf("nlink %d, want the sum %d", st.Nlink, want)
 	}
 }
 
 func TestFileAttributesAreTheBackingFilesOwn(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(1, "d/f", "some content of the fallback")
-	u.ok("truncate", os.Truncate(u.tier(1, "d/f"), 1<<20))
-	harness.Chown(t, u.tier(1, "d/f"), 21, 22)
-	harness.Chmod(t, u.tier(1, "d/f"), 0o641)
-	u.ok("utimes", unix.UtimesNanoAt(unix.AT_FDCWD, u.tier(1, "d/f"), []unix.Timespec{{Sec: 1, Nsec: 2}, {Sec: 3, Nsec: 123456789}}, 0))
+	u.Put(1, "d/f", "some content of the fallback")
+	u.ok("truncate", os.Truncate(u.Tier(1, "d/f"), 1<<20))
+	harness.Chown(t, u.Tier(1, "d/f"), 21, 22)
+	harness.Chmod(t, u.Tier(1, "d/f"), 0o641)
+	u.ok("utimes", unix.UtimesNanoAt(unix.AT_FDCWD, u.Tier(1, "d/f"), []unix.Timespec{{Sec: 1, Nsec: 2}, {Sec: 3, Nsec: 123456789}}, 0))
 	u.Up()
-	got, want := harness.Stat(t, u.Path("d/f")), harness.Stat(t, u.tier(1, "d/f"))
+	got, want := harness.Stat(t, u.Path("d/f")), harness.Stat(t, u.Tier(1, "d/f"))
 	got.Dev, got.Ino, want.Dev, want.Ino = 0, 0, 0, 0
 	if got != want {
 		t.Errorf("shown   %+v\nbacking %+v", got, want)
@@ -115,11 +115,11 @@ func setTimes(t *testing.T, path string, sec int64) {
 // mount whose daemon is killed, so that it answers ENOTCONN.
 func TestDeadFallbackIsNotNoSuchFile(t *testing.T) {
 	below := newUnion(t, 0, "entry_timeout=0", "attr_timeout=0")
-	below.put(0, "old", "on the dead tier")
+	below.Put(0, "old", "on the dead tier")
 	below.dir("both", 0)
 	below.Up()
 	u := newUnionOn(t, []string{harness.TempDir(t), below.Dir}, "entry_timeout=0", "attr_timeout=0")
-	u.put(0, "here", "on the primary")
+	u.Put(0, "here", "on the primary")
 	u.dir("both", 0)
 	u.Up()
 	u.want("old", "on the dead tier")
@@ -146,7 +146,7 @@ func TestDeadFallbackIsNotNoSuchFile(t *testing.T) {
 // wantNotOnPrimary fails the test if the primary has a name.
 func (u union) wantNotOnPrimary(rel string) {
 	u.t.Helper()
-	if harness.Exists(u.t, u.tier(0, rel)) {
+	if harness.Exists(u.t, u.Tier(0, rel)) {
 		u.t.Errorf("%s was made on the primary", rel)
 	}
 }

@@ -17,10 +17,10 @@ func twinUnion(t *testing.T, opts ...string) union {
 	u := newUnionOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "64M")}, opts...)
 	same := false
 	for i := range 200 {
-		u.put(0, fmt.Sprintf("p/%03d", i), "x")
-		u.put(1, fmt.Sprintf("f/%03d", i), "x")
+		u.Put(0, fmt.Sprintf("p/%03d", i), "x")
+		u.Put(1, fmt.Sprintf("f/%03d", i), "x")
 		rel := fmt.Sprintf("%03d", i)
-		same = same || harness.Stat(t, u.tier(0, "p/"+rel)).Ino == harness.Stat(t, u.tier(1, "f/"+rel)).Ino
+		same = same || harness.Stat(t, u.Tier(0, "p/"+rel)).Ino == harness.Stat(t, u.Tier(1, "f/"+rel)).Ino
 	}
 	if !same {
 		t.Fatal("the two filesystems share no inode number: the test shows nothing")
@@ -59,7 +59,7 @@ func TestInodeNumbersAreDistinctBetweenTiersAndStable(t *testing.T) {
 				}
 			}
 			if opt == "inodes=64" {
-				if got, want := first[u.Path("p/007")], harness.Stat(t, u.tier(0, "p/007")).Ino; got != want {
+				if got, want := first[u.Path("p/007")], harness.Stat(t, u.Tier(0, "p/007")).Ino; got != want {
 					t.Errorf("a primary's file has number %d, backing %d", got, want)
 				}
 			}
@@ -79,8 +79,8 @@ func TestListedNumbersAreThoseOfStat(t *testing.T) {
 		t.Run(opt, func(t *testing.T) {
 			u := twinUnion(t, opt)
 			u.dir("both/sub", 0, 1)
-			u.put(0, "both/p", "x")
-			u.put(1, "both/f", "x")
+			u.Put(0, "both/p", "x")
+			u.Put(1, "both/f", "x")
 			u.Up()
 			for _, dir := range []string{".", "p", "f", "both"} {
 				for _, r := range rest(t, u.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)) {
@@ -95,8 +95,8 @@ func TestListedNumbersAreThoseOfStat(t *testing.T) {
 
 func TestNumberStaysThroughRenameAndWrite(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(1, "d/f", "x")
-	u.put(0, "p", "x")
+	u.Put(1, "d/f", "x")
+	u.Put(0, "p", "x")
 	u.Up()
 	for _, c := range [][2]string{{"d/f", "g"}, {"p", "d/p"}} {
 		before := harness.Stat(t, u.Path(c[0])).Ino
@@ -113,14 +113,14 @@ func TestNumberStaysThroughRenameAndWrite(t *testing.T) {
 // at once, and two different open files must never look like one.
 func TestOpenFilesNumberIsNotGivenAway(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(1, "f", "x")
+	u.Put(1, "f", "x")
 	u.Up()
 	fd := u.open("f", unix.O_RDWR)
 	var st unix.Stat_t
 	u.ok("fstat", unix.Fstat(fd, &st))
-	harness.Remove(t, u.tier(1, "f")) // behind the mount
+	harness.Remove(t, u.Tier(1, "f")) // behind the mount
 	for i := range 50 {
-		u.put(1, fmt.Sprintf("n%d", i), "y")
+		u.Put(1, fmt.Sprintf("n%d", i), "y")
 		if got := harness.Stat(t, u.Path(fmt.Sprintf("n%d", i))).Ino; got == st.Ino {
 			t.Errorf("n%d has the number of the file that is still open", i)
 		}
@@ -130,14 +130,14 @@ func TestOpenFilesNumberIsNotGivenAway(t *testing.T) {
 
 func TestSparseAndDeviceNumbersSurvive(t *testing.T) {
 	u := newUnion(t, 1)
-	u.ok("mknod", unix.Mknod(u.tier(1, "dev"), unix.S_IFBLK|0o600, int(unix.Mkdev(259, 70000))))
-	u.put(1, "sparse", "x")
-	u.ok("truncate", os.Truncate(u.tier(1, "sparse"), 5<<30))
+	u.ok("mknod", unix.Mknod(u.Tier(1, "dev"), unix.S_IFBLK|0o600, int(unix.Mkdev(259, 70000))))
+	u.Put(1, "sparse", "x")
+	u.ok("truncate", os.Truncate(u.Tier(1, "sparse"), 5<<30))
 	u.Up()
-	if got, want := harness.Stat(t, u.Path("dev")).Rdev, harness.Stat(t, u.tier(1, "dev")).Rdev; got != want {
+	if got, want := harness.Stat(t, u.Path("dev")).Rdev, harness.Stat(t, u.Tier(1, "dev")).Rdev; got != want {
 		t.Errorf("device %x, want %x", got, want)
 	}
-	got, want := harness.Stat(t, u.Path("sparse")), harness.Stat(t, u.tier(1, "sparse"))
+	got, want := harness.Stat(t, u.Path("sparse")), harness.Stat(t, u.Tier(1, "sparse"))
 	if got.Size != want.Size || got.Blocks != want.Blocks || got.Blksize != want.Blksize {
 		t.Errorf("size %d blocks %d, want %d %d", got.Size, got.Blocks, want.Size, want.Blocks)
 	}

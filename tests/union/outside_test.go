@@ -26,7 +26,7 @@ func TestNewFilesBehindTheMountAreSeenAtOnce(t *testing.T) {
 		for _, dir := range []string{"", "d/"} {
 			rel := fmt.Sprint(dir, "new", rank)
 			u.wantNone(rel)
-			u.put(rank, rel, "made outside")
+			u.Put(rank, rel, "made outside")
 			if dir == "" {
 				u.want(rel, "made outside")
 			}
@@ -36,23 +36,23 @@ func TestNewFilesBehindTheMountAreSeenAtOnce(t *testing.T) {
 
 func TestChangesBehindTheMountAreSeenAfterTheTimeout(t *testing.T) {
 	u := newUnion(t, 1, briefly...)
-	u.put(0, "d/p", "old")
-	u.put(1, "d/f", "old")
-	u.put(1, "d/gone", "old")
-	u.put(1, "d/covered", "of the fallback")
-	u.put(0, "d/uncovered", "of the primary")
-	u.put(1, "d/uncovered", "of the fallback")
+	u.Put(0, "d/p", "old")
+	u.Put(1, "d/f", "old")
+	u.Put(1, "d/gone", "old")
+	u.Put(1, "d/covered", "of the fallback")
+	u.Put(0, "d/uncovered", "of the primary")
+	u.Put(1, "d/uncovered", "of the fallback")
 	u.Up()
 	for _, rel := range []string{"d/p", "d/f", "d/gone", "d/covered", "d/uncovered"} {
 		harness.Read(t, u.Path(rel))
 	}
-	harness.Write(t, u.tier(0, "d/p"), "new and longer")
-	harness.Remove(t, u.tier(1, "d/f"))
-	u.put(1, "d/f", "another file")
-	harness.Remove(t, u.tier(1, "d/gone"))
-	u.put(0, "d/covered", "of the primary")
-	harness.Remove(t, u.tier(0, "d/uncovered"))
-	harness.Rename(t, u.tier(0, "d/p"), u.tier(0, "d/moved"))
+	harness.Write(t, u.Tier(0, "d/p"), "new and longer")
+	harness.Remove(t, u.Tier(1, "d/f"))
+	u.Put(1, "d/f", "another file")
+	harness.Remove(t, u.Tier(1, "d/gone"))
+	u.Put(0, "d/covered", "of the primary")
+	harness.Remove(t, u.Tier(0, "d/uncovered"))
+	harness.Rename(t, u.Tier(0, "d/p"), u.Tier(0, "d/moved"))
 	expired()
 	u.want("d/moved", "new and longer")
 	u.wantNone("d/p")
@@ -67,20 +67,20 @@ func TestChangesBehindTheMountAreSeenAfterTheTimeout(t *testing.T) {
 // link to directory must not give ESTALE to anyone.
 func TestTypeChangesBehindTheMountAreNotStale(t *testing.T) {
 	u := newUnion(t, 1, briefly...)
-	u.put(0, "d/keep", "x")
+	u.Put(0, "d/keep", "x")
 	u.Up()
 	for i := range 3 {
-		u.put(1, "d/x", fmt.Sprint("file ", i))
+		u.Put(1, "d/x", fmt.Sprint("file ", i))
 		u.want("d/x", fmt.Sprint("file ", i))
-		harness.Remove(t, u.tier(1, "d/x"))
-		harness.Symlink(t, "keep", u.tier(1, "d/x"))
+		harness.Remove(t, u.Tier(1, "d/x"))
+		harness.Symlink(t, "keep", u.Tier(1, "d/x"))
 		expired()
 		u.want("d/x", "x")
-		harness.Remove(t, u.tier(1, "d/x"))
-		u.put(1, "d/x/inner", "in a directory")
+		harness.Remove(t, u.Tier(1, "d/x"))
+		u.Put(1, "d/x/inner", "in a directory")
 		expired()
 		u.want("d/x/inner", "in a directory")
-		u.ok("remove", os.RemoveAll(u.tier(1, "d/x")))
+		u.ok("remove", os.RemoveAll(u.Tier(1, "d/x")))
 		expired()
 		u.wantNone("d/x")
 	}
@@ -92,8 +92,8 @@ func TestReplacedFileIsNotStaleAtOnce(t *testing.T) {
 	u := newUnion(t, 1)
 	u.Up()
 	for i := range 20 {
-		u.put(1, "tmp", fmt.Sprint("version ", i))
-		harness.Rename(t, u.tier(1, "tmp"), u.tier(1, "f"))
+		u.Put(1, "tmp", fmt.Sprint("version ", i))
+		harness.Rename(t, u.Tier(1, "tmp"), u.Tier(1, "f"))
 		if _, err := os.ReadFile(u.Path("f")); err != nil {
 			t.Fatalf("round %d: %v", i, err)
 		}
@@ -102,21 +102,21 @@ func TestReplacedFileIsNotStaleAtOnce(t *testing.T) {
 
 func TestDirectoryMadeBehindTheMountIsMerged(t *testing.T) {
 	u := newUnion(t, 1, briefly...)
-	u.put(0, "d/p", "x")
+	u.Put(0, "d/p", "x")
 	u.Up()
 	u.wantList("d", "p")
-	u.put(1, "d/f", "from the fallback")
+	u.Put(1, "d/f", "from the fallback")
 	expired()
 	u.wantList("d", "f", "p")
 	u.want("d/f", "from the fallback")
-	u.ok("remove", os.RemoveAll(u.tier(1, "d")))
+	u.ok("remove", os.RemoveAll(u.Tier(1, "d")))
 	expired()
 	u.wantList("d", "p")
 	u.wantNone("d/f")
-	u.ok("remove", os.RemoveAll(u.tier(0, "d")))
+	u.ok("remove", os.RemoveAll(u.Tier(0, "d")))
 	expired()
 	u.wantNone("d")
-	u.put(1, "d/again", "x")
+	u.Put(1, "d/again", "x")
 	u.wantList("d", "again")
 }
 
@@ -124,11 +124,11 @@ func TestDirectoryMadeBehindTheMountIsMerged(t *testing.T) {
 // the directory went.
 func TestDirectoryMovedBehindTheMount(t *testing.T) {
 	u := newUnion(t, 1, briefly...)
-	u.put(1, "d/f", "first")
+	u.Put(1, "d/f", "first")
 	u.Up()
 	u.want("d/f", "first")
-	harness.Rename(t, u.tier(1, "d"), u.tier(1, "moved"))
-	u.put(1, "d/f", "second")
+	harness.Rename(t, u.Tier(1, "d"), u.Tier(1, "moved"))
+	u.Put(1, "d/f", "second")
 	expired()
 	u.want("d/f", "second")
 	u.create("d/g", "x")
@@ -142,13 +142,13 @@ func TestDirectoryMovedBehindTheMount(t *testing.T) {
 func TestDataIsCoherentWithWritersBesideTheMount(t *testing.T) {
 	harness.Require(t, "passthrough")
 	u := newUnion(t, 1)
-	u.put(1, "f", "0123456789")
+	u.Put(1, "f", "0123456789")
 	u.Up()
 	fd := u.open("f", unix.O_RDWR)
 	b := make([]byte, 4)
 	for i := range 5 {
 		text := fmt.Sprintf("<%02d>", i)
-		out, err := os.OpenFile(u.tier(1, "f"), os.O_WRONLY, 0)
+		out, err := os.OpenFile(u.Tier(1, "f"), os.O_WRONLY, 0)
 		u.ok("open", err)
 		_, err = out.WriteAt([]byte(text), 3)
 		u.ok("write", err)
@@ -164,15 +164,15 @@ func TestDataIsCoherentWithWritersBesideTheMount(t *testing.T) {
 // must not lead the daemon, which is root, out of the tier.
 func TestSymlinkInATierIsNeverFollowed(t *testing.T) {
 	u := newUnion(t, 1, "entry_timeout=60", "attr_timeout=60")
-	u.put(1, "d/e/f", "inside")
+	u.Put(1, "d/e/f", "inside")
 	outside := harness.TempDir(t)
 	harness.Mkdir(t, outside+"/e")
 	harness.Write(t, outside+"/e/f", "secret")
 	harness.Write(t, outside+"/e/g", "secret")
 	u.Up()
 	u.want("d/e/f", "inside")
-	harness.Rename(t, u.tier(1, "d"), u.tier(1, "aside"))
-	harness.Symlink(t, outside, u.tier(1, "d"))
+	harness.Rename(t, u.Tier(1, "d"), u.Tier(1, "aside"))
+	harness.Symlink(t, outside, u.Tier(1, "d"))
 	for _, rel := range []string{"d/e/f", "d/e/g"} {
 		if b, err := os.ReadFile(u.Path(rel)); string(b) == "secret" {
 			t.Errorf("%s reads what is outside of the tier (%v)", rel, err)
@@ -187,7 +187,7 @@ func TestSymlinkInATierIsNeverFollowed(t *testing.T) {
 // it is the one that it was.
 func TestDirectoryMadeAboveAnotherBehindTheMountStaysTheSame(t *testing.T) {
 	u := newUnion(t, 1, briefly...)
-	u.put(1, "d/f", "of the fallback")
+	u.Put(1, "d/f", "of the fallback")
 	u.Up()
 	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
 	before := harness.Stat(t, u.Path("d"))
@@ -196,7 +196,7 @@ func TestDirectoryMadeAboveAnotherBehindTheMountStaysTheSame(t *testing.T) {
 	if after := harness.Stat(t, u.Path("d")); after.Ino != before.Ino {
 		t.Errorf("the number was %#x, now it is %#x", before.Ino, after.Ino)
 	}
-	u.put(0, "d/new", "of the primary")
+	u.Put(0, "d/new", "of the primary")
 	expired()
 	for _, name := range []string{"f", "new"} {
 		var st unix.Stat_t
@@ -211,7 +211,7 @@ func TestDirectoryMadeAboveAnotherBehindTheMountStaysTheSame(t *testing.T) {
 func TestHeldDirectoryThatLostACopy(t *testing.T) {
 	for lost := range 2 {
 		u := newUnion(t, 1, briefly...)
-		u.put(lost, "d/z", "moved")
+		u.Put(lost, "d/z", "moved")
 		u.dir("d", 1-lost)
 		u.Up()
 		fd, err := unix.Open(u.Path("d"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -219,8 +219,8 @@ func TestHeldDirectoryThatLostACopy(t *testing.T) {
 		if got := names(rest(t, fd)); !slices.Equal(got, []string{"z"}) {
 			t.Errorf("listed %q", got)
 		}
-		harness.Rename(t, u.tier(lost, "d/z"), u.tier(1-lost, "d/z"))
-		u.ok("rmdir on the tier", unix.Rmdir(u.tier(lost, "d")))
+		harness.Rename(t, u.Tier(lost, "d/z"), u.Tier(1-lost, "d/z"))
+		u.ok("rmdir on the tier", unix.Rmdir(u.Tier(lost, "d")))
 		u.seek(fd, 0)
 		if got := names(rest(t, fd)); !slices.Equal(got, []string{"z"}) {
 			t.Errorf("listed %q once a copy was gone", got)
@@ -229,7 +229,7 @@ func TestHeldDirectoryThatLostACopy(t *testing.T) {
 		made, err := unix.Openat(fd, "new", unix.O_CREAT|unix.O_WRONLY, 0o644)
 		u.ok("create in the directory", err)
 		unix.Close(made)
-		harness.Stat(t, u.tier(1-lost, "d/new"))
+		harness.Stat(t, u.Tier(1-lost, "d/new"))
 		unix.Close(fd)
 		u.Down()
 	}
@@ -240,10 +240,10 @@ func TestHeldDirectoryThatLostACopy(t *testing.T) {
 // from both.
 func TestFileThatWasCoveredIsReachableAfterItsRemoval(t *testing.T) {
 	u := newUnion(t, 1, briefly...)
-	u.put(1, "f", "of the fallback")
+	u.Put(1, "f", "of the fallback")
 	u.Up()
 	fd := u.open("f", unix.O_PATH)
-	u.put(0, "f", "of the primary")
+	u.Put(0, "f", "of the primary")
 	expired()
 	u.want("f", "of the primary")
 	u.ok("unlink", unix.Unlink(u.Path("f")))

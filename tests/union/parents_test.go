@@ -13,9 +13,9 @@ import (
 func TestParentsAreMadeInASetGroupIDTier(t *testing.T) {
 	u := newUnion(t, 1, "create=primary")
 	for rank := range u.Tiers {
-		harness.Chmod(t, u.tier(rank, ""), 0o2775)
+		harness.Chmod(t, u.Tier(rank, ""), 0o2775)
 	}
-	u.put(1, "d/sub/f", "F")
+	u.Put(1, "d/sub/f", "F")
 	u.dir("e", 0, 1)
 	u.Up()
 	u.create("d/sub/new", "N")
@@ -30,18 +30,18 @@ func TestParentsAreMadeInASetGroupIDTier(t *testing.T) {
 func TestParentsHaveNoOtherACL(t *testing.T) {
 	u := newUnion(t, 1, "create=primary")
 	for rank := range u.Tiers {
-		harness.Must(t, "setfacl", "-d", "-m", "u:1234:rwx", u.tier(rank, ""))
+		harness.Must(t, "setfacl", "-d", "-m", "u:1234:rwx", u.Tier(rank, ""))
 	}
 	u.dir("d", 1)
-	harness.Must(t, "setfacl", "-b", u.tier(1, "d"))
-	harness.Chmod(t, u.tier(1, "d"), 0o770)
+	harness.Must(t, "setfacl", "-b", u.Tier(1, "d"))
+	harness.Chmod(t, u.Tier(1, "d"), 0o770)
 	u.Up()
 	u.create("d/f", "F")
 	for _, name := range []string{"system.posix_acl_access", "system.posix_acl_default"} {
-		_, err := unix.Lgetxattr(u.tier(0, "d"), name, nil)
+		_, err := unix.Lgetxattr(u.Tier(0, "d"), name, nil)
 		u.refuse(name, err, unix.ENODATA)
 	}
-	if st := harness.Stat(t, u.tier(0, "d")); st.Mode&0o7777 != 0o770 {
+	if st := harness.Stat(t, u.Tier(0, "d")); st.Mode&0o7777 != 0o770 {
 		t.Errorf("mode %o", st.Mode)
 	}
 }

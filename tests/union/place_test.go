@@ -11,9 +11,9 @@ import (
 
 func TestReadOnlyFallbackRefusesAndThePrimaryWorks(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "d/p", "primary")
-	u.put(1, "d/f", "fallback")
-	u.put(1, "low/f", "fallback")
+	u.Put(0, "d/p", "primary")
+	u.Put(1, "d/f", "fallback")
+	u.Put(1, "low/f", "fallback")
 	readOnly(t, u.Fallbacks[0])
 	u.Up()
 	u.want("d/f", "fallback")
@@ -37,7 +37,7 @@ func TestReadOnlyFallbackRefusesAndThePrimaryWorks(t *testing.T) {
 
 func TestReadOnlyFallbackUnderCreatePrimary(t *testing.T) {
 	u := newUnion(t, 1, "create=primary")
-	u.put(1, "low/f", "fallback")
+	u.Put(1, "low/f", "fallback")
 	readOnly(t, u.Fallbacks[0])
 	u.Up()
 	u.create("low/new", "x")
@@ -47,7 +47,7 @@ func TestReadOnlyFallbackUnderCreatePrimary(t *testing.T) {
 
 func TestWithoutFallbackNothingIsMarked(t *testing.T) {
 	u := newUnion(t, 0)
-	u.put(0, "d/f", "x")
+	u.Put(0, "d/f", "x")
 	u.Up()
 	u.create("g", "y")
 	u.ok("mkdir", unix.Mkdir(u.Path("e"), 0o755))
@@ -58,11 +58,11 @@ func TestWithoutFallbackNothingIsMarked(t *testing.T) {
 
 func TestMarksAreHidden(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "f", "x")
+	u.Put(0, "f", "x")
 	u.dir("d", 0, 1)
 	u.Up()
 	for rank := range u.Tiers {
-		if st := harness.Stat(t, u.tier(rank, ".tierfs")); st.Mode != unix.S_IFDIR|0o700 {
+		if st := harness.Stat(t, u.Tier(rank, ".tierfs")); st.Mode != unix.S_IFDIR|0o700 {
 			t.Errorf("tier %d: .tierfs has mode %o", rank, st.Mode)
 		}
 	}
@@ -87,8 +87,8 @@ func TestMarksAreHidden(t *testing.T) {
 // fallback's files in it. The tier is watched through a second binding.
 func TestMountOverThePrimary(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "d/p", "primary")
-	u.put(1, "d/f", "fallback")
+	u.Put(0, "d/p", "primary")
+	u.Put(1, "d/f", "fallback")
 	beside := harness.TempDir(t)
 	harness.Must(t, "mount", "--bind", u.Primary, beside)
 	t.Cleanup(func() { harness.Must(t, "umount", beside) })
@@ -100,7 +100,7 @@ func TestMountOverThePrimary(t *testing.T) {
 	u.create("new", "x")
 	harness.WantRead(t, beside+"/new", "x")
 	harness.Append(t, u.Path("d/f"), "+more")
-	harness.WantRead(t, u.tier(1, "d/f"), "fallback+more")
+	harness.WantRead(t, u.Tier(1, "d/f"), "fallback+more")
 	u.ok("rename", u.rename("d/p", "q"))
 	harness.WantRead(t, beside+"/q", "primary")
 	u.ok("chmod", unix.Chmod(u.Dir, 0o711))
@@ -115,8 +115,8 @@ func TestMountOverThePrimary(t *testing.T) {
 func TestMountOverADisk(t *testing.T) {
 	for over := range 2 {
 		u := newUnionOn(t, []string{harness.On(t, "tmpfs", "16M"), harness.On(t, "tmpfs", "16M")})
-		u.put(0, "p", "primary")
-		u.put(1, "f", "fallback")
+		u.Put(0, "p", "primary")
+		u.Put(1, "f", "fallback")
 		u.Dir = u.Tiers[over]
 		u.Up()
 		u.wantList("", "f", "p")
@@ -129,10 +129,10 @@ func TestMountOverADisk(t *testing.T) {
 // TestThreeTiers works through all three in one tree.
 func TestThreeTiers(t *testing.T) {
 	u := newUnionOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "xfs", "300M"), harness.On(t, "btrfs", "128M")})
-	u.put(0, "d/a", "A")
-	u.put(1, "d/b", "B")
-	u.put(2, "d/c", "C")
-	u.put(2, "low/x", "X")
+	u.Put(0, "d/a", "A")
+	u.Put(1, "d/b", "B")
+	u.Put(2, "d/c", "C")
+	u.Put(2, "low/x", "X")
 	u.Up()
 	u.wantList("d", "a", "b", "c")
 	for rel, text := range map[string]string{"d/a": "A", "d/b": "B", "d/c": "C", "low/x": "X"} {
@@ -158,11 +158,11 @@ func TestThreeTiers(t *testing.T) {
 // numbers of its own, and what cannot cross it says so.
 func TestFilesystemInsideATier(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "f", "x")
+	u.Put(0, "f", "x")
 	u.dir("disk", 0)
-	harness.Must(t, "mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", u.tier(0, "disk"))
-	t.Cleanup(func() { harness.Must(t, "umount", u.tier(0, "disk")) })
-	u.put(0, "disk/d/g", "on the inner disk")
+	harness.Must(t, "mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", u.Tier(0, "disk"))
+	t.Cleanup(func() { harness.Must(t, "umount", u.Tier(0, "disk")) })
+	u.Put(0, "disk/d/g", "on the inner disk")
 	u.Up()
 	u.want("disk/d/g", "on the inner disk")
 	u.create("disk/new", "y")
@@ -183,7 +183,7 @@ func TestFilesystemInsideATier(t *testing.T) {
 // a fallback without room; the primary has plenty.
 func TestFullLowestTierOverflowsUpward(t *testing.T) {
 	u := newUnionOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "64M")})
-	u.put(1, "old/f", "x")
+	u.Put(1, "old/f", "x")
 	u.Up()
 	fill(t, u.Fallbacks[0]+"/ballast")
 	u.create("old/g", "y")

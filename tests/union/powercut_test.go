@@ -101,35 +101,35 @@ var stories = []struct {
 	names   []string // under which the document may be found
 }{
 	{"document on the fallback replaced from the primary",
-		func(d disks) { d.put(1, "doc", oldText) },
+		func(d disks) { d.Put(1, "doc", oldText) },
 		func(d disks) { d.save("tmp", "doc") },
 		[]string{"doc"}},
 	{"document on both replaced from the primary",
-		func(d disks) { d.put(0, "doc", oldText); d.put(1, "doc", oldText) },
+		func(d disks) { d.Put(0, "doc", oldText); d.Put(1, "doc", oldText) },
 		func(d disks) { d.save("tmp", "doc") },
 		[]string{"doc"}},
 	{"document on the primary replaced from the fallback",
-		func(d disks) { d.put(0, "doc", oldText); d.dir("low", 1) },
+		func(d disks) { d.Put(0, "doc", oldText); d.dir("low", 1) },
 		func(d disks) { d.save("low/tmp", "doc") },
 		[]string{"doc"}},
 	{"document in a directory that the fallback lacks",
-		func(d disks) { d.put(0, "a/b/doc", oldText); d.dir("low", 1) },
+		func(d disks) { d.Put(0, "a/b/doc", oldText); d.dir("low", 1) },
 		func(d disks) { d.save("low/tmp", "a/b/doc") },
 		[]string{"a/b/doc"}},
 	{"shadowed copies of both names",
 		func(d disks) {
-			d.put(0, "tmp", newText)
-			d.put(1, "tmp", "stale")
-			d.put(1, "doc", oldText)
+			d.Put(0, "tmp", newText)
+			d.Put(1, "tmp", "stale")
+			d.Put(1, "doc", oldText)
 		},
 		func(d disks) { d.ok("rename", d.rename("tmp", "doc")) },
 		[]string{"doc"}},
 	{"file with a shadowed copy renamed",
-		func(d disks) { d.put(0, "doc", newText); d.put(1, "doc", oldText) },
+		func(d disks) { d.Put(0, "doc", newText); d.Put(1, "doc", oldText) },
 		func(d disks) { d.ok("rename", d.rename("doc", "moved")) },
 		[]string{"moved", "doc"}},
 	{"fallback's file moved over a shadowed and a visible copy",
-		func(d disks) { d.put(0, "doc", oldText); d.put(1, "doc", oldText); d.put(1, "low/src", newText) },
+		func(d disks) { d.Put(0, "doc", oldText); d.Put(1, "doc", oldText); d.Put(1, "low/src", newText) },
 		func(d disks) { d.ok("rename", d.rename("low/src", "doc")) },
 		[]string{"doc"}},
 }
@@ -201,8 +201,8 @@ func TestPowerCutHidesNoRenamedFile(t *testing.T) {
 	for when, ranks := range syncs {
 		t.Run(when, func(t *testing.T) {
 			d := newDisks(t)
-			d.put(0, "doc", oldText)
-			d.put(1, "low/new", newText)
+			d.Put(0, "doc", oldText)
+			d.Put(1, "low/new", newText)
 			d.Up()
 			d.settle()
 			d.ok("rename", d.rename("low/new", "doc"))
@@ -222,8 +222,8 @@ func TestPowerCutBringsNoShadowedCopyToLight(t *testing.T) {
 	for when, ranks := range syncs {
 		t.Run(when, func(t *testing.T) {
 			d := newDisks(t)
-			d.put(0, "doc", newText)
-			d.put(1, "doc", oldText)
+			d.Put(0, "doc", newText)
+			d.Put(1, "doc", oldText)
 			d.Up()
 			d.settle()
 			d.ok("rename", d.rename("doc", "moved"))
@@ -243,8 +243,8 @@ func TestPowerCutLeavesARenamedDirectoryWhole(t *testing.T) {
 	for when, ranks := range syncs {
 		t.Run(when, func(t *testing.T) {
 			d := newDisks(t)
-			d.put(0, "d/p", "P")
-			d.put(1, "d/f", "F")
+			d.Put(0, "d/p", "P")
+			d.Put(1, "d/f", "F")
 			d.dir("to", 0, 1)
 			d.Up()
 			d.settle()
@@ -271,9 +271,9 @@ func TestPowerCutLeavesARenamedDirectoryWhole(t *testing.T) {
 // a change does not know on which tier the change was.
 func TestFsyncOfADirectorySyncsEveryTier(t *testing.T) {
 	d := newDisks(t)
-	d.put(0, "d/p", "x")
-	d.put(1, "d/f", "x")
-	d.put(1, "d/g", "x")
+	d.Put(0, "d/p", "x")
+	d.Put(1, "d/f", "x")
+	d.Put(1, "d/g", "x")
 	d.Up()
 	d.settle()
 	d.ok("unlink", unix.Unlink(d.Path("d/f")))
@@ -317,11 +317,11 @@ func TestSyncMountAnswersWhatIsOnDisk(t *testing.T) {
 			d := newDisks(t)
 			d.dir("low", 1)
 			d.dir("both", 0, 1)
-			d.put(0, "here", "old")
-			d.put(1, "low/there", "old")
-			d.put(1, "low/long", oldText)
+			d.Put(0, "here", "old")
+			d.Put(1, "low/there", "old")
+			d.Put(1, "low/long", oldText)
 			for _, rel := range []string{"unlinked", "renamed", "replacing", "gone/f", "low/unlinked", "low/renamed", "low/gone/f"} {
-				d.put(len(rel)%2, rel, "x")
+				d.Put(len(rel)%2, rel, "x")
 			}
 			if strings.HasPrefix(options, "remount") {
 				d.Up()

@@ -13,15 +13,15 @@ import (
 // an old version of the document the moment the new one is deleted.
 func TestNothingComesBackAfterUnlink(t *testing.T) {
 	u := newUnion(t, 2)
-	u.put(0, "all", "p")
-	u.put(1, "all", "f1")
-	u.put(2, "all", "f2")
-	u.put(0, "outer", "p")
-	u.put(2, "outer", "f2")
-	u.put(2, "lowest", "f2")
-	harness.Symlink(t, "x", u.tier(0, "mixed"))
-	u.put(1, "mixed", "a file below a link")
-	u.ok("mkfifo", unix.Mkfifo(u.tier(2, "mixed"), 0o644))
+	u.Put(0, "all", "p")
+	u.Put(1, "all", "f1")
+	u.Put(2, "all", "f2")
+	u.Put(0, "outer", "p")
+	u.Put(2, "outer", "f2")
+	u.Put(2, "lowest", "f2")
+	harness.Symlink(t, "x", u.Tier(0, "mixed"))
+	u.Put(1, "mixed", "a file below a link")
+	u.ok("mkfifo", unix.Mkfifo(u.Tier(2, "mixed"), 0o644))
 	u.Up()
 	for _, rel := range []string{"all", "outer", "lowest", "mixed"} {
 		u.ok("unlink "+rel, os.Remove(u.Path(rel)))
@@ -33,23 +33,23 @@ func TestNothingComesBackAfterUnlink(t *testing.T) {
 
 func TestUnlinkOverADirectoryBelowIsBusy(t *testing.T) {
 	u := newUnion(t, 2)
-	u.put(0, "x", "visible")
-	u.put(1, "x", "shadowed")
-	u.put(2, "x/inner", "would appear")
+	u.Put(0, "x", "visible")
+	u.Put(1, "x", "shadowed")
+	u.Put(2, "x/inner", "would appear")
 	u.Up()
 	u.refuse("unlink", unix.Unlink(u.Path("x")), unix.EBUSY)
 	u.want("x", "visible")
 	u.wantOn("x", 0, 1, 2)
-	harness.WantRead(t, u.tier(1, "x"), "shadowed")
+	harness.WantRead(t, u.Tier(1, "x"), "shadowed")
 	u.wantSaidOnce("x", u.Tiers[2])
 }
 
 func TestUnlinkOverAReadOnlyCopyChangesNothing(t *testing.T) {
 	u := newUnion(t, 2)
-	u.put(0, "x", "visible")
-	u.put(1, "x", "cannot be removed")
-	u.put(2, "x", "could be removed")
-	u.put(0, "free", "p")
+	u.Put(0, "x", "visible")
+	u.Put(1, "x", "cannot be removed")
+	u.Put(2, "x", "could be removed")
+	u.Put(0, "free", "p")
 	readOnly(t, u.Fallbacks[0])
 	u.Up()
 	u.refuse("unlink", unix.Unlink(u.Path("x")), unix.EROFS)
@@ -60,24 +60,24 @@ func TestUnlinkOverAReadOnlyCopyChangesNothing(t *testing.T) {
 
 func TestUnlinkOverAnImmutableCopyChangesNothing(t *testing.T) {
 	u := newUnion(t, 2)
-	u.put(0, "x", "visible")
-	u.put(1, "x", "immutable")
-	u.put(2, "x", "could be removed")
-	immutable(t, u.tier(1, "x"))
+	u.Put(0, "x", "visible")
+	u.Put(1, "x", "immutable")
+	u.Put(2, "x", "could be removed")
+	immutable(t, u.Tier(1, "x"))
 	u.Up()
 	if err := unix.Unlink(u.Path("x")); err != unix.EBUSY && err != unix.EPERM {
 		t.Errorf("unlink: %v, want EBUSY", err)
 	}
 	u.want("x", "visible")
-	harness.WantRead(t, u.tier(1, "x"), "immutable")
+	harness.WantRead(t, u.Tier(1, "x"), "immutable")
 }
 
 // TestFailedUnlinkLeavesTheVisibleCopy: copies go lowest first.
 func TestFailedUnlinkLeavesTheVisibleCopy(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "x", "visible")
-	u.put(1, "x", "shadowed")
-	immutable(t, u.tier(0, "x"))
+	u.Put(0, "x", "visible")
+	u.Put(1, "x", "shadowed")
+	immutable(t, u.Tier(0, "x"))
 	u.Up()
 	u.refuse("unlink", unix.Unlink(u.Path("x")), unix.EPERM)
 	u.want("x", "visible")
@@ -91,10 +91,10 @@ func immutable(t *testing.T, path string) {
 
 func TestUnlinkedButOpenOnEveryTier(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "p", "of the primary")
-	u.put(1, "f", "of the fallback")
-	u.put(0, "both", "of both")
-	u.put(1, "both", "shadowed")
+	u.Put(0, "p", "of the primary")
+	u.Put(1, "f", "of the fallback")
+	u.Put(0, "both", "of both")
+	u.Put(1, "both", "shadowed")
 	u.Up()
 	for rel, text := range map[string]string{"p": "of the primary", "f": "of the fallback", "both": "of both"} {
 		fd := u.open(rel, unix.O_RDWR)
@@ -131,7 +131,7 @@ func TestRmdirRemovesEveryCopy(t *testing.T) {
 func TestRmdirOfAMergedDirectoryThatIsNotEmpty(t *testing.T) {
 	u := newUnion(t, 2)
 	u.dir("d", 0, 1)
-	u.put(2, "d/f", "on the lowest tier alone")
+	u.Put(2, "d/f", "on the lowest tier alone")
 	u.Up()
 	u.refuse("rmdir", unix.Rmdir(u.Path("d")), unix.ENOTEMPTY)
 	u.wantOn("d", 0, 1, 2)
@@ -143,7 +143,7 @@ func TestRmdirOfAMergedDirectoryThatIsNotEmpty(t *testing.T) {
 func TestRmdirOverAFileBelowIsBusy(t *testing.T) {
 	u := newUnion(t, 2)
 	u.dir("x", 0, 1)
-	u.put(2, "x", "would appear")
+	u.Put(2, "x", "would appear")
 	u.Up()
 	u.refuse("rmdir", unix.Rmdir(u.Path("x")), unix.EBUSY)
 	u.wantOn("x", 0, 1, 2)
@@ -163,11 +163,11 @@ func TestRecursiveRemovalOfAMergedTree(t *testing.T) {
 	u := newUnion(t, 2)
 	for rank := range 3 {
 		for _, rel := range []string{"t/a/x", "t/b/c/y", "t/z"} {
-			u.put(rank, rel, "x")
+			u.Put(rank, rel, "x")
 		}
 	}
-	u.put(1, "t/only/here", "x")
-	u.put(2, "t/a/b/c/d/e", "x")
+	u.Put(1, "t/only/here", "x")
+	u.Put(2, "t/a/b/c/d/e", "x")
 	u.Up()
 	harness.Must(t, "rm", "-r", u.Path("t"))
 	u.wantOn("t")

@@ -19,8 +19,8 @@ func TestRenameDirectoryInEveryCombination(t *testing.T) {
 		for target := range 8 {
 			from := fmt.Sprintf("old%d%d", source, target)
 			for _, rank := range ranksOf(source) {
-				u.put(rank, fmt.Sprintf("%s/f%d", from, rank), fmt.Sprint("of tier ", rank))
-				u.put(rank, from+"/sub/all", fmt.Sprint("all on tier ", rank))
+				u.Put(rank, fmt.Sprintf("%s/f%d", from, rank), fmt.Sprint("of tier ", rank))
+				u.Put(rank, from+"/sub/all", fmt.Sprint("all on tier ", rank))
 			}
 			u.dir(fmt.Sprintf("new%d%d", source, target), ranksOf(target)...)
 		}
@@ -69,18 +69,18 @@ func (u union) renameDirectory(from, to string, ranks []int) {
 
 func TestRenameDirectoryToWhereTheParentIsMissing(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "d/p", "P")
-	u.put(1, "d/f", "F")
-	u.put(1, "e/f", "F")
+	u.Put(0, "d/p", "P")
+	u.Put(1, "d/f", "F")
+	u.Put(1, "e/f", "F")
 	u.dir("onprimary/x", 0)
 	u.dir("onfallback/x", 1)
-	harness.Chmod(t, u.tier(0, "onprimary"), 0o711)
+	harness.Chmod(t, u.Tier(0, "onprimary"), 0o711)
 	u.Up()
 	u.ok("rename", u.rename("d", "onprimary/x/d"))
 	u.wantList("onprimary/x/d", "p", "f")
 	u.want("onprimary/x/d/f", "F")
 	u.wantOn("onprimary/x/d", 0, 1)
-	if st := harness.Stat(t, u.tier(1, "onprimary")); st.Mode&0o777 != 0o711 {
+	if st := harness.Stat(t, u.Tier(1, "onprimary")); st.Mode&0o777 != 0o711 {
 		t.Errorf("the made parent has mode %o", st.Mode)
 	}
 	u.ok("rename", u.rename("e", "onprimary/e"))
@@ -92,9 +92,9 @@ func TestRenameDirectoryToWhereTheParentIsMissing(t *testing.T) {
 
 func TestRenameOverADirectoryThatIsNotEmptyBelow(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "d/f", "x")
+	u.Put(0, "d/f", "x")
 	u.dir("e", 0)
-	u.put(1, "e/hidden", "on the fallback alone")
+	u.Put(1, "e/hidden", "on the fallback alone")
 	u.Up()
 	u.refuse("rename", u.rename("d", "e"), unix.ENOTEMPTY)
 	u.wantList("e", "hidden")
@@ -105,10 +105,10 @@ func TestRenameOverADirectoryThatIsNotEmptyBelow(t *testing.T) {
 
 func TestRenameDirectoryOverAnotherType(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "d/f", "x")
-	u.put(1, "file", "x")
+	u.Put(0, "d/f", "x")
+	u.Put(1, "file", "x")
 	u.dir("e", 1)
-	u.put(0, "file2", "x")
+	u.Put(0, "file2", "x")
 	u.Up()
 	u.refuse("directory over file", u.rename("d", "file"), unix.ENOTDIR)
 	u.refuse("file over directory", u.rename("file2", "e"), unix.EISDIR)
@@ -121,10 +121,10 @@ func TestRenameDirectoryOverAnotherType(t *testing.T) {
 func TestFailedDirectoryRenameIsUndone(t *testing.T) {
 	u := newUnion(t, 2)
 	for rank := range 3 {
-		u.put(rank, fmt.Sprintf("up/d/f%d", rank), "x")
+		u.Put(rank, fmt.Sprintf("up/d/f%d", rank), "x")
 	}
 	u.dir("other", 0, 1, 2)
-	immutable(t, u.tier(0, "up"))
+	immutable(t, u.Tier(0, "up"))
 	u.Up()
 	if err := u.rename("up/d", "other/e"); err == nil {
 		t.Error("rename out of an immutable directory: no error")
@@ -138,7 +138,7 @@ func TestFailedDirectoryRenameIsUndone(t *testing.T) {
 func TestDirectoryRenameOverAReadOnlyTierIsRefused(t *testing.T) {
 	u := newUnion(t, 2)
 	for rank := range 3 {
-		u.put(rank, fmt.Sprintf("d/f%d", rank), "x")
+		u.Put(rank, fmt.Sprintf("d/f%d", rank), "x")
 	}
 	readOnly(t, u.Fallbacks[0])
 	u.Up()
@@ -150,8 +150,8 @@ func TestDirectoryRenameOverAReadOnlyTierIsRefused(t *testing.T) {
 
 func TestRenameDirectoryThatWouldUncoverAFileIsBusy(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "x/f", "visible")
-	u.put(1, "x", "would appear")
+	u.Put(0, "x/f", "visible")
+	u.Put(1, "x", "would appear")
 	u.Up()
 	u.refuse("rename", u.rename("x", "y"), unix.EBUSY)
 	u.want("x/f", "visible")
@@ -165,8 +165,8 @@ func TestKilledDirectoryRenameIsFinished(t *testing.T) {
 	for frozen := range 2 {
 		t.Run(fmt.Sprint("frozen tier ", frozen), func(t *testing.T) {
 			u := newUnionOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "64M")})
-			u.put(0, "d/p", "P")
-			u.put(1, "d/f", "F")
+			u.Put(0, "d/p", "P")
+			u.Put(1, "d/f", "F")
 			u.dir("to", 0, 1)
 			u.Up()
 			u.wantList("d", "p", "f")
@@ -202,12 +202,12 @@ var renaming = harness.Func("rename", func(args []string) error { return os.Rena
 // the empty target already when the higher one refuses.
 func TestRenameThatIsUndoneBringsTheEmptyTargetBack(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "d/p", "P")
-	u.put(1, "d/f", "F")
+	u.Put(0, "d/p", "P")
+	u.Put(1, "d/f", "F")
 	u.dir("empty", 1)
-	harness.Chmod(t, u.tier(1, "empty"), 0o751)
-	harness.Must(t, "mount", "--bind", u.tier(0, "d"), u.tier(0, "d")) // a mount point cannot be renamed
-	t.Cleanup(func() { unix.Unmount(u.tier(0, "d"), unix.MNT_DETACH) })
+	harness.Chmod(t, u.Tier(1, "empty"), 0o751)
+	harness.Must(t, "mount", "--bind", u.Tier(0, "d"), u.Tier(0, "d")) // a mount point cannot be renamed
+	t.Cleanup(func() { unix.Unmount(u.Tier(0, "d"), unix.MNT_DETACH) })
 	u.Up()
 	u.refuse("rename", u.rename("d", "empty"), unix.EBUSY)
 	u.wantOn("d", 0, 1)

@@ -46,10 +46,10 @@ func TestRenameFileInEveryCombination(t *testing.T) {
 					u.dir(c.dir+"/../"+fmt.Sprintf("low%d%d", source, target), 2)
 				}
 				for _, rank := range ranksOf(source) {
-					u.put(rank, c.dir+"/"+c.from, fmt.Sprintf("source of tier %d", rank))
+					u.Put(rank, c.dir+"/"+c.from, fmt.Sprintf("source of tier %d", rank))
 				}
 				for _, rank := range ranksOf(target) {
-					u.put(rank, c.dir+"/"+c.to, fmt.Sprintf("target of tier %d", rank))
+					u.Put(rank, c.dir+"/"+c.to, fmt.Sprintf("target of tier %d", rank))
 				}
 				all = append(all, c)
 			}
@@ -81,7 +81,7 @@ func TestRenameFileInEveryCombination(t *testing.T) {
 		_, err = unix.Pwrite(fd, []byte("SOURCE"), 0)
 		u.ok("write to the open file", err)
 		unix.Close(fd)
-		harness.WantRead(t, u.tier(home, to), "SOURCE"+text[6:])
+		harness.WantRead(t, u.Tier(home, to), "SOURCE"+text[6:])
 	}
 }
 
@@ -89,10 +89,10 @@ func TestRenameFileInEveryCombination(t *testing.T) {
 // who have it open, wherever it was.
 func TestRenameLeavesAnOpenTargetReadable(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "a", "A")
-	u.put(1, "b", "B")
-	u.put(1, "c", "C")
-	u.put(0, "d", "D")
+	u.Put(0, "a", "A")
+	u.Put(1, "b", "B")
+	u.Put(1, "c", "C")
+	u.Put(0, "d", "D")
 	u.Up()
 	for _, pair := range [][2]string{{"a", "b"}, {"c", "d"}} {
 		fd := u.open(pair[1], unix.O_RDWR)
@@ -114,10 +114,10 @@ func TestRenameLeavesAnOpenTargetReadable(t *testing.T) {
 func TestRenameOfEveryTypeBetweenTiers(t *testing.T) {
 	u := newUnion(t, 1)
 	for i, from := range []int{0, 1} {
-		harness.Symlink(t, "target", u.tier(from, fmt.Sprint("link", i)))
-		u.ok("mkfifo", unix.Mkfifo(u.tier(from, fmt.Sprint("fifo", i)), 0o640))
-		u.put(1-from, fmt.Sprint("x", i), "replaced")
-		u.put(1-from, fmt.Sprint("y", i), "replaced")
+		harness.Symlink(t, "target", u.Tier(from, fmt.Sprint("link", i)))
+		u.ok("mkfifo", unix.Mkfifo(u.Tier(from, fmt.Sprint("fifo", i)), 0o640))
+		u.Put(1-from, fmt.Sprint("x", i), "replaced")
+		u.Put(1-from, fmt.Sprint("y", i), "replaced")
 	}
 	u.Up()
 	for i, from := range []int{0, 1} {
@@ -133,8 +133,8 @@ func TestRenameOfEveryTypeBetweenTiers(t *testing.T) {
 
 func TestRenameOfAHardLinkOverItsOtherName(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(1, "a", "x")
-	u.ok("link", unix.Link(u.tier(1, "a"), u.tier(1, "b")))
+	u.Put(1, "a", "x")
+	u.ok("link", unix.Link(u.Tier(1, "a"), u.Tier(1, "b")))
 	u.Up()
 	u.ok("rename", u.rename("a", "b"))
 	u.wantOn("a", 1)
@@ -145,8 +145,8 @@ func TestRenameOfAHardLinkOverItsOtherName(t *testing.T) {
 // the place of the file that is moved away.
 func TestRenameThatWouldUncoverAnotherTypeIsBusy(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "x", "visible")
-	u.put(1, "x/inner", "would appear")
+	u.Put(0, "x", "visible")
+	u.Put(1, "x/inner", "would appear")
 	u.Up()
 	for range 3 {
 		u.refuse("rename", u.rename("x", "y"), unix.EBUSY)
@@ -154,18 +154,18 @@ func TestRenameThatWouldUncoverAnotherTypeIsBusy(t *testing.T) {
 	u.want("x", "visible")
 	u.wantOn("x", 0, 1)
 	u.wantNone("y")
-	u.put(0, "over", "o")
+	u.Put(0, "over", "o")
 	u.refuse("rename", u.rename("over", "x"), unix.EBUSY)
 	u.wantSaidOnce("x", u.Tiers[1])
 }
 
 func TestRenameOverAReadOnlyCopyLosesNothing(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "tmp", "new")
-	u.put(0, "doc", "visible")
-	u.put(1, "doc", "cannot be removed")
-	u.put(0, "src", "moves")
-	u.put(1, "src", "cannot be removed")
+	u.Put(0, "tmp", "new")
+	u.Put(0, "doc", "visible")
+	u.Put(1, "doc", "cannot be removed")
+	u.Put(0, "src", "moves")
+	u.Put(1, "src", "cannot be removed")
 	readOnly(t, u.Fallbacks[0])
 	u.Up()
 	switch err := u.rename("tmp", "doc"); err {
@@ -184,8 +184,8 @@ func TestRenameOverAReadOnlyCopyLosesNothing(t *testing.T) {
 
 func TestNoreplaceLooksAtEveryTier(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "a", "A")
-	u.put(1, "b", "B")
+	u.Put(0, "a", "A")
+	u.Put(1, "b", "B")
 	u.dir("d", 0)
 	u.dir("e", 1)
 	u.Up()
@@ -204,10 +204,10 @@ func TestNoreplaceLooksAtEveryTier(t *testing.T) {
 
 func TestExchangeWithinOneTierOnly(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(1, "x/a", "A")
-	u.put(1, "y/b", "B")
-	u.put(0, "p", "P")
-	u.put(0, "q/in", "Q")
+	u.Put(1, "x/a", "A")
+	u.Put(1, "y/b", "B")
+	u.Put(0, "p", "P")
+	u.Put(0, "q/in", "Q")
 	u.Up()
 	flag := func(from, to string) error {
 		return unix.Renameat2(unix.AT_FDCWD, u.Path(from), unix.AT_FDCWD, u.Path(to), unix.RENAME_EXCHANGE)
@@ -227,11 +227,11 @@ func TestExchangeWithinOneTierOnly(t *testing.T) {
 // TestWhiteoutStaysWhereTheFileWas: overlayfs on a mount renames so.
 func TestWhiteoutStaysWhereTheFileWas(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(1, "x/a", "A")
+	u.Put(1, "x/a", "A")
 	u.dir("y", 0)
-	u.put(0, "p", "P")
-	u.put(0, "both", "visible")
-	u.put(1, "both", "hidden")
+	u.Put(0, "p", "P")
+	u.Put(0, "both", "visible")
+	u.Put(1, "both", "hidden")
 	u.dir("merged", 0, 1)
 	u.Up()
 	flag := func(from, to string) error {
@@ -241,7 +241,7 @@ func TestWhiteoutStaysWhereTheFileWas(t *testing.T) {
 	u.want("y/a", "A")
 	u.wantOn("y/a", 1)
 	u.wantOn("x/a", 1)
-	for _, p := range []string{u.Path("x/a"), u.tier(1, "x/a")} {
+	for _, p := range []string{u.Path("x/a"), u.Tier(1, "x/a")} {
 		if st := harness.Stat(t, p); st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != 0 {
 			t.Errorf("%s: mode %o device %x, want a whiteout", p, st.Mode, st.Rdev)
 		}

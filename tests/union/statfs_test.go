@@ -44,7 +44,7 @@ func TestStatfsIsTheSumOfDistinctFilesystems(t *testing.T) {
 	if got := statfs(t, u.Dir); !near(got, want) {
 		t.Errorf("statfs %+v, want the sum %+v", got, want)
 	}
-	u.put(1, "f", "x")
+	u.Put(1, "f", "x")
 	if got := statfs(t, u.Path("f")); !near(got, want) {
 		t.Errorf("statfs of a file %+v, want the sum %+v", got, want)
 	}

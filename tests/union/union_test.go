@@ -5,7 +5,6 @@ package union
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,21 +36,11 @@ func newUnionOn(t *testing.T, tiers []string, opts ...string) union {
 	return union{harness.NewOn(t, tiers, opts...), t}
 }
 
-// tier is a path in one tier.
-func (u union) tier(rank int, rel string) string { return filepath.Join(u.Tiers[rank], rel) }
-
-// put writes a file into one tier, with its parents.
-func (u union) put(rank int, rel, text string) {
-	u.t.Helper()
-	harness.Mkdir(u.t, filepath.Dir(u.tier(rank, rel)))
-	harness.Write(u.t, u.tier(rank, rel), text)
-}
-
 // dir makes a directory in the given tiers.
 func (u union) dir(rel string, ranks ...int) {
 	u.t.Helper()
 	for _, rank := range ranks {
-		harness.Mkdir(u.t, u.tier(rank, rel))
+		harness.Mkdir(u.t, u.Tier(rank, rel))
 	}
 }
 
@@ -60,7 +49,7 @@ func (u union) on(rel string) []int {
 	u.t.Helper()
 	var ranks []int
 	for rank := range u.Tiers {
-		if harness.Exists(u.t, u.tier(rank, rel)) {
+		if harness.Exists(u.t, u.Tier(rank, rel)) {
 			ranks = append(ranks, rank)
 		}
 	}

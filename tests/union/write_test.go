@@ -15,25 +15,25 @@ func TestFallbackFileIsWrittenInPlace(t *testing.T) {
 	for _, mode := range []string{"passthrough=auto", "passthrough=off"} {
 		t.Run(mode, func(t *testing.T) {
 			u := newUnion(t, 1, mode)
-			u.put(1, "d/f", "0123456789")
+			u.Put(1, "d/f", "0123456789")
 			u.dir("d", 0)
 			u.Up()
-			before := harness.Stat(t, u.tier(1, "d/f"))
+			before := harness.Stat(t, u.Tier(1, "d/f"))
 			fd := u.open("d/f", unix.O_RDWR)
 			_, err := unix.Pwrite(fd, []byte("AB"), 4)
 			u.ok("pwrite", err)
-			harness.WantRead(t, u.tier(1, "d/f"), "0123AB6789")
+			harness.WantRead(t, u.Tier(1, "d/f"), "0123AB6789")
 			u.ok("ftruncate", unix.Ftruncate(fd, 8))
-			harness.WantRead(t, u.tier(1, "d/f"), "0123AB67")
+			harness.WantRead(t, u.Tier(1, "d/f"), "0123AB67")
 			u.ok("truncate", os.Truncate(u.Path("d/f"), 6))
 			harness.Append(t, u.Path("d/f"), "+end")
-			harness.WantRead(t, u.tier(1, "d/f"), "0123AB+end")
+			harness.WantRead(t, u.Tier(1, "d/f"), "0123AB+end")
 			harness.Write(t, u.Path("d/f"), "anew")
-			harness.WantRead(t, u.tier(1, "d/f"), "anew")
+			harness.WantRead(t, u.Tier(1, "d/f"), "anew")
 			u.ok("chmod", unix.Chmod(u.Path("d/f"), 0o600))
 			u.ok("setxattr", unix.Setxattr(u.Path("d/f"), "user.k", []byte("v"), 0))
 			u.wantOn("d/f", 1)
-			after := harness.Stat(t, u.tier(1, "d/f"))
+			after := harness.Stat(t, u.Tier(1, "d/f"))
 			if after.Ino != before.Ino || after.Mode&0o777 != 0o600 {
 				t.Errorf("inode %d then %d, mode %o: not in place", before.Ino, after.Ino, after.Mode)
 			}
@@ -43,14 +43,14 @@ func TestFallbackFileIsWrittenInPlace(t *testing.T) {
 
 func TestOnlyTheHighestCopyIsWritten(t *testing.T) {
 	u := newUnion(t, 1)
-	u.put(0, "f", "primary")
-	u.put(1, "f", "shadowed")
+	u.Put(0, "f", "primary")
+	u.Put(1, "f", "shadowed")
 	u.Up()
 	harness.Append(t, u.Path("f"), "+more")
 	u.ok("chmod", unix.Chmod(u.Path("f"), 0o600))
-	harness.WantRead(t, u.tier(0, "f"), "primary+more")
-	harness.WantRead(t, u.tier(1, "f"), "shadowed")
-	if st := harness.Stat(t, u.tier(1, "f")); st.Mode&0o777 != 0o644 {
+	harness.WantRead(t, u.Tier(0, "f"), "primary+more")
+	harness.WantRead(t, u.Tier(1, "f"), "shadowed")
+	if st := harness.Stat(t, u.Tier(1, "f")); st.Mode&0o777 != 0o644 {
 		t.Errorf("the shadowed copy's mode became %o", st.Mode)
 	}
 }
@@ -58,11 +58,11 @@ func TestOnlyTheHighestCopyIsWritten(t *testing.T) {
 // TestArticle is the published scenario, step by step, on two filesystems.
 func TestArticle(t *testing.T) {
 	u := newUnionOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "64M")})
-	u.put(0, "docs/new.txt", strings.Repeat("new document\n", 5000))
-	u.put(1, "docs/old.txt", strings.Repeat("old document\n", 20000))
-	u.put(1, "archive/2019/report.txt", strings.Repeat("report\n", 3000))
+	u.Put(0, "docs/new.txt", strings.Repeat("new document\n", 5000))
+	u.Put(1, "docs/old.txt", strings.Repeat("old document\n", 20000))
+	u.Put(1, "archive/2019/report.txt", strings.Repeat("report\n", 3000))
 	for rank := range u.Tiers {
-		harness.Must(t, "rm", "-rf", u.tier(rank, "lost+found"))
+		harness.Must(t, "rm", "-rf", u.Tier(rank, "lost+found"))
 	}
 	u.Up()
 
@@ -82,7 +82,7 @@ func TestArticle(t *testing.T) {
 
 	harness.Append(t, u.Path("docs/old.txt"), "modified\n")
 	u.wantOn("docs/old.txt", 1)
-	if !strings.HasSuffix(harness.Read(t, u.tier(1, "docs/old.txt")), "document\nmodified\n") {
+	if !strings.HasSuffix(harness.Read(t, u.Tier(1, "docs/old.txt")), "document\nmodified\n") {
 		t.Error("the modification did not reach the fallback's file")
 	}
 

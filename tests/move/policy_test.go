@@ -1,10 +1,9 @@
-// Package moving watches files move between the tiers of a mount by its policy.
-package moving
+package move
 
 import (
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,42 +13,10 @@ import (
 	"github.com/tierfs/tierfs/tests/harness"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
-
-// mount is one whose tiers the test also looks into.
-type mount struct {
-	*harness.Mount
-	t *testing.T
-}
-
-func newMount(t *testing.T, fallbacks int, opts ...string) mount {
-	t.Helper()
-	harness.Require(t, "root", "fuse")
-	return mount{harness.New(t, fallbacks, opts...), t}
-}
-
-func (m mount) tier(rank int, rel string) string { return filepath.Join(m.Tiers[rank], rel) }
-
-// put writes a file into one tier, with its parents.
-func (m mount) put(rank int, rel, text string) {
-	m.t.Helper()
-	harness.Mkdir(m.t, filepath.Dir(m.tier(rank, rel)))
-	harness.Write(m.t, m.tier(rank, rel), text)
-}
-
-func (m mount) on(rank int, rel string) bool { return harness.Exists(m.t, m.tier(rank, rel)) }
-
 // comes waits until a file is on one tier, and on no other.
 func (m mount) comes(rank int, rel string) {
 	m.t.Helper()
-	harness.Eventually(m.t, fmt.Sprintf("%s is on tier %d alone", rel, rank), func() bool {
-		for other := range m.Tiers {
-			if m.on(other, rel) != (other == rank) {
-				return false
-			}
-		}
-		return true
-	})
+	harness.Eventually(m.t, fmt.Sprintf("%s is on tier %d alone", rel, rank), func() bool { return slices.Equal(m.on(rel), []int{rank}) })
 }
 
 func (m mount) ok(what string, err error) {
@@ -67,7 +34,7 @@ func (m mount) pin(rel, value string) {
 // TestFilesGoDownByThemselves, keep their path, content and times, and stay
 // where a pin or a pattern keeps them.
 func TestFilesGoDownByThemselves(t *testing.T) {
-	m := newMount(t, 1, "demote=1s", "exclude=*.tmp", "exclude=cache/keep")
+	m := newMount(t, "demote=1s", "exclude=*.tmp", "exclude=cache/keep")
 	m.Up()
 	harness.Mkdir(t, m.Path("docs/deep"))
 	harness.Mkdir(t, m.Path("cache/keep"))
@@ -89,7 +56,7 @@ func TestFilesGoDownByThemselves(t *testing.T) {
 		t.Errorf("inode %d, modified %v; was %d, %v", after.Ino, after.Mtim, before.Ino, before.Mtim)
 	}
 	for _, name := range []string{"docs/b.tmp", "cache/keep/c", "pinned/d"} {
-		if !m.on(0, name) {
+		if !harness.Exists(t, m.Tier(0, name)) {
 			t.Errorf("%s has moved", name)
 		}
 	}
@@ -97,13 +64,13 @@ func TestFilesGoDownByThemselves(t *testing.T) {
 
 // TestRemountChangesThePolicyAtOnce in both directions.
 func TestRemountChangesThePolicyAtOnce(t *testing.T) {
-	m := newMount(t, 1)
-	m.put(0, "f", "text")
+	m := newMount(t)
+	m.Put(0, "f", "text")
 	m.Up()
 	m.remount("demote=1s")
 	m.comes(1, "f")
 	m.remount("demote=0,exclude=,mover_rate=0")
-	m.put(0, "g", "text")
+	m.Put(0, "g", "text")
 	time.Sleep(3 * time.Second) // three scans, if there were any
 	m.comes(0, "g")
 	if _, stderr, code := harness.Run(t, "mount", "-o", "remount,high=50%,low=60%", m.Dir); code == 0 || !strings.Contains(stderr, "more than high") {
@@ -118,16 +85,16 @@ func (m mount) remount(opts string) {
 
 // TestOpensBringAFileUp, but not those of a command that is ignored.
 func TestOpensBringAFileUp(t *testing.T) {
-	m := newMount(t, 1, "demote=1s", "promote=3/1h", "ignore_comm=cat")
-	m.put(1, "d/read", "text")
-	m.put(1, "d/backed up", "text")
+	m := newMount(t, "demote=1s", "promote=3/1h", "ignore_comm=cat")
+	m.Put(1, "d/read", "text")
+	m.Put(1, "d/backed up", "text")
 	m.Up()
 	time.Sleep(1100 * time.Millisecond) // what has just changed stays
 	for range 3 {
 		harness.WantRead(t, m.Path("d/read"), "text")
 		harness.Must(t, "cat", m.Path("d/backed up"))
 	}
-	if !harness.Within(20*time.Second, func() bool { return m.on(0, "d/read") && !m.on(1, "d/read") }) {
+	if !harness.Within(20*time.Second, func() bool { return slices.Equal(m.on("d/read"), []int{0}) }) {
 		t.Fatal("it does not come up")
 	}
 	harness.WantRead(t, m.Path("d/read"), "text")
@@ -138,14 +105,14 @@ func TestOpensBringAFileUp(t *testing.T) {
 
 // TestNothingMovesAfterALazyUnmount: another daemon may have the tiers by then.
 func TestNothingMovesAfterALazyUnmount(t *testing.T) {
-	m := newMount(t, 1, "demote=1s")
-	m.put(0, "before", "text")
+	m := newMount(t, "demote=1s")
+	m.Put(0, "before", "text")
 	m.Up()
 	m.comes(1, "before")
 	root, err := os.Open(m.Dir)
 	m.ok("open", err)
 	harness.Must(t, "umount", "-l", m.Dir)
-	m.put(0, "after", "text")
+	m.Put(0, "after", "text")
 	time.Sleep(3 * time.Second)
 	m.comes(0, "after")
 	m.ok("close", root.Close())
@@ -160,7 +127,7 @@ func TestTiersFillUpOneAfterTheOther(t *testing.T) {
 	m.Up()
 	for _, name := range []string{"a", "b"} {
 		harness.Write(t, m.Path(name), strings.Repeat("x", 7<<20))
-		harness.Eventually(t, name+" has left the primary", func() bool { return !m.on(0, name) })
+		harness.Eventually(t, name+" has left the primary", func() bool { return !harness.Exists(t, m.Tier(0, name)) })
 	}
 	m.comes(1, "a")
 	m.comes(2, "b")
@@ -168,10 +135,10 @@ func TestTiersFillUpOneAfterTheOther(t *testing.T) {
 
 // TestUnmountEndsAMove that would take hours: the file stays where it was.
 func TestUnmountEndsAMove(t *testing.T) {
-	m := newMount(t, 1, "demote=1s", "mover_rate=1K")
-	m.put(0, "big", strings.Repeat("x", 8<<20))
+	m := newMount(t, "demote=1s", "mover_rate=1K")
+	m.Put(0, "big", strings.Repeat("x", 8<<20))
 	m.Up()
-	staging := m.tier(1, ".tierfs/staging")
+	staging := m.Tier(1, ".tierfs/staging")
 	harness.Eventually(t, "the copy has begun", func() bool {
 		rows, err := os.ReadDir(staging)
 		return err == nil && len(rows) > 0
