@@ -118,25 +118,36 @@ func timeout(e Entry, field func(*Options) *time.Duration, least time.Duration) 
 	}
 }
 
-// number is an option that takes a whole number; 0 stands for unset.
-func number(e Entry, field func(*Options) *int, least, most int) option {
+// setting is an option whose value is read by parse and written by format; the
+// zero value stands for unset. want is what to say of anything else.
+func setting[T comparable](e Entry, field func(*Options) *T, want string, parse func(string) (T, bool), format func(T) string) option {
+	var unset T
 	return option{
 		Entry: e,
 		set: func(o *Options, v value) error {
-			n, err := strconv.ParseUint(v.text(), 10, 31)
-			if err != nil || int(n) < least || int(n) > most {
-				return &Error{What: e.Name + " " + quote(v.text()), Do: fmt.Sprintf("want a whole number from %d to %d", least, most)}
+			got, ok := parse(v.text())
+			if !ok {
+				return &Error{What: e.Name + " " + quote(v.text()), Do: want}
 			}
-			*field(o) = int(n)
+			*field(o) = got
 			return nil
 		},
 		show: func(o *Options) string {
-			if *field(o) == 0 {
+			if *field(o) == unset {
 				return ""
 			}
-			return e.Name + "=" + strconv.Itoa(*field(o))
+			return e.Name + "=" + format(*field(o))
 		},
 	}
+}
+
+// number is an option that takes a whole number; 0 stands for unset.
+func number(e Entry, field func(*Options) *int, least, most int) option {
+	return setting(e, field, fmt.Sprintf("want a whole number from %d to %d", least, most),
+		func(s string) (int, bool) {
+			n, ok := parseWhole(s, most)
+			return n, ok && n >= least
+		}, strconv.Itoa)
 }
 
 // label is an SELinux context, handed to mount(2) in quotes: the kernel takes

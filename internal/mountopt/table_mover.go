@@ -38,6 +38,7 @@ func moverOptions() []option {
 	)
 }
 
+// age is an option that takes an age, 0 for unset.
 func age(e Entry, field func(*Options) *time.Duration) option {
 	return option{
 		Entry: e,
@@ -59,53 +60,27 @@ func age(e Entry, field func(*Options) *time.Duration) option {
 
 // percent is a share of a tier, 0 for unset. The sign may be left out.
 func percent(e Entry, field func(*Options) *int) option {
-	return option{
-		Entry: e,
-		set: func(o *Options, v value) error {
-			n, ok := parseWhole(strings.TrimSuffix(v.text(), "%"), 99)
-			if !ok {
-				return &Error{What: e.Name + " " + quote(v.text()), Do: "want a percentage from 1% to 99%"}
-			}
-			*field(o) = n
-			return nil
-		},
-		show: func(o *Options) string {
-			if *field(o) == 0 {
-				return ""
-			}
-			return e.Name + "=" + strconv.Itoa(*field(o)) + "%"
-		},
-	}
+	return setting(e, field, "want a percentage from 1% to 99%",
+		func(s string) (int, bool) { return parseWhole(strings.TrimSuffix(s, "%"), 99) },
+		func(n int) string { return strconv.Itoa(n) + "%" })
 }
 
 // maxOpens bounds what has to be remembered of each file.
 const maxOpens = 100
 
 func promote(e Entry) option {
-	return option{
-		Entry: e,
-		set: func(o *Options, v value) error {
-			wrong := &Error{What: e.Name + " " + quote(v.text()), Do: fmt.Sprintf("want a number of opens up to %d and a time, such as 3/1d", maxOpens)}
-			if v.text() == "0" {
-				o.Promote = Promote{}
-				return nil
+	return setting(e, func(o *Options) *Promote { return &o.Promote },
+		fmt.Sprintf("want a number of opens up to %d and a time, such as 3/1d", maxOpens),
+		func(s string) (Promote, bool) {
+			if s == "0" {
+				return Promote{}, true
 			}
-			number, period, _ := strings.Cut(v.text(), "/")
+			number, period, _ := strings.Cut(s, "/")
 			n, ok := parseWhole(number, maxOpens)
 			within, err := parseAge(e.Name, period)
-			if !ok || err != nil || n == 0 || within == 0 {
-				return wrong
-			}
-			o.Promote = Promote{Opens: n, Within: within}
-			return nil
+			return Promote{Opens: n, Within: within}, ok && err == nil && n > 0 && within > 0
 		},
-		show: func(o *Options) string {
-			if o.Promote.Opens == 0 {
-				return ""
-			}
-			return e.Name + "=" + strconv.Itoa(o.Promote.Opens) + "/" + formatAge(o.Promote.Within)
-		},
-	}
+		func(p Promote) string { return strconv.Itoa(p.Opens) + "/" + formatAge(p.Within) })
 }
 
 // maxComm is what the kernel keeps of a command's name (TASK_COMM_LEN).
@@ -138,28 +113,18 @@ func names(e Entry) option {
 }
 
 func window(e Entry) option {
-	return option{
-		Entry: e,
-		set: func(o *Options, v value) error {
-			from, to, _ := strings.Cut(v.text(), "-")
+	return setting(e, func(o *Options) *Window { return &o.Window },
+		"want two times of the day such as 01:00-05:00",
+		func(s string) (Window, bool) {
+			from, to, _ := strings.Cut(s, "-")
 			begin, ok := parseClock(from)
 			end, alsoOK := parseClock(to)
-			if !ok || !alsoOK {
-				return &Error{What: e.Name + " " + quote(v.text()), Do: "want two times of the day such as 01:00-05:00"}
+			if begin == end { // all day
+				return Window{}, ok && alsoOK
 			}
-			o.Window = Window{begin, end}
-			if begin == end {
-				o.Window = Window{}
-			}
-			return nil
+			return Window{begin, end}, ok && alsoOK
 		},
-		show: func(o *Options) string {
-			if o.Window == (Window{}) {
-				return ""
-			}
-			return e.Name + "=" + formatClock(o.Window.From) + "-" + formatClock(o.Window.To)
-		},
-	}
+		func(w Window) string { return formatClock(w.From) + "-" + formatClock(w.To) })
 }
 
 // maxExcludes bounds what every file is compared with.
@@ -194,23 +159,8 @@ func exclude(e Entry) option {
 }
 
 func rate(e Entry) option {
-	return option{
-		Entry: e,
-		set: func(o *Options, v value) error {
-			n, ok := parseSize(v.text())
-			if !ok {
-				return &Error{What: e.Name + " " + quote(v.text()), Do: "want bytes in a second, such as 50M"}
-			}
-			o.MoverRate = n
-			return nil
-		},
-		show: func(o *Options) string {
-			if o.MoverRate == 0 {
-				return ""
-			}
-			return e.Name + "=" + formatSize(o.MoverRate)
-		},
-	}
+	return setting(e, func(o *Options) *uint64 { return &o.MoverRate },
+		"want bytes in a second, such as 50M", parseSize, formatSize)
 }
 
 // parseWhole reads a whole number up to most, without a sign.
