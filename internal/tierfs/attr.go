@@ -50,7 +50,7 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 	asked, partial := 0, false
 	var removed []int
 	for _, c := range copies {
-		t := fs.tiers()[c.Rank]
+		t := fs.Tiers()[c.Rank]
 		if asked > 0 && t.Suspect() {
 			partial = true
 			continue
@@ -210,7 +210,7 @@ func (fs *FS) eachCopy(in *inode.Inode, what string, fn func(f *tier.File) error
 			return err
 		}
 		if err != nil && !absent(err) {
-			fs.log.Warn("a lower tier refused "+what+" of a directory", "tier", fs.tiers()[c.Rank].Root, "err", err)
+			fs.log.Warn("a lower tier refused "+what+" of a directory", "tier", fs.Tiers()[c.Rank].Root, "err", err)
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ func (fs *FS) tangled(p *inode.Inode, name string, all []copyAt) error {
 			if !c.isDir() {
 				what = "a file"
 			}
-			fs.sayBusy(p, name, fs.tiers()[c.rank],
+			fs.sayBusy(p, name, fs.Tiers()[c.rank],
 				"a name cannot be removed or renamed, because "+what+" of that name on a lower tier would come to light; move that away, in the tier itself")
 			break
 		}

@@ -78,7 +78,7 @@ var errWait = errors.New("a tier does not answer, or a directory is being rename
 
 // retry does what is left, and removes the record.
 func (r *record) retry() (err error) {
-	for _, t := range r.j.fs.tiers() {
+	for _, t := range r.j.fs.Tiers() {
 		if t.Suspect() {
 			return errWait
 		}
@@ -126,7 +126,7 @@ func (r *record) undo() error {
 
 // makeAgain makes the empty directory c at path, unless something is there.
 func (j *journal) makeAgain(c *copyAt, path string) error {
-	d, name, err := walk(j.fs.tiers()[c.rank], path)
+	d, name, err := walk(j.fs.Tiers()[c.rank], path)
 	if err != nil {
 		return unlessAbsent(err)
 	}

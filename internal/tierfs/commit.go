@@ -18,11 +18,11 @@ func (x *transfer) settle(ctx context.Context) {
 		return
 	}
 	defer x.fs.moves.pin(x.dir)()
-	if err := x.parents(); err != nil {
-		x.each(ctx, func(*moving) error { return err })
-		return
+	err := x.parents()
+	if err == nil {
+		err = x.write()
 	}
-	if err := x.write(); err != nil {
+	if err != nil {
 		x.each(ctx, func(*moving) error { return err })
 		return
 	}
@@ -30,7 +30,7 @@ func (x *transfer) settle(ctx context.Context) {
 	x.patience = movePatience
 	x.each(ctx, x.place)
 	fault("placed")
-	if err := x.dd.Sync(); err != nil {
+	if err = x.dd.Sync(); err != nil {
 		x.each(ctx, func(m *moving) error { x.takeBack(m); return err })
 	}
 	fault("named")

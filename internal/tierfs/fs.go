@@ -120,8 +120,6 @@ func (fs *FS) Attach(s *fusedev.Server) {
 // Tiers are the tiers in rank order.
 func (fs *FS) Tiers() []*tier.Tier { return fs.set.Tiers() }
 
-func (fs *FS) tiers() []*tier.Tier { return fs.set.Tiers() }
-
 // Extend takes in a tier below all others; ids are the member IDs from now on.
 func (fs *FS) Extend(t *tier.Tier, ids []string) error {
 	var st unix.Stat_t

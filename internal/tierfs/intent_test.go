@@ -105,7 +105,7 @@ func TestWrittenIntentIsReadBack(t *testing.T) {
 	r := newRig(t, 2)
 	fs := r.open()
 	in := &intent{Kind: intentRename, From: "a\xff", To: "b\n", Moves: []move{{"m0", 7}, {"m1", 1<<64 - 1}}, Replaced: []move{{"m1", 8}}}
-	rec, err := fs.journal.write(fs.tiers()[1], in)
+	rec, err := fs.journal.write(fs.Tiers()[1], in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestWrittenIntentIsReadBack(t *testing.T) {
 	r.wantRecords(1)
 	rec.finish()
 	r.wantRecords(0)
-	if rec, err = fs.journal.write(fs.tiers()[0], in); err != nil {
+	if rec, err = fs.journal.write(fs.Tiers()[0], in); err != nil {
 		t.Fatal(err)
 	}
 	rec.leave(nextMount)
@@ -134,7 +134,7 @@ func TestIntentThatNobodyWouldReadIsNotWritten(t *testing.T) {
 	r := newRig(t, 2)
 	fs := r.open()
 	deep := strings.Repeat("d/", maxIntent/2) + "d"
-	if _, err := fs.journal.write(fs.tiers()[0], &intent{Kind: intentRename, From: "a", To: deep}); err != unix.ENAMETOOLONG {
+	if _, err := fs.journal.write(fs.Tiers()[0], &intent{Kind: intentRename, From: "a", To: deep}); err != unix.ENAMETOOLONG {
 		t.Error(err)
 	}
 	r.wantRecords(0)

@@ -104,7 +104,7 @@ func (j *journal) write(t *tier.Tier, in *intent) (*record, error) {
 	if err == nil {
 		return r, nil
 	}
-	for _, other := range j.fs.tiers() {
+	for _, other := range j.fs.Tiers() {
 		if other == t || other.ReadOnly() || other.Suspect() {
 			continue
 		}
@@ -220,7 +220,7 @@ func (fs *FS) Replay() {
 	if !fs.union {
 		return
 	}
-	for _, t := range fs.tiers() {
+	for _, t := range fs.Tiers() {
 		if t.ReadOnly() {
 			continue
 		}
@@ -391,7 +391,7 @@ func inside(p string) bool {
 func (j *journal) member(id string) (*tier.Tier, error) {
 	for rank, have := range *j.members.Load() {
 		if have == id {
-			return j.fs.tiers()[rank], nil
+			return j.fs.Tiers()[rank], nil
 		}
 	}
 	return nil, fmt.Errorf("member %q is not in this mount", id)
@@ -467,7 +467,7 @@ func (j *journal) replayUnlink(in *intent) error {
 	if err != nil {
 		return unlessAbsent(err)
 	}
-	for _, higher := range j.fs.tiers()[:t.Rank] {
+	for _, higher := range j.fs.Tiers()[:t.Rank] {
 		st, err := lookup(higher, in.To)
 		switch {
 		case absent(err):
@@ -564,7 +564,7 @@ func (j *journal) makeWay(t *tier.Tier, dir string) error {
 		return err
 	}
 	defer up.Put()
-	for _, other := range j.fs.tiers() {
+	for _, other := range j.fs.Tiers() {
 		p, name, err := walk(other, dir)
 		if err != nil {
 			continue

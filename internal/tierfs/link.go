@@ -129,7 +129,7 @@ func (fs *FS) shownTarget(in *inode.Inode, target string) string {
 	if fs.rawLinks || !strings.HasPrefix(target, "/") {
 		return target
 	}
-	for _, t := range fs.tiers() {
+	for _, t := range fs.Tiers() {
 		rest, ok := strings.CutPrefix(target, t.Root)
 		if !ok || rest != "" && rest[0] != '/' {
 			continue
@@ -173,7 +173,7 @@ func relative(link, target string) string {
 // length of what readlink(2) gives). Only a target that begins with a tier's
 // root can differ, and none shorter does. The result says whether it may.
 func (fs *FS) fixLinkSize(in *inode.Inode, st *unix.Stat_t) (mayDiffer bool) {
-	for _, t := range fs.tiers() {
+	for _, t := range fs.Tiers() {
 		if st.Size >= int64(len(t.Root)) {
 			if target, err := fs.target(in, (*tier.Dir).Peek); err == nil {
 				st.Size = int64(len(target))

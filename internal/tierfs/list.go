@@ -108,7 +108,7 @@ func (fs *FS) list(in *inode.Inode, uid uint32, l *listing) error {
 	l.add(".", in.Ino, 0, unix.DT_DIR)
 	l.add("..", up.Ino, 0, unix.DT_DIR)
 	m := merger{fs: fs, in: in, uid: uid, l: l}
-	for rank, t := range fs.tiers() {
+	for rank, t := range fs.Tiers() {
 		if err := m.merge(rank); err != nil {
 			if !t.Away() || err == unix.ENOMEM {
 				return err

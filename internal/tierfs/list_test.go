@@ -13,7 +13,7 @@ import (
 func TestARowThatCannotBeLookedAtIsListed(t *testing.T) {
 	r := newRig(t, 1)
 	fs := r.open()
-	d := fs.tiers()[0].RootDir()
+	d := fs.Tiers()[0].RootDir()
 	defer d.Put()
 	m := merger{fs: fs, in: fs.table.Root(), l: &listing{}}
 	tooLong := strings.Repeat("n", 300) // for any stat(2): ENAMETOOLONG

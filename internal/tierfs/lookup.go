@@ -179,7 +179,7 @@ func (fs *FS) tell(p *inode.Inode, name string, f *found) *inode.Inode {
 		fs.table.SetLast(in, &st)
 	}
 	next := 0
-	for rank := range fs.tiers() {
+	for rank := range fs.Tiers() {
 		if next < len(f.copies) && f.copies[next].Rank == rank {
 			next++
 		} else {

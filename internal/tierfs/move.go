@@ -64,7 +64,7 @@ type transfer struct {
 func (fs *FS) Move(ctx context.Context, b *mover.Batch) []mover.Outcome {
 	out := make([]mover.Outcome, len(b.Names))
 	for next := 0; next < len(b.Names); {
-		x := &transfer{fs: fs, b: b, from: fs.tiers()[b.From], to: fs.tiers()[b.To]}
+		x := &transfer{fs: fs, b: b, from: fs.Tiers()[b.From], to: fs.Tiers()[b.To]}
 		n, err := x.run(ctx, b.Names[next:], out[next:])
 		if err != nil {
 			for i := range out[next:] {
@@ -322,7 +322,7 @@ func (x *transfer) hold(ctx context.Context, m *moving) error {
 
 // alone is errTaken if another tier has the name too.
 func (x *transfer) alone(m *moving) error {
-	for rank := range x.fs.tiers() {
+	for rank := range x.fs.Tiers() {
 		if rank == x.b.From {
 			continue
 		}
@@ -488,8 +488,7 @@ func sameFile(a, b *unix.Stat_t) bool { return a.Ctim == b.Ctim && sameContent(a
 
 // sameContent is sameFile for one that may have been renamed.
 func sameContent(a, b *unix.Stat_t) bool {
-	return a.Dev == b.Dev && a.Ino == b.Ino && a.Mode == b.Mode && a.Uid == b.Uid && a.Gid == b.Gid &&
-		a.Size == b.Size && a.Mtim == b.Mtim && a.Nlink == b.Nlink
+	return a.Dev == b.Dev && a.Nlink == b.Nlink && stampOf(a).is(b)
 }
 
 // end gives up what is held.

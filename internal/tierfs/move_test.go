@@ -415,7 +415,7 @@ func TestMoveWithoutLeases(t *testing.T) {
 	r.write(0, "f", "content")
 	time.Sleep(settleTime)
 	fs := r.open()
-	fs.tiers()[0].Remote = true
+	fs.Tiers()[0].Remote = true
 	outside, err := os.Open(r.at(0, "f")) // the kernel says EAGAIN
 	if err != nil {
 		t.Fatal(err)

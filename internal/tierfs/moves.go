@@ -41,7 +41,7 @@ type moves struct {
 	mu      sync.Mutex
 	pins    map[*inode.Inode]int  // GUARDED_BY(mu)
 	marks   map[*inode.Inode]bool // GUARDED_BY(mu)
-	changed chan struct{}         // closed when a pin or mark goes while somebody waits; GUARDED_BY(mu)
+	changed bell                  // rung when a pin or mark goes; GUARDED_BY(mu)
 }
 
 func newMoves(t *inode.Table) *moves {
@@ -92,7 +92,7 @@ func (m *moves) await(parent *inode.Inode, name string, k inode.Key) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for m.moving(parent, name, k) {
-		m.wait()
+		m.changed.wait(&m.mu, nil)
 	}
 }
 
@@ -116,21 +116,8 @@ func (m *moves) take(marks, dirs []*inode.Inode) []*inode.Inode {
 			}
 			return chain
 		}
-		m.wait()
+		m.changed.wait(&m.mu, nil)
 	}
-}
-
-// wait lets go of m.mu until a pin or a mark is gone.
-//
-// LOCKS_REQUIRED(m.mu)
-func (m *moves) wait() {
-	if m.changed == nil {
-		m.changed = make(chan struct{})
-	}
-	changed := m.changed
-	m.mu.Unlock()
-	<-changed
-	m.mu.Lock()
 }
 
 // LOCKS_REQUIRED(m.mu)
@@ -157,8 +144,5 @@ func (m *moves) drop(marks, chain, parents []*inode.Inode) {
 	for _, in := range marks {
 		delete(m.marks, in)
 	}
-	if m.changed != nil {
-		close(m.changed)
-		m.changed = nil
-	}
+	m.changed.ring()
 }

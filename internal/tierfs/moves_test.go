@@ -21,7 +21,7 @@ func (r *rig) held(fs *FS, fn func()) (done chan struct{}) {
 		default:
 		}
 		fs.moves.mu.Lock()
-		waits := fs.moves.changed != nil
+		waits := fs.moves.changed.rung != nil
 		fs.moves.mu.Unlock()
 		if waits {
 			return done

@@ -34,7 +34,7 @@ type names struct {
 	counts  [256]uint64          // how often names were taken, by their hash; GUARDED_BY(mu)
 	sum     uint64               // how often any was; GUARDED_BY(mu)
 	seed    maphash.Seed
-	changed chan struct{} // closed when a use or a name is given back while somebody waits; GUARDED_BY(mu)
+	changed bell // rung when a use or a name is given back; GUARDED_BY(mu)
 }
 
 type entryName struct {
@@ -51,7 +51,7 @@ func (n *names) use(all ...entryName) (done func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for n.anyTaken(all) {
-		n.wait(nil)
+		n.changed.wait(&n.mu, nil)
 	}
 	for _, e := range all {
 		n.used[e]++
@@ -64,7 +64,7 @@ func (n *names) use(all ...entryName) (done func()) {
 				delete(n.used, e)
 			}
 		}
-		n.wake()
+		n.changed.ring()
 	}
 }
 
@@ -83,7 +83,7 @@ func (n *names) list(dir *inode.Inode) (done func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for n.takenIn(dir) {
-		n.wait(nil)
+		n.changed.wait(&n.mu, nil)
 	}
 	n.listed[dir]++
 	return func() {
@@ -92,7 +92,7 @@ func (n *names) list(dir *inode.Inode) (done func()) {
 		if n.listed[dir]--; n.listed[dir] == 0 {
 			delete(n.listed, dir)
 		}
-		n.wake()
+		n.changed.ring()
 	}
 }
 
@@ -114,7 +114,7 @@ func (n *names) take(e entryName, patience time.Duration) (done func(), ok bool)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for n.used[e] > 0 || n.listed[e.parent] > 0 || n.taken[e] {
-		if !n.wait(timer.C) {
+		if !n.changed.wait(&n.mu, timer.C) {
 			return nil, false
 		}
 	}
@@ -125,7 +125,7 @@ func (n *names) take(e entryName, patience time.Duration) (done func(), ok bool)
 		delete(n.taken, e)
 		n.counts[n.slot(e)]++
 		n.sum++
-		n.wake()
+		n.changed.ring()
 	}, true
 }
 
@@ -164,33 +164,6 @@ func (n *names) await(e entryName) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for n.taken[e] {
-		n.wait(nil)
-	}
-}
-
-// wait lets go of n.mu until something is given back, or reports false when
-// over fires.
-//
-// LOCKS_REQUIRED(n.mu)
-func (n *names) wait(over <-chan time.Time) bool {
-	if n.changed == nil {
-		n.changed = make(chan struct{})
-	}
-	changed := n.changed
-	n.mu.Unlock()
-	defer n.mu.Lock()
-	select {
-	case <-changed:
-		return true
-	case <-over:
-		return false
-	}
-}
-
-// LOCKS_REQUIRED(n.mu)
-func (n *names) wake() {
-	if n.changed != nil {
-		close(n.changed)
-		n.changed = nil
+		n.changed.wait(&n.mu, nil)
 	}
 }

@@ -23,7 +23,7 @@ func (fs *FS) place(p *inode.Inode, fn func(d *tier.Dir) error) error {
 		first = d.Tier.Rank
 		d.Put()
 	}
-	all := fs.tiers()
+	all := fs.Tiers()
 	var last error
 	var short []*tier.Tier
 	for i := range all {
@@ -59,7 +59,7 @@ func (fs *FS) placeOn(t *tier.Tier, p *inode.Inode, fn func(d *tier.Dir) error) 
 // highest is p's directory on the highest tier that has it, for the caller to
 // Put. Unlike topDir it asks the tiers anew.
 func (fs *FS) highest(p *inode.Inode) (*tier.Dir, error) {
-	for rank := range fs.tiers() {
+	for rank := range fs.Tiers() {
 		d, err := fs.dir(p, rank)
 		if !absent(err) {
 			return d, err

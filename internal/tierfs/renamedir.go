@@ -124,7 +124,7 @@ func (fs *FS) intendDir(x *renaming, steps []step) (*record, error) {
 	for i := range x.dst {
 		in.Replaced = append(in.Replaced, fs.moveOf(&x.dst[i]))
 	}
-	return fs.journal.write(fs.tiers()[x.src[0].rank], &in)
+	return fs.journal.write(fs.Tiers()[x.src[0].rank], &in)
 }
 
 // renameOnAll renames on every tier; alone are the parents of empty targets on

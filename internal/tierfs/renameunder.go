@@ -91,7 +91,7 @@ func (fs *FS) goOn(x *renaming, sd, dd *tier.Dir, higher []copyAt, why error) er
 	if fs.dropOld(x, sd) != nil {
 		return why
 	}
-	fs.log.Warn("a file was renamed over one on a disk that fails", "name", x.newName, "tier", fs.tiers()[higher[0].rank].Root, "err", why)
+	fs.log.Warn("a file was renamed over one on a disk that fails", "name", x.newName, "tier", fs.Tiers()[higher[0].rank].Root, "err", why)
 	return nil
 }
 
@@ -201,7 +201,7 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 	case err == nil && others[0].st.Dev != x.src[0].st.Dev:
 		// There is no way back, but until this is durable the record stays.
 		if e := fs.syncAt(x.to, others[0].rank); e != nil {
-			fs.log.Warn("a file was renamed over one on a disk that fails", "name", x.newName, "tier", fs.tiers()[others[0].rank].Root, "err", e)
+			fs.log.Warn("a file was renamed over one on a disk that fails", "name", x.newName, "tier", fs.Tiers()[others[0].rank].Root, "err", e)
 			record.leave(nextMount)
 			return nil
 		}

@@ -157,7 +157,7 @@ func (h *hidden) freeName() (string, error) {
 
 // removeStaged removes what an earlier daemon has prepared.
 func (fs *FS) removeStaged(f mover.Finding) error {
-	d, err := fs.staging(fs.tiers()[f.Rank])
+	d, err := fs.staging(fs.Tiers()[f.Rank])
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (f *found) isDir() bool { return f.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 // are still to be asked, which may take long.
 func (fs *FS) resolve(p *inode.Inode, name string, f *found, beforeMerge func()) error {
 	f.rank, f.partial, f.copies = -1, false, f.buf[:0]
-	for rank, t := range fs.tiers() {
+	for rank, t := range fs.Tiers() {
 		if f.rank >= 0 {
 			if t.Suspect() {
 				f.partial = true
@@ -118,7 +118,7 @@ func (fs *FS) dir(in *inode.Inode, rank int) (*tier.Dir, error) {
 }
 
 func (fs *FS) cachedDir(in *inode.Inode, rank int) (*tier.Dir, error) {
-	t := fs.tiers()[rank]
+	t := fs.Tiers()[rank]
 	if in.ID == inode.RootID {
 		if t.Away() {
 			return nil, unix.EIO
@@ -224,7 +224,7 @@ func (fs *FS) blocked(parent *inode.Inode, name string, from, to int) (by *tier.
 		case err != nil:
 			unsure = err
 		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-			return fs.tiers()[rank], nil
+			return fs.Tiers()[rank], nil
 		}
 	}
 	return nil, unsure

@@ -32,7 +32,7 @@ func (fs *FS) syncDir(in *inode.Inode) error {
 			err = d.Sync()
 			d.Put()
 		}
-		if err != nil && !fs.tiers()[c.Rank].ReadOnly() {
+		if err != nil && !fs.Tiers()[c.Rank].ReadOnly() {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ func (fs *FS) survey(p *inode.Inode, name string) ([]copyAt, error) {
 // surveyBy is survey with dir to find p on each tier.
 func (fs *FS) surveyBy(dir func(p *inode.Inode, rank int) (*tier.Dir, error), p *inode.Inode, name string) ([]copyAt, error) {
 	var all []copyAt
-	for rank := range fs.tiers() {
+	for rank := range fs.Tiers() {
 		var st unix.Stat_t
 		d, err := dir(p, rank)
 		if err == nil {
@@ -59,7 +59,7 @@ func sameKind(all []copyAt) bool {
 // frozen is EROFS if a copy lies on a tier that cannot remove it.
 func (fs *FS) frozen(all []copyAt) error {
 	for _, c := range all {
-		if fs.tiers()[c.rank].ReadOnly() {
+		if fs.Tiers()[c.rank].ReadOnly() {
 			return unix.EROFS
 		}
 	}
@@ -117,7 +117,7 @@ func (fs *FS) leave(r *fusedev.Request, p *inode.Inode, name string, c *copyAt) 
 	if in == nil || !c.isDir() && c.st.Nlink > 1 {
 		return nil
 	}
-	if c.isDir() || fs.tiers()[c.rank].Network {
+	if c.isDir() || fs.Tiers()[c.rank].Network {
 		fs.table.Leave(in, nil)
 		return in
 	}

@@ -58,7 +58,7 @@ func (fs *FS) synthetic(in *inode.Inode, op *fuseops.GetXattrOp) error {
 		rank = d.Tier.Rank
 		d.Put()
 	}
-	value := fs.tiers()[rank].Root
+	value := fs.Tiers()[rank].Root
 	if op.Name == xattrPath {
 		path, ok := fs.table.Path(in)
 		switch {
