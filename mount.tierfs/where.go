@@ -18,22 +18,30 @@ type place struct {
 
 // where is tierfs where.
 func where(f flags, args []string) error {
-	if len(args) == 0 {
-		return usage("where: want FILE...; see tierfs where --help")
+	return ofFiles("where", f, args, placeOf, func(p place) string {
+		show := daemon.Printable
+		return fmt.Sprintf("%s: on %s, as %s", show(string(p.File)), show(string(p.Tier)), show(string(p.Path)))
+	})
+}
+
+// ofFiles prints what is to be said of each file, a line or all as JSON. What
+// cannot be said of one does not keep it from the others.
+func ofFiles[T any](name string, f flags, files []string, of func(file string) (T, error), line func(T) string) error {
+	if len(files) == 0 {
+		return usage("%[1]s: want FILE...; see tierfs %[1]s --help", name)
 	}
-	var all []place
+	var all []T
 	var failed error
-	for _, file := range args {
-		p, err := placeOf(file)
+	for _, file := range files {
+		v, err := of(file)
 		if err != nil {
 			failed = failure{code: exitCannot}
 			say(cliName, err.Error())
 			continue
 		}
-		all = append(all, p)
+		all = append(all, v)
 		if !f.json {
-			show := daemon.Printable
-			fmt.Printf("%s: on %s, as %s\n", show(file), show(string(p.Tier)), show(string(p.Path)))
+			fmt.Println(line(v))
 		}
 	}
 	if f.json {

@@ -9,31 +9,7 @@ import (
 )
 
 // why is tierfs why.
-func why(f flags, args []string) error {
-	if len(args) == 0 {
-		return usage("why: want FILE...; see tierfs why --help")
-	}
-	var all []control.Verdict
-	var failed error
-	for _, file := range args {
-		v, err := verdictOf(file)
-		if err != nil {
-			failed = failure{code: exitCannot}
-			say(cliName, err.Error())
-			continue
-		}
-		all = append(all, v)
-		if !f.json {
-			fmt.Println(verdictLine(v))
-		}
-	}
-	if f.json {
-		if err := printJSON(all); err != nil {
-			return err
-		}
-	}
-	return failed
-}
+func why(f flags, args []string) error { return ofFiles("why", f, args, verdictOf, verdictLine) }
 
 func verdictOf(file string) (control.Verdict, error) {
 	l, err := locate(file)
