@@ -3,6 +3,7 @@ package tierfs
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/inode"
@@ -27,14 +28,15 @@ import (
 // LOCK ORDER: a name comes before Inode.Mu. The mover waits for it for a bounded
 // time, and with nothing else held but pins.
 type names struct {
+	seed   maphash.Seed
+	counts [256]atomic.Uint64 // how often names were taken, by their hash; grow with mu held
+	sum    atomic.Uint64      // how often any was; grows with mu held
+
 	mu      sync.Mutex
 	used    map[entryName]int    // GUARDED_BY(mu)
 	listed  map[*inode.Inode]int // GUARDED_BY(mu)
 	taken   map[entryName]bool   // GUARDED_BY(mu)
-	counts  [256]uint64          // how often names were taken, by their hash; GUARDED_BY(mu)
-	sum     uint64               // how often any was; GUARDED_BY(mu)
-	seed    maphash.Seed
-	changed bell // rung when a use or a name is given back; GUARDED_BY(mu)
+	changed bell                 // rung when a use or a name is given back; GUARDED_BY(mu)
 }
 
 type entryName struct {
@@ -123,36 +125,28 @@ func (n *names) take(e entryName, patience time.Duration) (done func(), ok bool)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		delete(n.taken, e)
-		n.counts[n.slot(e)]++
-		n.sum++
+		n.slot(e).Add(1)
+		n.sum.Add(1)
 		n.changed.ring()
 	}, true
 }
 
-func (n *names) slot(e entryName) uint64 {
-	return (maphash.String(n.seed, e.name) ^ e.parent.ID) % uint64(len(n.counts))
+func (n *names) slot(e entryName) *atomic.Uint64 {
+	return &n.counts[(maphash.String(n.seed, e.name)^e.parent.ID)%uint64(len(n.counts))]
 }
 
 // count is how often the name was taken.
-func (n *names) count(e entryName) uint64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.counts[n.slot(e)]
-}
+func (n *names) count(e entryName) uint64 { return n.slot(e).Load() }
 
 // total is how often any name was taken.
-func (n *names) total() uint64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.sum
-}
+func (n *names) total() uint64 { return n.sum.Load() }
 
 // enter runs fn, which makes known what a lookup of the name has found, begun at
 // the count began. It does not, and reports false, if that may be out of date.
 func (n *names) enter(e entryName, began uint64, fn func()) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.counts[n.slot(e)] != began || n.taken[e] {
+	if n.count(e) != began || n.taken[e] {
 		return false
 	}
 	fn()

@@ -11,12 +11,13 @@ import (
 type Used func(rank int, dev, ino uint64, pid uint32, path func() string)
 
 // tellUsed tells of an open of in, whose backing file has the attributes st.
+//
+// LOCKS_REQUIRED(in.Mu)
 func (fs *FS) tellUsed(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) {
 	if fs.used == nil {
 		return
 	}
-	_, rank := fs.table.Home(in)
-	fs.used(rank, st.Dev, st.Ino, r.PID, func() string {
+	fs.used(in.Opened().File.Tier.Rank, st.Dev, st.Ino, r.PID, func() string {
 		path, _ := fs.table.Path(in)
 		return path
 	})
