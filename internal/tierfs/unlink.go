@@ -199,14 +199,18 @@ func (fs *FS) closeHeld(in *inode.Inode, file *tier.File) {
 	}
 }
 
-// removed tells the table that the visible copy c of a name is gone. in is what
-// leave returned.
+// removed tells the table that the copy c of a name is gone. in is what leave
+// returned. A client that has the file open is to see that it lost a name: of a
+// hidden copy, opened before it was hidden, the kernel does not know.
 func (fs *FS) removed(in, p *inode.Inode, name string, c *copyAt) {
 	if in == nil {
 		in = fs.table.Find(fs.key(c))
 	}
 	if in != nil {
 		fs.table.Removed(in, p, name)
+		if in.Opened() != nil {
+			fs.invalAttr(in)
+		}
 		fs.forget(in.ID, 0) // if its ID was kept only
 	}
 }

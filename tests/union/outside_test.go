@@ -255,3 +255,25 @@ func TestFileThatWasCoveredIsReachableAfterItsRemoval(t *testing.T) {
 		t.Errorf("has %d names and %d bytes", st.Nlink, st.Size)
 	}
 }
+
+// A file that was opened before a higher tier got its name goes with that name,
+// and who has it open sees so at once. The kernel knows of the other file only.
+func TestUnlinkTellsWhoHasAHiddenCopyOpen(t *testing.T) {
+	u := newUnion(t, 1, "entry_timeout=0", "attr_timeout=60")
+	u.Put(1, "doc", "below")
+	u.Up()
+	f, err := os.Open(u.Path("doc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	u.Put(0, "doc", "above")
+	harness.WantRead(t, u.Path("doc"), "above")
+	if err := os.Remove(u.Path("doc")); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Nlink != 0 {
+		t.Errorf("links %d, %v", st.Nlink, err)
+	}
+}
