@@ -22,6 +22,7 @@ capabilities() {
 	for fs in ext4 xfs btrfs; do
 		present "mkfs.$fs" && grep -qw "$fs" /proc/filesystems && echo "$fs"
 	done
+	grep -qw overlay /proc/filesystems && echo overlay
 	# FUSE passthrough came with Linux 6.9.
 	release=$(uname -r)
 	major=${release%%.*} minor=${release#*.} minor=${minor%%[!0-9]*}

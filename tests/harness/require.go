@@ -51,7 +51,7 @@ func missing(c string) string {
 		return cannotOpen("/dev/loop-control")
 	case "passthrough":
 		return olderThan("6.9")
-	case "autofs":
+	case "autofs", "overlay":
 		return notInKernel(c)
 	case "fusermount3", "setpriv", "strace", "smbd", "smbclient", "ganesha.nfsd", "nfs-ls":
 		return notInPath(c)
