@@ -21,13 +21,14 @@ var mayImport = map[string][]string{
 	"internal/sys":      {},
 	"internal/mountopt": {},
 	"internal/control":  {},
-	"internal/tier":     {"internal/sys"},
+	"internal/human":    {},
+	"internal/tier":     {"internal/human", "internal/sys"},
 	"internal/inode":    {"internal/tier"},
 	"internal/fusedev":  {"internal/sys"},
 	"internal/daemon":   {"internal/sys"},
-	"internal/mover":    {"internal/tier", "internal/sys"},
+	"internal/mover":    {"internal/human", "internal/tier", "internal/sys"},
 	"internal/tierfs":   {"internal/inode", "internal/mover", "internal/tier", "internal/sys", "internal/fusedev"},
-	"mount.tierfs": {"internal/control", "internal/daemon", "internal/fusedev", "internal/inode", "internal/mover",
+	"mount.tierfs": {"internal/control", "internal/daemon", "internal/fusedev", "internal/human", "internal/inode", "internal/mover",
 		"internal/mountopt", "internal/sys", "internal/tier", "internal/tierfs"},
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/human"
 )
 
 // check is tierfs check. A repair is a second look: what it will do is known
@@ -29,7 +30,7 @@ func check(f flags, args []string) error {
 		return err
 	}
 	if f.repair && !f.yes && mendable > 0 {
-		if err := confirmed(count(mendable, "finding")); err != nil {
+		if err := confirmed(human.Count(mendable, "finding")); err != nil {
 			return err
 		}
 		req.Repair = true
@@ -63,7 +64,7 @@ func look(m daemon.Mount, f flags, req control.Check) (end control.CheckEnd, men
 	case f.json:
 		err = printJSONLine(map[string]control.CheckEnd{"end": end})
 	default:
-		fmt.Printf("looked at %s in %s: %s, %d mended\n", count(end.Entries, "name"), directories(end.Directories), count(end.Findings, "finding"), end.Mended)
+		fmt.Printf("looked at %s in %s: %s, %d mended\n", human.Count(end.Entries, "name"), directories(end.Directories), human.Count(end.Findings, "finding"), end.Mended)
 	}
 	if ctx.Err() != nil {
 		err = failure{exitTrouble, errors.New("interrupted; the check is not whole")}

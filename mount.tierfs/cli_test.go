@@ -34,6 +34,7 @@ func TestFlagsStandBeforeAndAfterOperands(t *testing.T) {
 		{"a b", "a b", 0, false, false},
 		{"--dry-run a --older-than 90d b --json", "a b", 90 * 24 * time.Hour, true, true},
 		{"a --older-than=2w -- --json -", "a --json -", 14 * 24 * time.Hour, false, false},
+		{"--older-than 1y a", "a", 365 * 24 * time.Hour, false, false},
 		{"-json a", "a", 0, false, true},
 		{"- --dry-run", "-", 0, true, false},
 		{"", "", 0, false, false},
@@ -43,7 +44,7 @@ func TestFlagsStandBeforeAndAfterOperands(t *testing.T) {
 			t.Errorf("%q: %q, %+v, %v", c.args, operands, f, err)
 		}
 	}
-	for _, args := range []string{"--repair a", "--older-than", "--older-than 3 a", "--older-than -1d a", "--older-than 1y a", "--older-than d a", "--older-than 9999999999w a", "a --what"} {
+	for _, args := range []string{"--repair a", "--older-than", "--older-than 3 a", "--older-than -1d a", "--older-than 200y a", "--older-than 0 a", "--older-than d a", "--older-than 9999999999w a", "a --what"} {
 		if _, _, err := demote.parse(strings.Fields(args)); err == nil || cliCode(err) != exitCannot {
 			t.Errorf("%q: %v", args, err)
 		}
@@ -174,7 +175,7 @@ func TestLinesOfAJob(t *testing.T) {
 		would bool
 		want  string
 	}{
-		{control.File{Path: "/m/a\n", To: 1, Bytes: 2048}, false, `/m/a\n: moved from tier 0 to tier 1, 2.0 KiB`},
+		{control.File{Path: "/m/a\n", To: 1, Bytes: 2048}, false, `/m/a\n: moved from tier 0 to tier 1, 2 KiB`},
 		{control.File{Path: "/m/a", From: 2, Bytes: 1}, true, "/m/a: would move from tier 2 to tier 0, 1 B"},
 		{control.File{Path: "/m/a", Skip: "open"}, false, "/m/a: stays: open through the mount"},
 		{control.File{Path: "/m/a", Skip: "error", Error: "EIO\x1b"}, false, `/m/a: stays: an error, see the log (EIO\x1b)`},
@@ -185,11 +186,11 @@ func TestLinesOfAJob(t *testing.T) {
 		}
 	}
 	t1 := control.Totals{Files: 1, Bytes: 1024}
-	if got := totalsLine(t1, "moved"); got != "moved 1 file, 1.0 KiB" {
+	if got := totalsLine(t1, "moved"); got != "moved 1 file, 1 KiB" {
 		t.Error(got)
 	}
 	t1.Skipped = map[string]int{"open": 2, "gone": 1}
-	if got := totalsLine(t1, "moved"); got != "moved 1 file, 1.0 KiB; 3 stay: 1 removed or renamed meanwhile, 2 open through the mount" {
+	if got := totalsLine(t1, "moved"); got != "moved 1 file, 1 KiB; 3 stay: 1 removed or renamed meanwhile, 2 open through the mount" {
 		t.Error(got)
 	}
 }
@@ -219,7 +220,7 @@ func TestStatusShowsTheMover(t *testing.T) {
 	got := moverLines(m)
 	for _, want := range []string{
 		`  policy  demote after 90d\x1b` + "\n", "nothing moves: not the owner\n", "moving fails since ", "  running scan since ", "  next    ",
-		"3s long: 0 files, 0 B down, 0 files, 0 B up; ended early: away\n", "  moved   2 files, 1.0 KiB down, 0 files, 0 B up; left in place: 3 open through the mount\n",
+		"3 seconds long: 0 files, 0 B down, 0 files, 0 B up; ended early: away\n", "  moved   2 files, 1 KiB down, 0 files, 0 B up; left in place: 3 open through the mount\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

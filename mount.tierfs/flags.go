@@ -4,9 +4,10 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tierfs/tierfs/internal/mountopt"
 )
 
 // flags are all that the commands take. Which of them a command takes stands
@@ -95,25 +96,17 @@ func (c command) form() string {
 	return strings.Join(words, " ")
 }
 
-// age is a time that has passed: a number with a unit of s, m, h, d or w.
+// age is a time that has passed, written as the option demote= takes it.
 type age time.Duration
-
-var ageUnits = map[byte]time.Duration{
-	's': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour,
-}
 
 // Set is of flag.Value.
 func (a *age) Set(text string) error {
-	n := len(text) - 1
-	if n > 0 {
-		count, err := strconv.ParseUint(text[:n], 10, 32)
-		unit := ageUnits[text[n]]
-		if err == nil && unit > 0 && count < uint64(1<<62)/uint64(unit) {
-			*a = age(count) * age(unit)
-			return nil
-		}
+	d, err := mountopt.ParseAge("age", text)
+	if err != nil || d == 0 {
+		return errAge
 	}
-	return errAge
+	*a = age(d)
+	return nil
 }
 
 var errAge = errors.New("want an age such as 90d, 12h or 3w")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/human"
 	"github.com/tierfs/tierfs/internal/mover"
 	"golang.org/x/sys/unix"
 )
@@ -110,7 +111,7 @@ func fileLine(f control.File, would bool) string {
 	if f.Skip != "" {
 		return fmt.Sprintf("%s: stays: %s", name, reason(f.Skip, f.Error))
 	}
-	return fmt.Sprintf("%s: %s from tier %d to tier %d, %s", name, moves(would), f.From, f.To, bytes(uint64(max(f.Bytes, 0))))
+	return fmt.Sprintf("%s: %s from tier %d to tier %d, %s", name, moves(would), f.From, f.To, human.Bytes(f.Bytes))
 }
 
 func moves(would bool) string {
@@ -159,7 +160,7 @@ func (r *moveReport) end(interrupted bool) error {
 	}
 	for why := range r.total.Skipped {
 		switch mover.Reason(why) {
-		case mover.Young, mover.Lowest, mover.Special:
+		case mover.Young, mover.Highest, mover.Lowest, mover.Special:
 		case mover.Fresh:
 			if r.olderThan == 0 {
 				return trouble
@@ -173,7 +174,7 @@ func (r *moveReport) end(interrupted bool) error {
 
 // totalsLine is "moved 3 files, 1.0 MiB; 2 stay: 1 open through the mount, …".
 func totalsLine(t control.Totals, moved string) string {
-	text := fmt.Sprintf("%s %s, %s", moved, count(t.Files, "file"), bytes(uint64(max(t.Bytes, 0))))
+	text := fmt.Sprintf("%s %s, %s", moved, human.Count(t.Files, "file"), human.Bytes(t.Bytes))
 	stay := 0
 	var why []string
 	for _, word := range slices.Sorted(maps.Keys(t.Skipped)) {
@@ -184,11 +185,4 @@ func totalsLine(t control.Totals, moved string) string {
 		return text
 	}
 	return fmt.Sprintf("%s; %d stay: %s", text, stay, strings.Join(why, ", "))
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/human"
 	"github.com/tierfs/tierfs/internal/tier"
 )
 
@@ -141,7 +142,7 @@ func printStatuses(w io.Writer, all []control.Status, asJSON bool) error {
 
 func printStatus(w io.Writer, st control.Status) error {
 	var b strings.Builder
-	up := time.Since(st.Since).Round(time.Second)
+	up := human.About(time.Since(st.Since))
 	show := daemon.Printable // a user's daemon says what that user wants
 	fmt.Fprintf(&b, "%s: %s, daemon %d of release %s, up %s\n", show(st.MountPoint), show(st.Source), st.PID, show(st.Version), up)
 	for _, t := range st.Tiers {
@@ -173,7 +174,7 @@ func settingsFrom(st control.Status, from string) string {
 }
 
 func tierState(t control.Tier) string {
-	state := fmt.Sprintf("%s free of %s", bytes(t.Free), bytes(t.Size))
+	state := fmt.Sprintf("%s free of %s", human.Bytes(t.Free), human.Bytes(t.Size))
 	switch {
 	case t.Away:
 		state = "away: it does not answer"
@@ -189,17 +190,4 @@ func tierState(t control.Tier) string {
 		state += "; path cannot be reached: what was there is served"
 	}
 	return state
-}
-
-// bytes writes a size for people, in powers of 1024.
-func bytes(n uint64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	v, i := float64(n), 0
-	for v >= 1024 && i < len(units)-1 {
-		v, i = v/1024, i+1
-	}
-	if i == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", v, units[i])
 }

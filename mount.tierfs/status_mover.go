@@ -9,6 +9,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/human"
 )
 
 // failTime is how long nothing may move, although files are to, before that is
@@ -41,7 +42,7 @@ func moverLines(m *control.Mover) string {
 		fmt.Fprintf(&b, "  next    %s\n", moment(m.Next))
 	}
 	if r := m.Last; r != nil {
-		fmt.Fprintf(&b, "  last    %s at %s, %s long: %s%s\n", show(r.Kind), moment(r.Begin), r.End.Sub(r.Begin).Round(time.Second), tallyLine(r.Tally), because(r.Error))
+		fmt.Fprintf(&b, "  last    %s at %s, %s long: %s%s\n", show(r.Kind), moment(r.Begin), human.About(r.End.Sub(r.Begin)), tallyLine(r.Tally), because(r.Error))
 	}
 	fmt.Fprintf(&b, "  moved   %s\n", tallyLine(m.Sum))
 	return b.String()
@@ -57,7 +58,7 @@ func because(text string) string {
 // tallyLine is "3 files, 1.0 MiB down, 1 file, 4 B up; left in place: 2 open
 // through the mount".
 func tallyLine(t control.Tally) string {
-	text := fmt.Sprintf("%s, %s down, %s, %s up", count(t.FilesDown, "file"), bytes(uint64(max(t.BytesDown, 0))), count(t.FilesUp, "file"), bytes(uint64(max(t.BytesUp, 0))))
+	text := fmt.Sprintf("%s, %s down, %s, %s up", human.Count(t.FilesDown, "file"), human.Bytes(t.BytesDown), human.Count(t.FilesUp, "file"), human.Bytes(t.BytesUp))
 	var why []string
 	for _, word := range slices.Sorted(maps.Keys(t.Skipped)) {
 		why = append(why, fmt.Sprintf("%d %s", t.Skipped[word], reason(word, "")))

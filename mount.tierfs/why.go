@@ -6,6 +6,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/human"
 )
 
 // why is tierfs why.
@@ -33,5 +34,5 @@ func verdictLine(v control.Verdict) string {
 		fate = "stays"
 	}
 	show := daemon.Printable
-	return fmt.Sprintf("%s: on tier %d, %s, %s: %s", show(string(v.Path)), v.Tier, bytes(uint64(max(v.Bytes, 0))), fate, show(v.Detail))
+	return fmt.Sprintf("%s: on tier %d, %s, %s: %s", show(string(v.Path)), v.Tier, human.Bytes(v.Bytes), fate, show(v.Detail))
 }

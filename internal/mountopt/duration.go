@@ -52,9 +52,9 @@ var ageUnits = []struct {
 // maxAge bounds every age: more than a century is a slip of the pen.
 const maxAge = 100 * 365 * 24 * time.Hour
 
-// parseAge reads a whole number with a unit, or 0. A number alone might be
+// ParseAge reads a whole number with a unit, or 0. A number alone might be
 // meant in days or in seconds.
-func parseAge(name, s string) (time.Duration, error) {
+func ParseAge(name, s string) (time.Duration, error) {
 	const want = "want a duration such as 21d: a whole number with s, m, h, d, w or y"
 	what := name + " " + quote(s)
 	if s == "0" {

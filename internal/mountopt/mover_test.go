@@ -118,7 +118,7 @@ func TestAgesAreShownWithoutLoss(t *testing.T) {
 		if got := formatAge(d); got != s {
 			t.Errorf("%v: shown as %s", d, got)
 		}
-		if got, err := parseAge("x", s); err != nil || got != d {
+		if got, err := ParseAge("x", s); err != nil || got != d {
 			t.Errorf("%s: %v, %v", s, got, err)
 		}
 	}

@@ -43,7 +43,7 @@ func age(e Entry, field func(*Options) *time.Duration) option {
 	return option{
 		Entry: e,
 		set: func(o *Options, v value) error {
-			d, err := parseAge(e.Name, v.text())
+			d, err := ParseAge(e.Name, v.text())
 			if err == nil {
 				*field(o) = d
 			}
@@ -77,7 +77,7 @@ func promote(e Entry) option {
 			}
 			number, period, _ := strings.Cut(s, "/")
 			n, ok := parseWhole(number, maxOpens)
-			within, err := parseAge(e.Name, period)
+			within, err := ParseAge(e.Name, period)
 			return Promote{Opens: n, Within: within}, ok && err == nil && n > 0 && within > 0
 		},
 		func(p Promote) string { return strconv.Itoa(p.Opens) + "/" + formatAge(p.Within) })

@@ -54,10 +54,14 @@ func (j *job) do(ctx context.Context, r Request, begin func(Totals)) error {
 func (j *job) paths(ctx context.Context, r Request) error {
 	h := &haul{job: j, ctx: ctx, judge: func(f facts) (course, Reason) { return r.ask(&j.policy, f) }}
 	from, end := sources(len(j.m.tree.Tiers()), r.Up)
+	there := Lowest
+	if r.Up {
+		there = Highest
+	}
 	for _, path := range r.Paths {
 		seen, err := h.over(path, false, from...)
 		if err == nil && !seen {
-			err = h.elsewhere(path, end)
+			err = h.elsewhere(path, end, there)
 		}
 		if err != nil {
 			return err
@@ -80,16 +84,16 @@ func sources(n int, up bool) (from []int, end int) {
 	return from[1:], n - 1
 }
 
-// elsewhere tells why nothing at path is to be moved: it is where it belongs
+// elsewhere tells why nothing at path is to be moved: it is on the tier end
 // already, or nowhere.
-func (h *haul) elsewhere(path string, end int) error {
+func (h *haul) elsewhere(path string, end int, there Reason) error {
 	f := &found{rank: end, name: path}
 	err := (&walk{tier: h.m.tree.Tiers()[end], alone: true, to: keeper{f}}).run(h.ctx, path)
 	switch {
 	case isAbsent(err):
 		h.settle(f, end, Outcome{Skip: Gone})
 	case err == nil || err == unix.EISDIR:
-		h.settle(f, end, Outcome{Bytes: f.st.Size, Skip: Lowest})
+		h.settle(f, end, Outcome{Bytes: f.st.Size, Skip: there})
 	default:
 		return err
 	}

@@ -75,7 +75,7 @@ func (r *Request) ask(p *Policy, f facts) (course, Reason) {
 	switch {
 	case why != Moved:
 	case r.Up && f.rank == 0:
-		why = Lowest
+		why = Highest
 	case f.pin == against:
 		why = Pinned
 	case f.fresh(quiet(p.Demote, r.OlderThan)):

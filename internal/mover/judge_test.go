@@ -86,7 +86,7 @@ func TestAskObeysPinsButNoPolicy(t *testing.T) {
 		"of a short age":           {r: Request{OlderThan: time.Second}, age: 2 * time.Second, course: down},
 		"up":                       {r: Request{Up: true}, rank: 2, age: time.Hour, course: up},
 		"up, pinned below":         {r: Request{Up: true}, rank: 1, age: time.Hour, pin: pinFallback, why: Pinned},
-		"up, and there":            {r: Request{Up: true}, age: time.Hour, why: Lowest},
+		"up, and there":            {r: Request{Up: true}, age: time.Hour, why: Highest},
 	} {
 		f := aged(tt.rank, tt.age, tt.age, tt.age, now)
 		f.pin = tt.pin

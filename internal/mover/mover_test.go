@@ -386,17 +386,23 @@ func TestWhyGivesTheReason(t *testing.T) {
 
 func TestDetailsHaveFigures(t *testing.T) {
 	now := time.Now()
-	f := aged(0, 12*day, 12*day, 12*day, now)
 	for want, tt := range map[string]struct {
 		p   Policy
 		pin pin
+		age time.Duration
 	}{
 		"aged 12 days by their last access or modification, and files go down after 10 days": {p: Policy{Demote: 10 * day}},
 		"aged 12 days by their last modification; files go down after 90 days":               {p: Policy{Demote: 90 * day, Age: AgeMtime}},
+		"aged 4 minutes by their last modification; files go down after 150 minutes":         {p: Policy{Demote: 150 * time.Minute, Age: AgeMtime}, age: 4*time.Minute + time.Nanosecond},
+		"changed less than a second ago; it has to be left alone for 1 minute":               {p: Policy{Demote: day}, age: 216667305},
 		"no policy moves files by their age (demote=, high=)":                                {},
 		"pinned to the fallback, and not there yet":                                          {pin: pinFallback},
 		"pinned to the primary by user.tierfs.pin, and there":                                {pin: pinPrimary},
 	} {
+		if tt.age == 0 {
+			tt.age = 12 * day
+		}
+		f := aged(0, tt.age, tt.age, tt.age, now)
 		f.pin = tt.pin
 		facts := facts{found: f, now: now}
 		c, why := tt.p.judge(facts, 0)
@@ -408,9 +414,9 @@ func TestDetailsHaveFigures(t *testing.T) {
 
 func TestPolicyInWords(t *testing.T) {
 	p := Policy{Demote: 90 * day, Age: AgeOpened, High: 90, Low: 80, Opens: 3, Within: day, Window: Window{60, 300},
-		Exclude: []string{"*.tmp", "cache"}, Ignore: []string{"rsync"}, Rate: 1000}
+		Exclude: []string{"*.tmp", "cache"}, Ignore: []string{"rsync"}, Rate: 50 << 20}
 	const want = "files go down 90 days after their last open through the mount; the coldest go down when the primary is over 90 % full, until it is at 80 %; " +
-		"3 opens within 1 day bring a file up; between 01:00 and 05:00 only; but not *.tmp, cache; opens by rsync do not count; at most 1000 bytes a second"
+		"3 opens within 1 day bring a file up; between 01:00 and 05:00 only; but not *.tmp, cache; opens by rsync do not count; at most 50 MiB a second"
 	if got := p.String(); got != want {
 		t.Errorf("got %q", got)
 	}

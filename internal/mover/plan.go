@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tierfs/tierfs/internal/human"
 	"golang.org/x/sys/unix"
 )
 
@@ -75,12 +76,12 @@ func (m *Mover) verdict(p Policy, f *found) Verdict {
 
 // detail is a verdict in one sentence.
 func (p *Policy) detail(f facts, c course, why Reason) string {
-	age := inWords(p.age(f))
+	age := human.About(p.age(f))
 	switch {
 	case why == Moved && f.pin != pinUnset:
 		return "pinned to the " + f.pin.String() + ", and not there yet"
 	case why == Moved:
-		return fmt.Sprintf("aged %s by %s, and files go down after %s", age, p.Age, inWords(p.Demote))
+		return fmt.Sprintf("aged %s by %s, and files go down after %s", age, p.Age, human.Exactly(p.Demote))
 	case why == Pinned && f.pin == pinNone:
 		return "pinned to wherever it is (user.tierfs.pin=none)"
 	case why == Pinned:
@@ -89,15 +90,15 @@ func (p *Policy) detail(f facts, c course, why Reason) string {
 		return fmt.Sprintf("it has %d names (hard links), which would not be one file on two tiers", f.st.Nlink)
 	case why == Fresh:
 		changed := f.now.Sub(later(stamp(f.st.Mtim), stamp(f.st.Ctim)))
-		return fmt.Sprintf("changed %s ago; it has to be left alone for %s", inWords(max(changed, 0)), inWords(quiet(p.Demote)))
+		return fmt.Sprintf("changed %s ago; it has to be left alone for %s", human.About(max(changed, 0)), human.Exactly(quiet(p.Demote)))
 	case why == Young && f.rank > 0 && p.Opens > 0:
-		return fmt.Sprintf("on a fallback already; %d opens within %s would bring it up", p.Opens, inWords(p.Within))
+		return fmt.Sprintf("on a fallback already; %d opens within %s would bring it up", p.Opens, human.Exactly(p.Within))
 	case why == Young && f.rank > 0:
 		return "on a fallback already; nothing but a pin or a request brings it up"
 	case why == Young && p.Opens > 0 && f.now.Sub(f.opened) < p.Within:
-		return fmt.Sprintf("opened within the last %s, so it would come back up", inWords(p.Within))
+		return fmt.Sprintf("opened within the last %s, so it would come back up", human.Exactly(p.Within))
 	case why == Young && p.Demote > 0:
-		return fmt.Sprintf("aged %s by %s; files go down after %s", age, p.Age, inWords(p.Demote))
+		return fmt.Sprintf("aged %s by %s; files go down after %s", age, p.Age, human.Exactly(p.Demote))
 	case why == Young && p.High > 0:
 		return fmt.Sprintf("aged %s by %s; the oldest go down when the primary is over %d %% full", age, p.Age, p.High)
 	case why == Young:

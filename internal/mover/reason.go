@@ -20,7 +20,8 @@ var texts = map[Reason]string{
 	Attributes:  "the other tier cannot hold its extended attributes or ACL",
 	Gone:        "removed or renamed meanwhile",
 	Away:        "the other tier does not answer or is read-only",
-	Lowest:      "no tier to move it to",
+	Highest:     "on the primary already",
+	Lowest:      "no lower tier to move it to",
 	Stopped:     "the job was ended before its turn",
 	Failed:      "an error, see the log",
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tierfs/tierfs/internal/human"
 )
 
 // job is one run of the mover.
@@ -47,8 +49,8 @@ func (j *job) finish(err error) Report {
 	j.mu.Unlock()
 	r := j.report()
 	if r.FilesDown+r.FilesUp > 0 {
-		j.m.log.Info("files have moved", "job", r.Kind, "files_down", r.FilesDown, "bytes_down", r.BytesDown,
-			"files_up", r.FilesUp, "bytes_up", r.BytesUp, "took", r.End.Sub(r.Begin).Round(time.Millisecond))
+		j.m.log.Info("files have moved", "job", r.Kind, "files_down", r.FilesDown, "bytes_down", human.Bytes(r.BytesDown),
+			"files_up", r.FilesUp, "bytes_up", human.Bytes(r.BytesUp), "took", human.About(r.End.Sub(r.Begin)))
 	}
 	if trouble != nil && j.m.isNews(trouble.Error(), r.End) {
 		j.m.log.Warn("some files could not be moved; they stay where they are and are tried again", "job", r.Kind, "files", r.Skipped[Failed], "err", trouble)
@@ -102,7 +104,7 @@ func (j *job) settle(f *found, to int, o Outcome) {
 		j.emit(Event{Path: f.path(), From: f.rank, To: to, Bytes: o.Bytes, Skip: o.Skip, Err: o.Err})
 	}
 	if ctx := context.Background(); !j.dry && !o.Skip.chosen() && j.m.log.Enabled(ctx, slog.LevelDebug) {
-		log := j.m.log.With("path", f.path(), "from", f.rank, "to", to, "bytes", o.Bytes)
+		log := j.m.log.With("path", f.path(), "from", f.rank, "to", to, "bytes", human.Bytes(o.Bytes))
 		if o.Err != nil {
 			log = log.With("err", o.Err)
 		}

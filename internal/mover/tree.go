@@ -64,7 +64,8 @@ const (
 	Attributes  Reason = "attributes"       // the target cannot hold its extended attributes or ACL
 	Gone        Reason = "gone"             // removed or renamed meanwhile
 	Away        Reason = "away"             // a tier does not answer, or is read-only
-	Lowest      Reason = "no-tier"          // there is no tier to move it to
+	Highest     Reason = "highest"          // it is to come up, and on the primary
+	Lowest      Reason = "no-tier"          // there is no lower tier to move it to
 	Stopped     Reason = "stopped"          // the job was ended
 	Failed      Reason = "error"            // anything else; the log says more
 )

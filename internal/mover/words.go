@@ -2,9 +2,9 @@ package mover
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
+
+	"github.com/tierfs/tierfs/internal/human"
 )
 
 // String is the policy in words.
@@ -12,13 +12,13 @@ func (p Policy) String() string {
 	var parts []string
 	say := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if p.Demote > 0 {
-		say("files go down %s after %s", inWords(p.Demote), p.Age)
+		say("files go down %s after %s", human.Exactly(p.Demote), p.Age)
 	}
 	if p.High > 0 {
 		say("the coldest go down when the primary is over %d %% full, until it is at %d %%", p.High, p.Low)
 	}
 	if p.Opens > 0 {
-		say("%d opens within %s bring a file up", p.Opens, inWords(p.Within))
+		say("%d opens within %s bring a file up", p.Opens, human.Exactly(p.Within))
 	}
 	if len(parts) == 0 {
 		return "nothing moves by itself"
@@ -33,7 +33,7 @@ func (p Policy) String() string {
 		say("opens by %s do not count", strings.Join(p.Ignore, ", "))
 	}
 	if p.Rate > 0 {
-		say("at most %d bytes a second", p.Rate)
+		say("at most %s a second", human.Bytes(p.Rate))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -46,28 +46,3 @@ func (k AgeKind) String() string {
 }
 
 func clock(minute int) string { return fmt.Sprintf("%02d:%02d", minute/60, minute%60) }
-
-// inWords is a duration in its largest whole unit, or about it if it is none of
-// ours.
-func inWords(d time.Duration) string {
-	const day = 24 * time.Hour
-	for _, u := range []struct {
-		unit time.Duration
-		name string
-	}{{day, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
-		if n := d / u.unit; n > 1 || n == 1 && d%u.unit == 0 {
-			return plural(int64(n), u.name)
-		}
-	}
-	if d < time.Second {
-		return d.String()
-	}
-	return plural(int64(d/time.Second), "second")
-}
-
-func plural(n int64, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return strconv.FormatInt(n, 10) + " " + of + "s"
-}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tierfs/tierfs/internal/human"
 	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
 )
@@ -112,7 +113,7 @@ func answers(root string, timeout time.Duration) error {
 	case <-said:
 		return nil
 	case <-time.After(timeout):
-		return &MissingError{fmt.Sprintf("%q: has not answered for %v; check its disk or server", root, timeout)}
+		return &MissingError{fmt.Sprintf("%q: has not answered for %s; check its disk or server", root, human.Exactly(timeout))}
 	}
 }
 

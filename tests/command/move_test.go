@@ -42,6 +42,11 @@ func TestDemoteAndPromote(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	harness.WantList(t, m.Primary+"/d", "00001")
+
+	out, _ = tierfs(t, 0, "promote", m.Path("d/00001"))
+	harness.Contains(t, out, m.Path("d/00001")+": stays: on the primary already\n", "moved 0 files, 0 B; 1 stay: 1 on the primary already\n")
+	out, _ = tierfs(t, 0, "demote", m.Path("d/00002"))
+	harness.Contains(t, out, m.Path("d/00002")+": stays: no lower tier to move it to\n")
 }
 
 func TestWhatStaysIsSaidAndIsTrouble(t *testing.T) {
