@@ -25,7 +25,7 @@ func commands() []command {
 		{"where", []string{"json"}, "FILE...", "show on which tier a file is", where},
 		{"demote", moveFlags, "PATH...", "move files one tier down", demote},
 		{"promote", moveFlags, "PATH...", "move files to the primary", promote},
-		{"plan", []string{"json"}, "[MOUNT]", "show what the policy would move now", plan},
+		{"plan", []string{"all", "json"}, "[MOUNT]", "show what the policy would move now", plan},
 		{"why", []string{"json"}, "FILE...", "show why a file moves or stays", why},
 		{"check", []string{"repair", "rename", "yes", "json"}, "[MOUNT]", "look for hidden files and leftovers on the tiers, and mend them", check},
 		{"adopt", []string{"replace"}, "DIR | --replace NEWDIR MEMBERDIR", "take a directory in as a tier, once, where the mount refuses it", adopt},

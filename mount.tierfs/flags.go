@@ -13,8 +13,8 @@ import (
 // flags are all that the commands take. Which of them a command takes stands
 // in the table of commands.
 type flags struct {
-	json, dryRun, repair, rename, yes, replace bool
-	olderThan                                  age
+	all, json, dryRun, repair, rename, yes, replace bool
+	olderThan                                       age
 }
 
 // set are the flags with these names.
@@ -23,6 +23,8 @@ func (f *flags) set(names ...string) *flag.FlagSet {
 	fs.SetOutput(io.Discard) // what is wrong is said in our own way
 	for _, name := range names {
 		switch name {
+		case "all":
+			fs.BoolVar(&f.all, name, false, "list every file")
 		case "json":
 			fs.BoolVar(&f.json, name, false, "print JSON")
 		case "dry-run":

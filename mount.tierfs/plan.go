@@ -3,11 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/tierfs/tierfs/internal/control"
 )
 
-// plan is tierfs plan.
+// plan is tierfs plan: in short, or file by file.
 func plan(f flags, args []string) error {
 	m, err := oneMount("plan", args)
 	if err != nil {
@@ -15,15 +16,19 @@ func plan(f flags, args []string) error {
 	}
 	ctx, stop := untilInterrupted()
 	defer stop()
+	short := newSummary()
 	end, err := clientFor(m).Plan(ctx, func(l control.Line) {
 		if l.File == nil {
 			return
 		}
 		l.File.Path = control.Name(shown(m, string(l.File.Path)))
-		if f.json {
+		switch {
+		case f.json:
 			_ = printJSONLine(l.File)
-		} else {
+		case f.all:
 			fmt.Println(fileLine(*l.File, true))
+		default:
+			short.add(*l.File)
 		}
 	})
 	switch {
@@ -32,6 +37,7 @@ func plan(f flags, args []string) error {
 	case f.json:
 		err = printJSONLine(map[string]control.Totals{"end": end})
 	default:
+		short.print(os.Stdout)
 		fmt.Println(totalsLine(end, moves(true)))
 	}
 	if ctx.Err() != nil {
