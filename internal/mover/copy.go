@@ -20,30 +20,58 @@ var (
 	ErrAttributes = errors.New("an extended attribute or an ACL does not fit there")
 )
 
-// Copy makes dst, a new empty file, a copy of src, whose attributes are in st:
-// content with holes, owner, extended attributes with ACLs, mode, access and
-// modification time. Between chunks it looks whether it is to giveWay, and waits
-// for pace. Nothing of dst is durable yet.
-func Copy(ctx context.Context, src, dst *tier.File, st *unix.Stat_t, pace *Pace, giveWay func() bool) error {
-	c := copier{ctx: ctx, src: src, dst: dst, size: st.Size, pace: pace, giveWay: giveWay, byHand: !kernelCopies(src.Tier, dst.Tier)}
-	if err := c.wait(0); err != nil {
-		return err
-	}
-	if err := c.asWriter(c.content); err != nil {
-		return err
-	}
-	dst.StartSync()
-	return c.attributes(st)
+// Copier makes copies of files of one tier on another, for one goroutine. A copy
+// is a new empty file, made with the permissions of Mode, that gets its Content
+// and then its Attributes. Nothing of it is durable yet.
+type Copier struct {
+	ctx    context.Context
+	pace   *Pace
+	to     *tier.Tier
+	same   bool   // both are on one filesystem
+	byHand bool   // the kernel cannot copy between the two
+	buf    []byte // for copies by hand
 }
 
-type copier struct {
-	ctx      context.Context
+// NewCopier copies no faster than pace, until ctx ends.
+func NewCopier(ctx context.Context, from, to *tier.Tier, pace *Pace) *Copier {
+	return &Copier{ctx: ctx, pace: pace, to: to, same: from.Dev() == to.Dev(), byHand: !kernelCopies(from, to)}
+}
+
+// Mode is what a copy of the file st is made with. Most need no chmod(2) then.
+func Mode(st *unix.Stat_t) uint32 { return st.Mode & 0777 }
+
+// AsWriter runs fn, which takes up space with Content, as somebody who may not
+// have what the filesystem reserves for root. It serves for many files.
+func (c *Copier) AsWriter(fn func()) {
+	if os.Geteuid() != 0 || c.to.Network {
+		fn()
+		return
+	}
+	_ = sys.AsUser(sys.Nobody, sys.Nobody, func() error {
+		fn()
+		return nil
+	})
+}
+
+// Content copies the size bytes of src that are no holes. Between chunks it
+// looks whether it is to giveWay, and waits for the pace.
+func (c *Copier) Content(src, dst *tier.File, size int64, giveWay func() bool) error {
+	o := copying{Copier: c, src: src, dst: dst, size: size, giveWay: giveWay}
+	if err := o.content(); err != nil {
+		return err
+	}
+	if size > chunk { // the disk is at work then while others are copied
+		dst.StartSync()
+	}
+	return nil
+}
+
+// copying is the copying of one file.
+type copying struct {
+	*Copier
 	src, dst *tier.File
 	size     int64
-	pace     *Pace
 	giveWay  func() bool
-	byHand   bool   // the kernel cannot copy between the two
-	buf      []byte // for copies by hand
 }
 
 // kernelCopies reports whether copy_file_range(2) may do something for the two
@@ -51,8 +79,11 @@ type copier struct {
 func kernelCopies(a, b *tier.Tier) bool { return a.Dev() == b.Dev() || a.Network && b.Network }
 
 // content copies what is not a hole.
-func (c *copier) content() error {
-	if c.size == 0 || c.src.Tier.Dev() == c.dst.Tier.Dev() && c.dst.CloneFrom(c.src) == nil {
+func (c *copying) content() error {
+	if err := c.wait(0); err != nil || c.size == 0 {
+		return err
+	}
+	if c.same && c.dst.CloneFrom(c.src) == nil {
 		return nil
 	}
 	at := int64(0)
@@ -77,25 +108,29 @@ func (c *copier) content() error {
 
 // extent is the next stretch of data at or after at. Where the filesystem
 // cannot tell, all is data.
-func (c *copier) extent(at int64) (data, end int64, err error) {
-	data, err = c.src.Seek(at, unix.SEEK_DATA)
+//
+// Most files have no holes, so it is the end of the data that is asked for
+// first.
+func (c *copying) extent(at int64) (data, end int64, err error) {
+	end, err = c.src.Seek(at, unix.SEEK_HOLE)
+	if data = at; err == nil && end == at {
+		if data, err = c.src.Seek(at, unix.SEEK_DATA); err == nil {
+			end, err = c.src.Seek(data, unix.SEEK_HOLE)
+		}
+	}
 	switch err {
 	case nil:
+		return min(data, c.size), min(end, c.size), nil
 	case unix.ENXIO:
 		return c.size, c.size, nil
 	case unix.EINVAL:
 		return at, c.size, nil
-	default:
-		return 0, 0, err
 	}
-	if end, err = c.src.Seek(data, unix.SEEK_HOLE); err != nil {
-		return 0, 0, err
-	}
-	return min(data, c.size), min(end, c.size), nil
+	return 0, 0, err
 }
 
 // chunk copies n bytes, or fewer.
-func (c *copier) chunk(at, n int64) (int64, error) {
+func (c *copying) chunk(at, n int64) (int64, error) {
 	if err := c.wait(n); err != nil {
 		return 0, err
 	}
@@ -110,10 +145,13 @@ func (c *copier) chunk(at, n int64) (int64, error) {
 	return int64(copied), err
 }
 
+// leastBuf is what is enough for the small files of a batch.
+const leastBuf = 64 << 10
+
 // piece is chunk by read and write.
-func (c *copier) piece(at, n int64) (int, error) {
-	if c.buf == nil {
-		c.buf = make([]byte, min(chunk, c.size))
+func (c *copying) piece(at, n int64) (int, error) {
+	if int64(len(c.buf)) < n {
+		c.buf = make([]byte, max(n, leastBuf))
 	}
 	got, err := c.src.Pread(c.buf[:n], at)
 	if err != nil {
@@ -130,7 +168,7 @@ func (c *copier) piece(at, n int64) (int, error) {
 }
 
 // wait takes n bytes of the pace.
-func (c *copier) wait(n int64) error {
+func (c *copying) wait(n int64) error {
 	if err := c.pace.Wait(c.ctx, n); err != nil {
 		return err
 	}
@@ -140,69 +178,87 @@ func (c *copier) wait(n int64) error {
 	return nil
 }
 
-// asWriter runs fn, which takes up space, as somebody who may not have what the
-// filesystem reserves for root.
-func (c *copier) asWriter(fn func() error) error {
-	if os.Geteuid() != 0 || c.dst.Tier.Network {
-		return fn()
-	}
-	return sys.AsUser(sys.Nobody, sys.Nobody, fn)
-}
-
-// attributes gives dst what st and src have. The owner goes first, because
-// chown(2) clears set-id bits and file capabilities; the times last.
-func (c *copier) attributes(st *unix.Stat_t) error {
-	if err := c.dst.Chown(int(st.Uid), int(st.Gid)); err == unix.EPERM {
-		return ErrAttributes // a user's daemon, another user's file
-	} else if err != nil {
+// Attributes gives dst what src and st, its attributes, have: owner, extended
+// attributes with ACLs, mode, access and modification time. The owner goes
+// first, because chown(2) clears set-id bits and file capabilities; the times
+// last. Each of these calls is a transaction of the filesystem, so what dst has
+// already is left.
+func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
+	var made unix.Stat_t
+	if err := dst.Stat(&made); err != nil {
 		return err
 	}
-	if err := c.xattrs(); err != nil {
+	if made.Uid != st.Uid || made.Gid != st.Gid {
+		if err := dst.Chown(int(st.Uid), int(st.Gid)); err == unix.EPERM {
+			return ErrAttributes // a user's daemon, another user's file
+		} else if err != nil {
+			return err
+		}
+	}
+	acl, err := copyXattrs(src, dst)
+	if err != nil {
 		return err
 	}
-	if err := c.chmod(st); err != nil {
-		return err
+	if acl || made.Mode&07777 != st.Mode&07777 {
+		if err := chmod(dst, st); err != nil {
+			return err
+		}
 	}
-	return c.dst.Utimens(&[2]unix.Timespec{st.Atim, st.Mtim})
+	return dst.Utimens(&[2]unix.Timespec{st.Atim, st.Mtim})
 }
 
 // chmod sets the mode. The daemon lacks CAP_FSETID, so a set-group-ID bit wants
 // the file's group.
-func (c *copier) chmod(st *unix.Stat_t) error {
-	set := func() error { return c.dst.Chmod(st.Mode & 07777) }
+func chmod(dst *tier.File, st *unix.Stat_t) error {
+	set := func() error { return dst.Chmod(st.Mode & 07777) }
 	if os.Geteuid() != 0 || st.Mode&unix.S_ISGID == 0 {
 		return set()
 	}
 	return sys.AsUser(0, int(st.Gid), set)
 }
 
-// xattrs copies the extended attributes. One that the target cannot hold keeps
-// the file where it is. What dst has inherited from its directory's default ACL
-// goes first.
-func (c *copier) xattrs() error {
-	if err := c.dst.Removexattr("system.posix_acl_access"); err != nil && err != unix.ENODATA && err != unix.EOPNOTSUPP {
-		return err
+// accessACL is the ACL that is a part of the mode: each changes the other.
+const accessACL = "system.posix_acl_access"
+
+// copyXattrs copies the extended attributes, and reports whether an ACL was
+// there before or is now. One that the target cannot hold keeps the file where
+// it is. What dst has inherited from its directory's default ACL goes first.
+func copyXattrs(src, dst *tier.File) (acl bool, err error) {
+	if n, _ := dst.Getxattr(accessACL, nil); n > 0 {
+		acl = true
+		if err := dst.Removexattr(accessACL); err != nil && err != unix.ENODATA {
+			return acl, err
+		}
 	}
-	names, err := c.src.Xattrs()
+	names, err := src.Xattrs()
 	if err != nil {
-		return err
+		return acl, err
 	}
 	for _, name := range names {
-		value, err := c.src.Xattr(name)
-		if err == unix.ENODATA {
-			continue // removed meanwhile, which the change time tells
+		acl = acl || name == accessACL
+		if err := copyXattr(src, dst, name); err != nil {
+			return acl, err
 		}
-		if err != nil {
-			return ErrAttributes
-		}
-		switch err := c.dst.Setxattr(name, value, 0); {
-		case err == nil:
-		case name == "security.selinux": // the policy or the mount gives files there their label
-		case err == unix.EDQUOT, err == unix.EIO:
-			return err
-		default: // ENOSPC too: ext4 has that for an attribute too long for its block
-			return ErrAttributes
-		}
+	}
+	return acl, nil
+}
+
+func copyXattr(src, dst *tier.File, name string) error {
+	value, err := src.Xattr(name)
+	if err == unix.ENODATA {
+		return nil // removed meanwhile, which the change time tells
+	}
+	if err != nil {
+		return ErrAttributes
+	}
+	err = dst.Setxattr(name, value, 0)
+	switch {
+	case err == nil:
+	case name == "security.selinux": // the policy or the mount gives files there their label
+	case err == unix.EDQUOT, err == unix.EIO:
+		return err
+	default: // ENOSPC too: ext4 has that for an attribute too long for its block
+		return ErrAttributes
 	}
 	return nil
 }

@@ -84,7 +84,13 @@ func (f *File) Flush() error {
 
 // Chmod is chmod(2) of the inode.
 func (f *File) Chmod(mode uint32) error {
-	return f.doLong(func() error { return unix.Chmod(sys.FDPath(f.FD), mode) })
+	return f.doLong(func() error {
+		err := unix.Fchmod(f.FD, mode)
+		if err == unix.EBADF { // O_PATH
+			err = unix.Chmod(sys.FDPath(f.FD), mode)
+		}
+		return err
+	})
 }
 
 // Chown is chown(2) of the inode, of a symlink itself; -1 leaves an ID.
@@ -125,7 +131,10 @@ func (f *File) Dup() (*File, error) {
 // Getxattr is getxattr(2): into dst, or the size with an empty dst.
 func (f *File) Getxattr(name string, dst []byte) (n int, err error) {
 	err = f.do(func() (err error) {
-		n, err = unix.Getxattr(sys.FDPath(f.FD), name, dst)
+		n, err = unix.Fgetxattr(f.FD, name, dst)
+		if err == unix.EBADF { // O_PATH
+			n, err = unix.Getxattr(sys.FDPath(f.FD), name, dst)
+		}
 		return err
 	})
 	return n, err
@@ -134,7 +143,10 @@ func (f *File) Getxattr(name string, dst []byte) (n int, err error) {
 // Listxattr is listxattr(2).
 func (f *File) Listxattr(dst []byte) (n int, err error) {
 	err = f.do(func() (err error) {
-		n, err = unix.Listxattr(sys.FDPath(f.FD), dst)
+		n, err = unix.Flistxattr(f.FD, dst)
+		if err == unix.EBADF { // O_PATH
+			n, err = unix.Listxattr(sys.FDPath(f.FD), dst)
+		}
 		return err
 	})
 	return n, err

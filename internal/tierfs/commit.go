@@ -180,13 +180,16 @@ func (fs *FS) invalAttr(in *inode.Inode) {
 
 // still reports why the file, which is locked, must not move any more.
 func (x *transfer) still(m *moving) error {
+	if err := x.unchanged(m); err != nil {
+		return err
+	}
 	switch {
 	case !x.fs.table.Named(m.in, x.dir, m.name):
 		return unix.ENOENT
 	case m.in.Opened() != nil:
 		return errWanted
 	}
-	return x.unchanged(m)
+	return nil
 }
 
 // unchanged reports whether the source is under its name, as it was, and nobody

@@ -432,7 +432,10 @@ func (x *transfer) lease(m *moving) error {
 
 // copyAll copies the files and makes the copies durable.
 func (x *transfer) copyAll(ctx context.Context) {
-	x.each(ctx, func(m *moving) error { return x.copy(ctx, m) })
+	c := mover.NewCopier(ctx, x.from, x.to, x.b.Pace)
+	x.each(ctx, x.create)
+	x.contents(ctx, c)
+	x.each(ctx, func(m *moving) error { return c.Attributes(m.src, m.copied, &m.st) })
 	fault("copied")
 	together := x.count() >= syncTogether && !x.to.Network
 	if together {
@@ -458,29 +461,39 @@ func (x *transfer) copyAll(ctx context.Context) {
 	fault("synced")
 }
 
+// contents copies the content of all files as one writer, who changes only to
+// drop a copy that has failed: to become somebody else takes six system calls.
+func (x *transfer) contents(ctx context.Context, c *mover.Copier) {
+	for left := x.files; len(left) > 0; {
+		var m *moving
+		var err error
+		c.AsWriter(func() {
+			for len(left) > 0 && err == nil {
+				m, left = left[0], left[1:]
+				if m.out.Skip == mover.Moved {
+					err = c.Content(m.src, m.copied, m.st.Size, m.wanted)
+				}
+			}
+		})
+		if err != nil {
+			x.skip(ctx, m, err)
+		}
+	}
+}
+
 // syncTogether is how many copies are made durable by one syncfs(2), which tells
 // of errors since Linux 5.8, rather than by an fsync(2) each: that makes the disk
 // write its cache out every time.
 const syncTogether = 4
 
-func (x *transfer) copy(ctx context.Context, m *moving) error {
+// create makes the copy, empty. Nobody else reaches it there, whatever its mode.
+func (x *transfer) create(m *moving) (err error) {
 	name := stagingName()
-	dst, err := x.staging.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0600)
-	if err != nil {
-		return err
+	m.copied, err = x.staging.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mover.Mode(&m.st))
+	if err == nil {
+		m.staged = name
 	}
-	m.staged, m.copied = name, dst
-	if err := mover.Copy(ctx, m.src, dst, &m.st, x.b.Pace, m.wanted); err != nil {
-		return err
-	}
-	var now unix.Stat_t
-	if err := m.src.Stat(&now); err != nil {
-		return err
-	}
-	if !sameFile(&now, &m.st) {
-		return errWanted
-	}
-	return nil
+	return err
 }
 
 // sameFile reports whether nothing has changed a file but its access time.

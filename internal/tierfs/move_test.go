@@ -104,9 +104,51 @@ func TestMoveCarriesAFileWithAllItHas(t *testing.T) {
 	}
 }
 
+// TestMoveKeepsModesFromAnInheritedACL: what the tier's directories give to new
+// files is not for copies, and most modes need no chmod(2).
+func TestMoveKeepsModesFromAnInheritedACL(t *testing.T) {
+	r := newRig(t, 2)
+	modes := map[string]os.FileMode{"plain": 0o644, "secret": 0o600, "none": 0, "all": 0o777, "setuid": 0o755 | os.ModeSetuid}
+	for name, mode := range modes {
+		r.write(0, name, name)
+		if err := os.Chmod(r.at(0, name), mode); err != nil {
+			t.Fatal(err)
+		}
+		r.old(0, name)
+	}
+	time.Sleep(settleTime)
+	fs := r.open()
+	for _, acl := range []bool{false, true} {
+		if acl && unix.Setxattr(r.at(1, ".tierfs/staging"), "system.posix_acl_default", everybody, 0) != nil {
+			t.Skip("the filesystem has no ACLs")
+		}
+		for name, mode := range modes {
+			r.wantOutcome(r.move(fs, 0, 1, "", name)[0], mover.Moved)
+			if st, err := os.Lstat(r.at(1, name)); err != nil || st.Mode() != mode {
+				t.Errorf("%s: %v, mode %v, want %v", name, err, st.Mode(), mode)
+			}
+			if _, err := unix.Getxattr(r.at(1, name), "system.posix_acl_access", nil); err != unix.ENODATA && err != unix.EOPNOTSUPP {
+				t.Errorf("%s has an ACL of the directory: %v", name, err)
+			}
+			time.Sleep(settleTime)
+			r.wantOutcome(r.move(fs, 1, 0, "", name)[0], mover.Moved)
+		}
+		time.Sleep(settleTime)
+	}
+}
+
+// everybody is the ACL u::rwx,u:1:rw-,g::r-x,m::rwx,o::rwx as an attribute
+// (linux/posix_acl_xattr.h).
+var everybody = []byte{2, 0, 0, 0,
+	1, 0, 7, 0, 255, 255, 255, 255,
+	2, 0, 6, 0, 1, 0, 0, 0,
+	4, 0, 5, 0, 255, 255, 255, 255,
+	16, 0, 7, 0, 255, 255, 255, 255,
+	32, 0, 7, 0, 255, 255, 255, 255}
+
 func TestMoveKeepsHoles(t *testing.T) {
 	r := newRig(t, 2)
-	r.write(0, "f", "x")
+	r.write(0, "f", "")
 	if err := os.Truncate(r.at(0, "f"), 64<<20); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +167,7 @@ func TestMoveKeepsHoles(t *testing.T) {
 		t.Errorf("%v: %d bytes in %d blocks", err, st.Size, st.Blocks)
 	}
 	b, err := os.ReadFile(r.at(1, "f"))
-	if err != nil || b[0] != 'x' || string(b[32<<20:32<<20+6]) != "middle" {
+	if err != nil || b[0] != 0 || string(b[32<<20:32<<20+6]) != "middle" {
 		t.Error("the content is another", err)
 	}
 }
