@@ -77,6 +77,7 @@ func (g *graph) permit() {
 	}
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()
+	g.fs.SetAlone(g.joined.Owner)
 	switch {
 	case g.pauses.Load() > 0:
 		g.mover.Permit(false, whyPaused)

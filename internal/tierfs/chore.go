@@ -20,6 +20,7 @@ type chore int
 
 const (
 	nextMount  chore = iota // nothing now: a file may have changed its names, the next mount looks in peace
+	settleMove              // a file that was in use while it was moved may have two names
 	undoRename              // a directory's rename has failed and could not be undone
 	syncRename              // it is done, but not durable yet
 	dropRecord              // only the record is left
@@ -88,6 +89,8 @@ func (r *record) retry() (err error) {
 		err = r.undo()
 	case syncRename:
 		err = r.sync()
+	case settleMove:
+		err = r.settle()
 	}
 	if err != nil {
 		return err
@@ -122,6 +125,20 @@ func (r *record) undo() error {
 	}
 	fs.log.Info("undid the rename of a directory that a tier had refused", "from", r.in.From, "to", r.in.To)
 	return nil
+}
+
+// settle ends a move, as the next mount would.
+func (r *record) settle() error {
+	err := r.j.replayMove(r.in.Relocation)
+	if err != nil && !inUse(err) && r.j.fs.said.first(r.name, time.Now()) {
+		r.j.fs.log.Error("a move that was interrupted cannot be ended", "err", err)
+	}
+	return err
+}
+
+// inUse reports that a move cannot be ended yet.
+func inUse(err error) bool {
+	return errors.Is(err, errUsed) || errors.Is(err, errOpen) || errors.Is(err, errOpenBelow) || errors.Is(err, errChanged)
 }
 
 // makeAgain makes the empty directory c at path, unless something is there.

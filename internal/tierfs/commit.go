@@ -126,14 +126,42 @@ func (x *transfer) lock(m *moving) (unlock func(), err error) {
 	}, nil
 }
 
+// claim is lock where the file that is seen stays as it is: only who changes or
+// removes the name waits.
+func (x *transfer) claim(m *moving) (unlock func(), err error) {
+	begin := time.Now()
+	defer func() { x.patience -= time.Since(begin) }()
+	unlock, ok := x.fs.names.claim(entryName{x.dir, m.name}, max(x.patience, leaseLook))
+	if !ok {
+		return nil, errUsed
+	}
+	return unlock, nil
+}
+
+// lockCopy keeps others from the copy: on the way up it is what is seen.
+func (x *transfer) lockCopy(m *moving) (unlock func(), err error) {
+	if x.up() {
+		return x.lock(m)
+	}
+	return x.claim(m)
+}
+
+// lockSource keeps others from the source: on the way down it is what is seen.
+func (x *transfer) lockSource(m *moving) (unlock func(), err error) {
+	if x.up() {
+		return x.claim(m)
+	}
+	return x.lock(m)
+}
+
 // place gives the copy its name. On the way up it is the file from then on.
 func (x *transfer) place(m *moving) error {
-	unlock, err := x.lock(m)
+	unlock, err := x.lockCopy(m)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := x.still(m); err != nil {
+	if err := x.ready(m); err != nil {
 		return err
 	}
 	fault("locked")
@@ -178,7 +206,20 @@ func (fs *FS) invalAttr(in *inode.Inode) {
 	}
 }
 
-// still reports why the file, which is locked, must not move any more.
+// ready reports why the copy must not get its name. On the way down the file is
+// not locked yet: that nobody has it open is seen when it is.
+//
+// LOCKS_REQUIRED(the copy: lockCopy)
+func (x *transfer) ready(m *moving) error {
+	if x.up() {
+		return x.still(m)
+	}
+	return x.unchanged(m)
+}
+
+// still reports why the file must not move any more.
+//
+// LOCKS_REQUIRED(the name, m.in.Mu)
 func (x *transfer) still(m *moving) error {
 	if err := x.unchanged(m); err != nil {
 		return err
@@ -206,28 +247,37 @@ func (x *transfer) unchanged(m *moving) error {
 }
 
 // remove takes the source away, or the copy again if the source is not what it
-// was.
+// was, or cannot be locked.
 func (x *transfer) remove(m *moving) error {
-	unlock, err := x.lock(m)
+	err := x.removeSource(m)
 	if err != nil {
-		x.unsure = true // the file has both names, and the record stays
+		x.takeBack(m)
+	}
+	return err
+}
+
+func (x *transfer) removeSource(m *moving) error {
+	if !x.up() {
+		// If the lower tier hangs it does so here, where nobody waits for us.
+		if err := x.inPlace(m); err != nil {
+			return err
+		}
+	}
+	unlock, err := x.lockSource(m)
+	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := x.removeLocked(m); err != nil {
-		x.takeBackLocked(m)
-		return err
-	}
-	return nil
+	return x.removeLocked(m)
 }
 
-// LOCKS_REQUIRED(the name, m.in.Mu)
+// LOCKS_REQUIRED(the source: lockSource)
 func (x *transfer) removeLocked(m *moving) error {
+	look := x.still
 	if x.up() {
-		if err := x.unchanged(m); err != nil {
-			return err
-		}
-	} else if err := x.still(m); err != nil {
+		look = x.unchanged
+	}
+	if err := look(m); err != nil {
 		return err
 	}
 	if err := x.inPlace(m); err != nil {
@@ -301,7 +351,7 @@ func (x *transfer) asideStill(m *moving) error {
 
 // takeBack removes the copy again.
 func (x *transfer) takeBack(m *moving) {
-	unlock, err := x.lock(m)
+	unlock, err := x.lockCopy(m)
 	if err != nil {
 		x.unsure = true
 		return
@@ -314,7 +364,7 @@ func (x *transfer) takeBack(m *moving) {
 // the source is not in the trash. Else both stay, and the next mount looks at
 // the record.
 //
-// LOCKS_REQUIRED(the name, m.in.Mu)
+// LOCKS_REQUIRED(the copy: lockCopy)
 func (x *transfer) takeBackLocked(m *moving) {
 	var st unix.Stat_t
 	if err := x.dd.Stat(m.name, &st); err != nil || st.Dev != m.copy.Dev || st.Ino != m.copy.Ino {
@@ -349,8 +399,12 @@ func (x *transfer) finish() {
 	fault("removed")
 	x.times[0].restore(x.sd)
 	x.times[1].restore(x.dd)
-	if err != nil || x.unsure {
+	switch {
+	case err != nil:
 		x.record.leave(nextMount)
+		return
+	case x.unsure:
+		x.record.leave(settleMove)
 		return
 	}
 	x.record.finish()

@@ -63,7 +63,8 @@ type FS struct {
 	freed                 func(bytes int)
 	used                  Used
 	export                bool
-	generation            uint32 // of every ID; a handle of an earlier daemon has another
+	alone                 atomic.Bool // no other daemon moves files of these tiers
+	generation            uint32      // of every ID; a handle of an earlier daemon has another
 
 	srv      *fusedev.Server
 	pass     *fusedev.Passthrough
@@ -131,6 +132,10 @@ func (fs *FS) Extend(t *tier.Tier, ids []string) error {
 	fs.set.Append(t)
 	return nil
 }
+
+// SetAlone says whether no other daemon moves files of these tiers: that is so
+// for the one that has the members' locks.
+func (fs *FS) SetAlone(alone bool) { fs.alone.Store(alone) }
 
 // SetOptions puts changed rules into force.
 func (fs *FS) SetOptions(o Options) { fs.options.Store(&o) }

@@ -148,7 +148,12 @@ func (j *journal) writeOn(t *tier.Tier, in *intent, b []byte) (*record, error) {
 
 // stand makes a record that a replay leaves alone.
 func (j *journal) stand(t *tier.Tier, in *intent) *record {
-	r := &record{j: j, in: in, t: t, name: fmt.Sprintf("%x-%d", time.Now().UnixNano(), j.serial.Add(1))}
+	return j.adopt(t, in, fmt.Sprintf("%x-%d", time.Now().UnixNano(), j.serial.Add(1)))
+}
+
+// adopt makes a record ours.
+func (j *journal) adopt(t *tier.Tier, in *intent, name string) *record {
+	r := &record{j: j, in: in, t: t, name: name}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.standing[r.name] = true
@@ -297,7 +302,14 @@ func (j *journal) replayTier(t *tier.Tier) error {
 		if j.stands(name) {
 			continue
 		}
-		err := j.replay(d, name)
+		in, err := readIntent(d, name)
+		if err == nil {
+			err = j.finish(in)
+		}
+		if inUse(err) {
+			j.adopt(t, in, name).leave(settleMove)
+			continue
+		}
 		if err != nil {
 			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal", "tier", t.Root, "record", name, "err", err)
 			continue
@@ -315,14 +327,6 @@ func (j *journal) stands(name string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.standing[name]
-}
-
-func (j *journal) replay(d *tier.Dir, name string) error {
-	in, err := readIntent(d, name)
-	if err != nil {
-		return err
-	}
-	return j.finish(in)
 }
 
 // finish does what is left to do of an intent.

@@ -108,12 +108,13 @@ func (fs *FS) list(in *inode.Inode, uid uint32, l *listing) error {
 	l.add(".", in.Ino, 0, unix.DT_DIR)
 	l.add("..", up.Ino, 0, unix.DT_DIR)
 	m := merger{fs: fs, in: in, uid: uid, l: l}
-	for rank, t := range fs.Tiers() {
-		if err := m.merge(rank); err != nil {
-			if !t.Away() || err == unix.ENOMEM {
-				return err
-			}
-			l.err = unix.EIO
+	tiers := fs.Tiers()
+	if err := m.mergeAll(tiers); err != nil {
+		return err
+	}
+	if !fs.alone.Load() { // another daemon may have moved a file up to one that was listed
+		if err := m.mergeAll(tiers[:len(tiers)-1]); err != nil {
+			return err
 		}
 	}
 	if m.tiers == 0 && l.err == nil {
@@ -130,6 +131,18 @@ type merger struct {
 	l     *listing
 	tiers int
 	seen  nameSet // the names of the tiers before, from the second on
+}
+
+func (m *merger) mergeAll(tiers []*tier.Tier) error {
+	for rank, t := range tiers {
+		if err := m.merge(rank); err != nil {
+			if !t.Away() || err == unix.ENOMEM {
+				return err
+			}
+			m.l.err = unix.EIO
+		}
+	}
+	return nil
 }
 
 func (m *merger) merge(rank int) error {

@@ -384,16 +384,22 @@ func (x *transfer) room(m *moving) error {
 	return nil
 }
 
-// open opens the source so that its access time stays.
-func (x *transfer) open(m *moving) (err error) {
+// openSource opens a file so that its access time stays.
+func openSource(d *tier.Dir, name string) (*tier.File, error) {
 	const flags = unix.O_RDONLY | unix.O_NONBLOCK
-	if m.src, err = x.sd.Open(m.name, flags|unix.O_NOATIME, 0); err == unix.EPERM {
-		m.src, err = x.sd.Open(m.name, flags, 0)
+	f, err := d.Open(name, flags|unix.O_NOATIME, 0)
+	if err == unix.EPERM {
+		f, err = d.Open(name, flags, 0)
 	}
 	if err == unix.EAGAIN { // somebody has a lease on it
-		return errOpenBelow
+		err = errOpenBelow
 	}
-	if err != nil {
+	return f, err
+}
+
+// open opens the source.
+func (x *transfer) open(m *moving) (err error) {
+	if m.src, err = openSource(x.sd, m.name); err != nil {
 		return err
 	}
 	if err := m.src.Stat(&m.st); err != nil {

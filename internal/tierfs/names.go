@@ -13,9 +13,12 @@ import (
 //
 // For that moment, a few system calls, the mover takes the name. Who changes or
 // removes the name uses it, and who lists its directory uses all names in that:
-// both wait for the mover, and the mover for them. A lookup uses nothing, as it
-// must not wait; it asks the tiers one after the other, and may see neither the
-// file nor its copy. Two threads, f going up:
+// both wait for the mover, and the mover for them. What goes on beneath the file
+// that is seen, on the way down before and on the way up after, only claims the
+// name: a lower tier that hangs must not keep anybody from a file on a higher one.
+//
+// A lookup uses nothing, as it must not wait; it asks the tiers one after the
+// other, and may see neither the file nor its copy. Two threads, f going up:
 //
 //	LOOKUP f                        move f to tier 0
 //	tier 0 has no f
@@ -35,7 +38,7 @@ type names struct {
 	mu      sync.Mutex
 	used    map[entryName]int    // GUARDED_BY(mu)
 	listed  map[*inode.Inode]int // GUARDED_BY(mu)
-	taken   map[entryName]bool   // GUARDED_BY(mu)
+	taken   map[entryName]grip   // GUARDED_BY(mu)
 	changed bell                 // rung when a use or a name is given back; GUARDED_BY(mu)
 }
 
@@ -44,8 +47,17 @@ type entryName struct {
 	name   string
 }
 
+// grip is how the mover has a name.
+type grip int
+
+const (
+	loose   grip = iota
+	claimed      // nobody changes or removes it
+	taken        // nor looks it up, nor lists its directory
+)
+
 func newNames() *names {
-	return &names{used: map[entryName]int{}, listed: map[*inode.Inode]int{}, taken: map[entryName]bool{}, seed: maphash.MakeSeed()}
+	return &names{used: map[entryName]int{}, listed: map[*inode.Inode]int{}, taken: map[entryName]grip{}, seed: maphash.MakeSeed()}
 }
 
 // use keeps the mover from the names until done.
@@ -73,7 +85,7 @@ func (n *names) use(all ...entryName) (done func()) {
 // LOCKS_REQUIRED(n.mu)
 func (n *names) anyTaken(all []entryName) bool {
 	for _, e := range all {
-		if n.taken[e] {
+		if n.taken[e] != loose {
 			return true
 		}
 	}
@@ -100,8 +112,8 @@ func (n *names) list(dir *inode.Inode) (done func()) {
 
 // LOCKS_REQUIRED(n.mu)
 func (n *names) takenIn(dir *inode.Inode) bool {
-	for e := range n.taken { // one or two
-		if e.parent == dir {
+	for e, g := range n.taken { // one or two
+		if g == taken && e.parent == dir {
 			return true
 		}
 	}
@@ -111,22 +123,33 @@ func (n *names) takenIn(dir *inode.Inode) bool {
 // take takes the name for the mover until done, unless others use it for
 // longer than patience.
 func (n *names) take(e entryName, patience time.Duration) (done func(), ok bool) {
+	return n.grasp(e, taken, patience)
+}
+
+// claim is take where no more than what a higher tier hides is touched.
+func (n *names) claim(e entryName, patience time.Duration) (done func(), ok bool) {
+	return n.grasp(e, claimed, patience)
+}
+
+func (n *names) grasp(e entryName, g grip, patience time.Duration) (done func(), ok bool) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for n.used[e] > 0 || n.listed[e.parent] > 0 || n.taken[e] {
+	for n.used[e] > 0 || n.taken[e] != loose || g == taken && n.listed[e.parent] > 0 {
 		if !n.changed.wait(&n.mu, timer.C) {
 			return nil, false
 		}
 	}
-	n.taken[e] = true
+	n.taken[e] = g
 	return func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		delete(n.taken, e)
-		n.slot(e).Add(1)
-		n.sum.Add(1)
+		if g == taken {
+			n.slot(e).Add(1)
+			n.sum.Add(1)
+		}
 		n.changed.ring()
 	}, true
 }
@@ -146,7 +169,7 @@ func (n *names) total() uint64 { return n.sum.Load() }
 func (n *names) enter(e entryName, began uint64, fn func()) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.count(e) != began || n.taken[e] {
+	if n.count(e) != began || n.taken[e] == taken {
 		return false
 	}
 	fn()
@@ -157,7 +180,7 @@ func (n *names) enter(e entryName, began uint64, fn func()) bool {
 func (n *names) await(e entryName) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for n.taken[e] {
+	for n.taken[e] == taken {
 		n.changed.wait(&n.mu, nil)
 	}
 }

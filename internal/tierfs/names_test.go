@@ -83,3 +83,40 @@ func TestALookupThatAMoveCrossedDoesNotCount(t *testing.T) {
 	began = n.count(a)
 	enters(true, "begun anew")
 }
+
+// What a higher tier hides is no concern of who looks for the name.
+func TestAClaimKeepsOnlyChangesAway(t *testing.T) {
+	n := newNames()
+	dir := &inode.Inode{ID: 2}
+	a := entryName{dir, "a"}
+	listed := n.list(dir)
+	began := n.count(a)
+	done, ok := n.claim(a, 0)
+	if !ok {
+		t.Fatal("a listing keeps it")
+	}
+	listed()
+	n.list(dir)()
+	n.await(a)
+	if !n.enter(a, began, func() {}) {
+		t.Error("a lookup does not count")
+	}
+	if _, ok := n.take(a, 0); ok {
+		t.Error("taken meanwhile")
+	}
+	if _, ok := n.claim(a, 0); ok {
+		t.Error("claimed twice")
+	}
+	used := make(chan struct{})
+	go func() { n.use(a)(); close(used) }()
+	select {
+	case <-used:
+		t.Error("used meanwhile")
+	case <-time.After(20 * time.Millisecond):
+	}
+	done()
+	<-used
+	if !n.enter(a, began, func() {}) {
+		t.Error("a lookup does not count afterwards")
+	}
+}

@@ -3,6 +3,7 @@ package tierfs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tierfs/tierfs/internal/inode"
@@ -77,7 +78,8 @@ func join(dir, name string) string {
 var errBoth = errors.New("both tiers have a version of the file; compare them, remove one")
 
 // replayMove settles what a move has left: each file has one name again, on the
-// tier that has the newer version.
+// tier that has the newer version. What was done before a crash, and is found
+// done, may not be durable: it is before the record goes.
 func (j *journal) replayMove(r *relocation) error {
 	from, err := j.member(r.Source)
 	if err != nil {
@@ -100,7 +102,20 @@ func (j *journal) replayMove(r *relocation) error {
 		}
 		fault("settled")
 	}
+	if len(all) == 0 {
+		all = append(all, trash.Sync(), syncParent(from, r), syncParent(to, r))
+	}
 	return errors.Join(all...)
+}
+
+// syncParent syncs the files' directory on a tier that has it.
+func syncParent(t *tier.Tier, r *relocation) error {
+	d, _, err := walk(t, join(string(r.Dir), string(r.Files[0].Name)))
+	if err != nil {
+		return unlessAbsent(err)
+	}
+	defer d.Put()
+	return d.Sync()
 }
 
 // settlement ends the move of one file.
@@ -110,13 +125,14 @@ type settlement struct {
 	trash    *tier.Dir
 	dir      string
 	f        *relocated
-	sd, dd   *tier.Dir // the directory on both, nil where there is none
+	sd, dd   *tier.Dir       // the directory on both, nil where there is none
+	known    [2]*inode.Inode // what the kernel holds of the source and of the copy, locked
 }
 
 func (s *settlement) name() string { return string(s.f.Name) }
 
-// run settles with the file locked against clients, if any can have it: a daemon
-// that takes over from another has some.
+// run settles with the file locked against clients, if any can have it: the
+// daemon that has moved it has some, and one that takes over from another.
 func (s *settlement) run() (err error) {
 	unlock, err := s.lock()
 	if err != nil {
@@ -136,7 +152,11 @@ func (s *settlement) run() (err error) {
 			}
 		}
 	}()
-	return s.settle()
+	if err := s.settle(); err != nil {
+		return err
+	}
+	s.rehome()
+	return nil
 }
 
 // open is the directory on a tier, nil if it is not there.
@@ -148,7 +168,8 @@ func (s *settlement) open(t *tier.Tier) (*tier.Dir, error) {
 	return d, err
 }
 
-// lock keeps clients from the file. One that has it open keeps us from it.
+// lock keeps clients from the file, and its directory where it is. A client that
+// has it open keeps us from it.
 func (s *settlement) lock() (unlock func(), err error) {
 	dir, leave, err := s.fs.holdDir(s.dir)
 	if absent(err) {
@@ -157,19 +178,20 @@ func (s *settlement) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	done, ok := s.fs.names.take(entryName{dir, s.name()}, movePatience)
-	if !ok {
-		leave()
-		return nil, errUsed
-	}
-	undo := []func(){done, leave}
+	undo := []func(){leave, s.fs.moves.pin(dir)}
 	unlock = func() {
-		for _, fn := range undo {
+		for _, fn := range slices.Backward(undo) {
 			fn()
 		}
 	}
-	for _, t := range []*tier.Tier{s.from, s.to} {
-		in := s.known(t)
+	done, ok := s.fs.names.take(entryName{dir, s.name()}, movePatience)
+	if !ok {
+		unlock()
+		return nil, errUsed
+	}
+	undo = append(undo, done)
+	for i, t := range []*tier.Tier{s.from, s.to} {
+		in := s.find(t)
 		if in == nil {
 			continue
 		}
@@ -177,22 +199,40 @@ func (s *settlement) lock() (unlock func(), err error) {
 			unlock()
 			return nil, errUsed
 		}
-		undo = append([]func(){in.Mu.Unlock}, undo...)
+		undo = append(undo, in.Mu.Unlock)
 		if in.Opened() != nil {
 			unlock()
 			return nil, errOpen
 		}
+		s.known[i] = in
 	}
 	return unlock, nil
 }
 
-// known is the inode of what has the name on a tier, if the kernel holds it.
-func (s *settlement) known(t *tier.Tier) *inode.Inode {
+// find is the inode of what has the name on a tier, if the kernel holds it.
+func (s *settlement) find(t *tier.Tier) *inode.Inode {
 	st, err := lookup(t, join(s.dir, s.name()))
 	if err != nil {
 		return nil
 	}
 	return s.fs.table.Find(s.fs.table.Key(t.Rank, st.Dev, st.Ino))
+}
+
+// rehome tells the table where the file is now, if the kernel has it from where
+// it was.
+func (s *settlement) rehome() {
+	source, err := stat(s.sd, s.name())
+	final, e := stat(s.dd, s.name())
+	in, t, st := s.known[0], s.to, final
+	if source != nil {
+		in, t, st = s.known[1], s.from, source
+	}
+	if err != nil || e != nil || source != nil && final != nil || in == nil || st == nil || st.Nlink > 1 {
+		return
+	}
+	if s.fs.table.Rehome(in, s.fs.table.Key(t.Rank, st.Dev, st.Ino)) {
+		s.fs.invalAttr(in)
+	}
 }
 
 // settle looks at what is there: the source under its name or in the trash, and
@@ -213,7 +253,7 @@ func (s *settlement) settle() error {
 	ours := final != nil && final.Ino == s.f.Copy.Ino && final.Mode&unix.S_IFMT == unix.S_IFREG
 	switch {
 	case aside != nil && s.f.Source.is(aside) && ours:
-		return s.drop(s.trash, s.f.Aside) // it was about to go
+		return s.drop(s.trash, s.f.Aside, aside) // it was about to go
 	case aside != nil:
 		return s.putBack(source, final, ours)
 	case !ours || source == nil:
@@ -258,7 +298,7 @@ func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
 	if !s.f.Copy.is(final) {
 		return errBoth
 	}
-	return s.drop(s.dd, s.name())
+	return s.drop(s.dd, s.name(), final)
 }
 
 // oneOfTwo keeps the newer version of a file that is on both tiers, if one is as
@@ -276,17 +316,37 @@ func (s *settlement) oneOfTwo(source, final *unix.Stat_t) error {
 		if err := syncFile(s.dd, s.name(), final); err != nil {
 			return err
 		}
-		return s.drop(s.sd, s.name())
+		return s.drop(s.sd, s.name(), source)
 	case s.f.Copy.is(final):
-		return s.drop(s.dd, s.name())
+		return s.drop(s.dd, s.name(), final)
 	}
 	return errBoth
 }
 
-// drop removes a name durably.
-func (s *settlement) drop(d *tier.Dir, name string) error {
-	if err := d.Unlink(name); err != nil && !absent(err) {
+// drop removes a name, which is durable before the record goes. What it leads to
+// must be as it was seen, in st, with nobody left who could write into it.
+func (s *settlement) drop(d *tier.Dir, name string, st *unix.Stat_t) error {
+	f, err := openSource(d, name)
+	if err != nil {
+		return unlessAbsent(err)
+	}
+	defer f.Close() // with the lease
+	if err := f.Lease(); err == unix.EAGAIN || err != nil && s.mapped() {
+		return errOpenBelow
+	}
+	var now unix.Stat_t
+	if err := f.Stat(&now); err != nil {
 		return err
 	}
-	return d.Sync()
+	if !sameFile(&now, st) {
+		return errChanged
+	}
+	return unlessAbsent(d.Unlink(name))
+}
+
+// mapped reports whether a client may write into the file by a mapping.
+//
+// LOCKS_REQUIRED(s.known[i].Mu)
+func (s *settlement) mapped() bool {
+	return slices.ContainsFunc(s.known[:], func(in *inode.Inode) bool { return in != nil && in.Mapped })
 }

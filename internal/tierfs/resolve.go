@@ -23,9 +23,20 @@ func (f *found) isDir() bool { return f.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 // had to be asked is the answer, because "no such file" from a dead fallback
 // would make an application create the file anew.
 //
+// A file that another daemon moves up may come to a tier that has been asked,
+// and be gone from the one that is asked next; so they are asked once more.
+//
 // beforeMerge, if not nil, is called once a directory is found and lower tiers
 // are still to be asked, which may take long.
 func (fs *FS) resolve(p *inode.Inode, name string, f *found, beforeMerge func()) error {
+	err := fs.resolveOnce(p, name, f, beforeMerge)
+	if err == unix.ENOENT && fs.union && !fs.alone.Load() {
+		err = fs.resolveOnce(p, name, f, beforeMerge)
+	}
+	return err
+}
+
+func (fs *FS) resolveOnce(p *inode.Inode, name string, f *found, beforeMerge func()) error {
 	f.rank, f.partial, f.copies = -1, false, f.buf[:0]
 	for rank, t := range fs.Tiers() {
 		if f.rank >= 0 {

@@ -1,6 +1,13 @@
 package tierfs
 
-import "testing"
+import (
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
 
 // TestForgottenDirectoryLeavesNoDescriptor: an op that the watchdog has
 // answered for comes back from a slow tier when the kernel has forgotten the
@@ -28,4 +35,49 @@ func TestForgottenDirectoryLeavesNoDescriptor(t *testing.T) {
 	if n := fs.dirs.Len(); n != 0 {
 		t.Errorf("%d descriptors are cached of directories that are forgotten", n)
 	}
+}
+
+// Another daemon has the tiers' locks and moves a file up and down: a lookup
+// that asks the one tier before it comes and the other after it has gone would
+// find none, and so would a listing.
+func TestAFileThatAnotherDaemonMovesIsAlwaysThere(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(1, "f", "content")
+	fs := r.open()
+	root := fs.table.Root()
+	end := time.Now().Add(3 * time.Second)
+	var steps atomic.Int64 // odd while the file is under way
+	sure := func(look func() error) {
+		before := steps.Load()
+		if err := look(); err != nil && steps.Load()-before <= 2-before%2 { // one move, not two
+			t.Error(err)
+		}
+	}
+	var clients sync.WaitGroup
+	for range 8 { // so many that they lose the processor between two calls
+		clients.Go(func() {
+			for time.Now().Before(end) {
+				sure(func() error { return fs.resolve(root, "f", &found{}, nil) })
+				sure(func() error {
+					l := &listing{}
+					err := fs.list(root, 0, l)
+					fs.memory.give(0, l.paid)
+					if err == nil && l.len() != 3 {
+						err = fmt.Errorf("a listing has %d entries", l.len())
+					}
+					return err
+				})
+			}
+		})
+	}
+	for from := 1; time.Now().Before(end); from = 1 - from {
+		steps.Add(1)
+		if err := os.Link(r.at(from, "f"), r.at(1-from, "f")); err != nil {
+			t.Fatal(err)
+		}
+		r.remove(from, "f")
+		steps.Add(1)
+		time.Sleep(10 * time.Millisecond)
+	}
+	clients.Wait()
 }

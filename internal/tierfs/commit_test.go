@@ -1,0 +1,175 @@
+package tierfs
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/mover"
+	"golang.org/x/sys/unix"
+)
+
+// within fails unless fn returns soon.
+func (r *rig) within(what string, fn func()) {
+	r.Helper()
+	done := make(chan struct{})
+	go func() { fn(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		r.Errorf("%s waits", what)
+	}
+}
+
+// The lower tier may hang in any of the calls that are made of it. Who looks for
+// the file, opens it or lists its directory does without that tier, and must not
+// wait for the mover.
+func TestNobodyWaitsForALowerTierThatAMoveWaitsFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		from, to int
+		point    string
+	}{
+		"the copy gets its name": {0, 1, "locked"},
+		"the source goes":        {1, 0, "checked"},
+		"the source has gone":    {1, 0, "aside"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 2)
+			r.write(c.from, "f", "content")
+			time.Sleep(settleTime)
+			fs := r.open()
+			in := r.admit(fs, "f")
+			passed := 0
+			atFault = func(p string) {
+				if p != c.point {
+					return
+				}
+				passed++
+				root := fs.table.Root()
+				r.within("a lookup", func() {
+					if in, _, err := fs.lookUp(root, "f"); err == nil {
+						fs.forget(in.ID, 1)
+					}
+				})
+				r.within("a listing", func() { fs.names.list(root)() })
+				r.within("an open", func() {
+					in.Mu.Lock()
+					defer in.Mu.Unlock()
+					_ = in.Opened()
+				})
+				changed := make(chan struct{})
+				go func() { fs.names.use(entryName{root, "f"})(); close(changed) }()
+				select {
+				case <-changed:
+					t.Error("a rename does not wait")
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+			defer func() { atFault = nil }()
+			r.wantOutcome(r.move(fs, c.from, c.to, "", "f")[0], mover.Moved)
+			if passed != 1 {
+				t.Errorf("passed %d times", passed)
+			}
+			r.wantTidy()
+		})
+	}
+}
+
+// left moves f while a rename holds its name from a point to the end, so that
+// it has two names then.
+func (r *rig) left(fs *FS, from, to int, point string) {
+	r.Helper()
+	release := func() {}
+	atFault = func(p string) {
+		if p == point {
+			release = fs.names.use(entryName{fs.table.Root(), "f"})
+		}
+	}
+	r.wantOutcome(r.move(fs, from, to, "", "f")[0], mover.Changed)
+	atFault = nil
+	release()
+	r.want(0, "f", true)
+	r.want(1, "f", true)
+	r.wantRecords(1)
+}
+
+// A name that was in use for all of a move's patience is left with two files
+// under it. The chores end that; the kernel goes on with the inode it has.
+func TestAMoveThatWasLeftIsEndedSoon(t *testing.T) {
+	for name, c := range map[string]struct{ from, to int }{"down": {0, 1}, "up": {1, 0}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 2)
+			r.write(c.from, "f", "content")
+			time.Sleep(settleTime)
+			fs := r.open()
+			in := r.admit(fs, "f")
+			r.left(fs, c.from, c.to, "named")
+
+			writer, err := os.OpenFile(r.at(c.from, "f"), os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again := fs.journal.tidy(); again != 1 {
+				t.Error("it is ended while somebody has the source open")
+			}
+			r.want(c.from, "f", true)
+			writer.Close()
+
+			if again := fs.journal.tidy(); again != 0 {
+				t.Errorf("%d to try again\n%s", again, r.log.String())
+			}
+			r.want(c.from, "f", false)
+			r.wantContent(c.to, "f", "content")
+			var st unix.Stat_t
+			if err := fs.stat(nil, in, &st); err != nil || st.Ino != r.ino(c.to, "f") {
+				t.Errorf("the inode leads to %d (%v)", st.Ino, err)
+			}
+			r.wantTidy()
+		})
+	}
+}
+
+// Two versions are for the administrator, who is told once.
+func TestAMoveThatWasLeftKeepsTwoVersions(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "f", "content")
+	time.Sleep(settleTime)
+	fs := r.open()
+	r.left(fs, 0, 1, "named")
+	r.write(0, "f", "one version")
+	r.write(1, "f", "another version")
+	for range 2 {
+		if again := fs.journal.tidy(); again != 1 {
+			t.Error("it is taken for ended")
+		}
+	}
+	r.wantContent(0, "f", "one version")
+	r.wantContent(1, "f", "another version")
+	if n := strings.Count(r.log.String(), errBoth.Error()); n != 1 {
+		t.Errorf("said %d times\n%s", n, r.log.String())
+	}
+}
+
+// The daemon that takes over finds the file open, and ends the move later.
+func TestReplayLeavesAFileThatIsOpenToTheChores(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "f", "content")
+	time.Sleep(settleTime)
+	r.left(r.open(), 0, 1, "named")
+	reader, err := os.Open(r.at(0, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs := r.open()
+	fs.Replay()
+	r.want(0, "f", true)
+	r.wantRecords(1)
+	reader.Close()
+	if again := fs.journal.tidy(); again != 0 {
+		t.Errorf("%d to try again\n%s", again, r.log.String())
+	}
+	r.want(0, "f", false)
+	r.wantContent(1, "f", "content")
+	r.wantTidy()
+}
