@@ -10,7 +10,7 @@ import (
 )
 
 // Move answers POST /v1/demote and /v1/promote.
-func (s *service) Move(ctx context.Context, up bool, m control.Move, begin func(control.Totals), emit func(control.File)) (control.Totals, error) {
+func (s *service) Move(ctx context.Context, up bool, m control.Move, w control.Watch) (control.Totals, error) {
 	req := mover.Request{Up: up, OlderThan: time.Duration(m.OlderThan) * time.Second, DryRun: m.DryRun}
 	for _, p := range m.Paths {
 		req.Paths = append(req.Paths, string(p))
@@ -20,7 +20,11 @@ func (s *service) Move(ctx context.Context, up bool, m control.Move, begin func(
 		return totalsOf(end), errOneTier
 	}
 	err := s.graph.work(ctx, func(ctx context.Context) (err error) {
-		end, err = s.graph.mover.Do(ctx, req, func(t mover.Totals) { begin(totalsOf(t)) }, func(e mover.Event) { emit(fileOf(e)) })
+		end, err = s.graph.mover.Do(ctx, req, mover.Watch{
+			Begin:   func(t mover.Totals) { w.Begin(totalsOf(t)) },
+			File:    func(e mover.Event) { w.File(fileOf(e)) },
+			Copying: w.Copying,
+		})
 		return err
 	})
 	return totalsOf(end), err

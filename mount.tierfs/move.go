@@ -86,6 +86,9 @@ func (r *moveReport) lines(m daemon.Mount) func(control.Line) {
 		if l.Begin != nil {
 			r.bar.expect(*l.Begin)
 		}
+		if l.Copied > 0 {
+			r.bar.copying(l.Copied)
+		}
 		if l.File != nil {
 			l.File.Path = control.Name(shown(m, string(l.File.Path)))
 			r.file(*l.File)

@@ -17,6 +17,8 @@ const barPause = 100 * time.Millisecond
 type bar struct {
 	line  *progressbar.ProgressBar // nil until there is something to expect
 	files int
+	bytes int64 // of these files
+	at    int64 // where it stands
 	sum   control.Totals
 }
 
@@ -74,11 +76,26 @@ func (b *bar) done(f control.File) {
 		return
 	}
 	b.files++
+	b.bytes += max(f.Bytes, 0)
+	b.advance(b.bytes)
+}
+
+// copying shows what is copied of files that are not done.
+func (b *bar) copying(bytes int64) {
+	if b != nil {
+		b.advance(b.bytes + bytes)
+	}
+}
+
+// advance moves the bar to so many bytes, never back: of what was copied for
+// nothing the rest is sooner done.
+func (b *bar) advance(bytes int64) {
 	if b.line == nil {
 		b.begin()
 	}
 	b.line.Describe(b.text())
-	_ = b.line.Add64(max(f.Bytes, 0))
+	b.at = max(b.at, min(bytes, b.sum.Bytes))
+	_ = b.line.Set64(b.at)
 }
 
 // say prints a line above the bar.

@@ -67,9 +67,8 @@ type Daemon interface {
 	Status() Status
 	// Remount takes the changeable options, or refuses all.
 	Remount(Remount) error
-	// Move moves what is asked for, and ends early, in order, with ctx. begin is
-	// told the sum once it is known, emit each file.
-	Move(ctx context.Context, up bool, m Move, begin func(Totals), emit func(File)) (Totals, error)
+	// Move moves what is asked for, and ends early, in order, with ctx.
+	Move(ctx context.Context, up bool, m Move, w Watch) (Totals, error)
 	// Plan tells what the policy would move now.
 	Plan(ctx context.Context, emit func(File)) (Totals, error)
 	// Why tells what the policy says of the file at path in the mount.

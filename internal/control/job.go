@@ -10,13 +10,22 @@ type Move struct {
 }
 
 // Line is one line of the answer to a Move or to GET /v1/plan: first Begin if
-// the sum is known, a File for each, End at last. Without an End the daemon has
-// gone.
+// the sum is known, a File for each, Copied between them while that takes long,
+// End at last. Without an End the daemon has gone.
 type Line struct {
-	Begin *Totals `json:"begin,omitempty"`
-	File  *File   `json:"file,omitempty"`
-	End   *Totals `json:"end,omitempty"`
-	Error string  `json:"error,omitempty"` // beside End: what ended the job early
+	Begin  *Totals `json:"begin,omitempty"`
+	File   *File   `json:"file,omitempty"`
+	Copied int64   `json:"copied,omitempty"` // bytes of files that have no line yet
+	End    *Totals `json:"end,omitempty"`
+	Error  string  `json:"error,omitempty"` // beside End: what ended the job early
+}
+
+// Watch is told how a job goes on, by one goroutine: the sum once it is known,
+// each file, and what is copied of others.
+type Watch struct {
+	Begin   func(Totals)
+	File    func(File)
+	Copying func(bytes int64)
 }
 
 // File is what a job did with a file, or would.

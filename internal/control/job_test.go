@@ -24,10 +24,11 @@ type jobs struct {
 	ended    chan struct{} // closed then
 }
 
-func (s *jobs) Move(ctx context.Context, up bool, m Move, begin func(Totals), emit func(File)) (Totals, error) {
+func (s *jobs) Move(ctx context.Context, up bool, m Move, w Watch) (Totals, error) {
 	s.move, s.up = m, up
-	begin(Totals{Files: len(s.files), Bytes: 100})
-	return s.run(ctx, emit)
+	w.Begin(Totals{Files: len(s.files), Bytes: 100})
+	w.Copying(50)
+	return s.run(ctx, w.File)
 }
 
 func (s *jobs) run(ctx context.Context, emit func(File)) (Totals, error) {
@@ -72,11 +73,13 @@ func TestJobsAreStreamed(t *testing.T) {
 		for _, fail := range []error{nil, errors.New("tier /srv/slow: away")} {
 			d.fail, d.move = fail, Move{}
 			var got []File
-			sum := Totals{}
+			sum, copied := Totals{}, int64(0)
 			end, err := call(func(l Line) {
-				if l.Begin != nil {
+				copied += l.Copied
+				switch {
+				case l.Begin != nil:
 					sum = *l.Begin
-				} else {
+				case l.File != nil:
 					got = append(got, *l.File)
 				}
 			})
@@ -86,8 +89,8 @@ func TestJobsAreStreamed(t *testing.T) {
 			if (err == nil) != (fail == nil) || err != nil && err.Error() != fail.Error() {
 				t.Errorf("%s: %v, want %v", name, err, fail)
 			}
-			if name != "plan" && (!reflect.DeepEqual(d.move, want) || d.up != (name == "promote") || sum.Bytes != 100) {
-				t.Errorf("%s: the daemon was told %+v, up %v; sum %+v", name, d.move, d.up, sum)
+			if name != "plan" && (!reflect.DeepEqual(d.move, want) || d.up != (name == "promote") || sum.Bytes != 100 || copied != 50) {
+				t.Errorf("%s: the daemon was told %+v, up %v; sum %+v, %d copied", name, d.move, d.up, sum, copied)
 			}
 		}
 	}

@@ -62,7 +62,11 @@ func moving(d Daemon, up bool) http.HandlerFunc {
 		}
 		ctx, out := begin(w, r)
 		defer out.stop()
-		end, err := d.Move(ctx, up, req, func(t Totals) { out.put(Line{Begin: &t}) }, func(f File) { out.put(Line{File: &f}) })
+		end, err := d.Move(ctx, up, req, Watch{
+			Begin:   func(t Totals) { out.put(Line{Begin: &t}) },
+			File:    func(f File) { out.put(Line{File: &f}) },
+			Copying: func(bytes int64) { out.put(Line{Copied: bytes}) },
+		})
 		out.put(Line{End: &end, Error: ended(ctx, err)})
 	}
 }

@@ -8,23 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Do does what an administrator asks for. It counts first and tells by begin
-// what is to be done, then moves and emits each file. With DryRun it emits what
-// it would do, and needs no permission to move. Either function may be nil.
-func (m *Mover) Do(ctx context.Context, r Request, begin func(Totals), emit func(Event)) (Totals, error) {
+// Do does what an administrator asks for. It counts first and tells what is to
+// be done, then moves. With DryRun it tells what it would do with each file, and
+// needs no permission to move.
+func (m *Mover) Do(ctx context.Context, r Request, w Watch) (Totals, error) {
 	if r.DryRun {
-		j := m.jobFor(r, emit)
+		j := m.jobFor(r, w.File)
 		j.dry = true
 		err := j.paths(ctx, r)
 		return j.totals(), err
 	}
 	ctx, cancel := m.permitted(ctx)
 	defer cancel(nil)
-	j := m.jobFor(r, emit)
+	j := m.jobFor(r, w.File)
+	j.copying = w.Copying
 	if err := m.take(ctx, j); err != nil {
 		return Totals{}, fmt.Errorf("nothing has moved: %w", err)
 	}
-	err := j.do(ctx, r, begin)
+	err := j.do(ctx, r, w.Begin)
 	m.give(j, err)
 	return j.totals(), err
 }

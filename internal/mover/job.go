@@ -19,6 +19,14 @@ type Event struct {
 	Err      error
 }
 
+// Watch is told how a job goes on, by one goroutine. Any of its functions may
+// be nil.
+type Watch struct {
+	Begin   func(Totals)      // once: what is to be done
+	File    func(Event)       // each file that has been dealt with
+	Copying func(bytes int64) // a few times a second: what is copied of files that have not
+}
+
 // Totals count what a job has done, or is to do.
 type Totals struct {
 	Files   int

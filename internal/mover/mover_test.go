@@ -99,6 +99,27 @@ func TestDemotionSkipsTiersThatAreFull(t *testing.T) {
 	}
 }
 
+// TestCopiesUnderWayAreTold has a copy that does not end before it was told of.
+func TestCopiesUnderWayAreTold(t *testing.T) {
+	r := newRig(t, 2, Policy{})
+	r.file(0, "a/f", 10, 0)
+	r.file(0, "b/f", 10, 0)
+	ripen()
+	r.gate = make(chan struct{})
+	var told, files int64
+	got, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: ripeAge}, Watch{
+		File: func(Event) { files++ },
+		Copying: func(bytes int64) {
+			if told += bytes; files == 0 && bytes == 2*copiedAtGate {
+				close(r.gate)
+			}
+		},
+	})
+	if err != nil || got.Files != 2 || files != 2 || told < 2*copiedAtGate {
+		t.Errorf("%+v, %v; %d files, %d bytes told", got, err, files, told)
+	}
+}
+
 // TestRoomIsMadeByTheColdest fills a primary of one mebibyte.
 func TestRoomIsMadeByTheColdest(t *testing.T) {
 	p := Policy{Age: AgeMtime, High: 80, Low: 50}
@@ -163,7 +184,7 @@ func TestRequestMovesOneTierDown(t *testing.T) {
 
 	dry := req
 	dry.DryRun = true
-	got, err := r.m.Do(context.Background(), dry, nil, emit)
+	got, err := r.m.Do(context.Background(), dry, Watch{File: emit})
 	if err != nil || got.Files != 2 || got.Bytes != 7 || len(r.batches) > 0 {
 		t.Errorf("dry: %+v, %v, batches %v", got, err, r.batches)
 	}
@@ -172,7 +193,7 @@ func TestRequestMovesOneTierDown(t *testing.T) {
 		t.Errorf("dry: events %q", events)
 	}
 	events = nil
-	got, err = r.m.Do(context.Background(), req, func(all Totals) { planned = all }, emit)
+	got, err = r.m.Do(context.Background(), req, Watch{Begin: func(all Totals) { planned = all }, File: emit})
 	if err != nil || got.Files != 2 || got.Bytes != 7 || planned.Files != 2 || planned.Bytes != 7 || !slices.Equal(events, want) {
 		t.Errorf("%+v, planned %+v, %v, events %q", got, planned, err, events)
 	}
@@ -181,11 +202,11 @@ func TestRequestMovesOneTierDown(t *testing.T) {
 	r.want(2, "d/b", "d/c")
 
 	events = nil
-	if _, err := r.m.Do(context.Background(), Request{Paths: []string{"d/c"}}, nil, emit); err != nil || !slices.Equal(events, []string{"d/c 2-2 no-tier"}) {
+	if _, err := r.m.Do(context.Background(), Request{Paths: []string{"d/c"}}, Watch{File: emit}); err != nil || !slices.Equal(events, []string{"d/c 2-2 no-tier"}) {
 		t.Errorf("at the lowest: %v, %q", err, events)
 	}
 	ripen()
-	got, err = r.m.Do(context.Background(), Request{Paths: []string{""}, Up: true, OlderThan: ripeAge}, nil, nil)
+	got, err = r.m.Do(context.Background(), Request{Paths: []string{""}, Up: true, OlderThan: ripeAge}, Watch{})
 	if err != nil || got.Files != 3 {
 		t.Errorf("up: %+v, %v", got, err)
 	}
@@ -198,7 +219,7 @@ func TestNothingMovesWithoutPermission(t *testing.T) {
 	ripen()
 	r.m.Permit(false, "the locks are being taken anew")
 	r.m.Permit(false, "another daemon has the tiers")
-	if _, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, nil, nil); err == nil || !strings.Contains(err.Error(), "another daemon has the tiers") {
+	if _, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, Watch{}); err == nil || !strings.Contains(err.Error(), "another daemon has the tiers") {
 		t.Errorf("asked: %v", err)
 	}
 	s := &schedule{m: r.m, policy: brief}
@@ -226,7 +247,7 @@ func TestRequestEndsTheJobByPolicy(t *testing.T) {
 	}
 	asked := make(chan error)
 	go func() {
-		_, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, nil, nil)
+		_, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, Watch{})
 		asked <- err
 	}()
 	if again := <-ended; time.Until(again) > 0 {
@@ -247,7 +268,7 @@ func TestRequestEndsWithPermission(t *testing.T) {
 	ripen()
 	asked := make(chan error)
 	go func() {
-		_, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, nil, nil)
+		_, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, Watch{})
 		asked <- err
 	}()
 	for r.m.Status().Running == nil {
@@ -280,7 +301,7 @@ func TestRunFollowsThePolicyAndEnds(t *testing.T) {
 	if st := r.m.Status(); st.Enabled || st.Running != nil {
 		t.Errorf("status %+v", st)
 	}
-	if _, err := r.m.Do(context.Background(), Request{Paths: []string{""}}, nil, nil); err == nil {
+	if _, err := r.m.Do(context.Background(), Request{Paths: []string{""}}, Watch{}); err == nil {
 		t.Error("moves after the end")
 	}
 }

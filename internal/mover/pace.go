@@ -3,12 +3,16 @@ package mover
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Pace bounds the bytes a second of all that share it. A nil Pace bounds
 // nothing.
 type Pace struct {
+	of     *Pace         // which it shares the bound of; nil if it has its own
+	passed *atomic.Int64 // counts bytes, if it shares
+
 	mu   sync.Mutex
 	rate uint64    // bytes a second; 0: unbounded; GUARDED_BY(mu)
 	free time.Time // when what was taken so far is through; GUARDED_BY(mu)
@@ -16,6 +20,9 @@ type Pace struct {
 
 // NewPace bounds to rate bytes a second, 0 to nothing.
 func NewPace(rate uint64) *Pace { return &Pace{rate: rate} }
+
+// Counting is p, with a count of the bytes that pass here.
+func (p *Pace) Counting(passed *atomic.Int64) *Pace { return &Pace{of: p, passed: passed} }
 
 // SetRate changes the bound.
 func (p *Pace) SetRate(rate uint64) {
@@ -29,6 +36,10 @@ func (p *Pace) SetRate(rate uint64) {
 func (p *Pace) Wait(ctx context.Context, n int64) error {
 	if p == nil {
 		return ctx.Err()
+	}
+	if p.of != nil {
+		p.passed.Add(n)
+		return p.of.Wait(ctx, n)
 	}
 	wait := p.take(n)
 	if wait == 0 {

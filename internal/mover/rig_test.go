@@ -30,6 +30,9 @@ type rig struct {
 	gate    chan struct{}            // Move waits for it or for its context; nil for not
 }
 
+// copiedAtGate is how many bytes of a batch are copied before it waits.
+const copiedAtGate = 5
+
 func newRig(t *testing.T, tiers int, p Policy) *rig {
 	t.Helper()
 	r := &rig{T: t}
@@ -56,6 +59,7 @@ func (r *rig) Tiers() []*tier.Tier { return r.set.Tiers() }
 
 func (r *rig) Move(ctx context.Context, b *Batch) []Outcome {
 	if r.gate != nil {
+		_ = b.Pace.Wait(ctx, copiedAtGate)
 		select {
 		case <-r.gate:
 		case <-ctx.Done():

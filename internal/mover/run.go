@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/human"
@@ -17,8 +18,10 @@ type job struct {
 	m      *Mover
 	policy Policy // in force when it began
 	quiet  time.Duration
-	dry    bool        // tell only
-	emit   func(Event) // told of each file; may be nil
+	dry    bool // tell only
+
+	emit    func(Event)       // told of each file; may be nil
+	copying func(bytes int64) // told of what is copied of the others; may be nil
 
 	mu      sync.Mutex
 	r       Report // GUARDED_BY(mu)
@@ -123,7 +126,7 @@ type haul struct {
 
 	batch   []*found
 	course  course
-	flights []flight // batches under way, the oldest first
+	flights []*flight // batches under way, the oldest first
 }
 
 // errEnough ends a walk that has done what it was for.
@@ -226,9 +229,10 @@ const blockSize = 512
 
 // flight is a batch under way.
 type flight struct {
-	files []*found
-	to    int
-	out   chan []Outcome
+	files  []*found
+	to     int
+	copied atomic.Int64 // bytes
+	out    chan []Outcome
 }
 
 // maxFlights is how many batches are under way at a time: while the disks sync
@@ -241,25 +245,53 @@ func (h *haul) move(files []*found, to int) {
 	for len(h.flights) == maxFlights || h.flying(files[0].dir) {
 		h.land()
 	}
-	b := &Batch{Dir: files[0].dir, From: files[0].rank, To: to, Quiet: h.quiet, Pace: h.m.pace, MinFree: h.m.minFree}
-	for _, f := range files {
-		b.Names = append(b.Names, f.name)
+	f := &flight{files: files, to: to, out: make(chan []Outcome, 1)}
+	b := &Batch{Dir: files[0].dir, From: files[0].rank, To: to, Quiet: h.quiet, Pace: h.m.pace.Counting(&f.copied), MinFree: h.m.minFree}
+	for _, file := range files {
+		b.Names = append(b.Names, file.name)
 	}
-	out := make(chan []Outcome, 1)
-	h.flights = append(h.flights, flight{files, to, out})
-	go func() { out <- h.m.tree.Move(h.ctx, b) }()
+	h.flights = append(h.flights, f)
+	go func() { f.out <- h.m.tree.Move(h.ctx, b) }()
 }
 
 func (h *haul) flying(dir string) bool {
-	return slices.ContainsFunc(h.flights, func(f flight) bool { return f.files[0].dir == dir })
+	return slices.ContainsFunc(h.flights, func(f *flight) bool { return f.files[0].dir == dir })
 }
 
 // land waits for the oldest batch.
 func (h *haul) land() {
 	f := h.flights[0]
+	out := h.await(f)
 	h.flights = h.flights[1:]
-	for i, o := range <-f.out {
+	for i, o := range out {
 		h.settle(f.files[i], f.to, o)
+	}
+}
+
+// copyingEvery is how often it is told what is copied.
+const copyingEvery = 200 * time.Millisecond
+
+// await waits for what became of a batch. Meanwhile it tells of the copies, from
+// here, so that whoever is told and is slow holds up no copy.
+func (h *haul) await(f *flight) []Outcome {
+	if h.copying == nil {
+		return <-f.out
+	}
+	tick := time.NewTicker(copyingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case out := <-f.out:
+			return out
+		case <-tick.C:
+			var bytes int64
+			for _, f := range h.flights {
+				bytes += f.copied.Load()
+			}
+			if bytes > 0 {
+				h.copying(bytes)
+			}
+		}
 	}
 }
 

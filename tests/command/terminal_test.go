@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -90,6 +91,18 @@ func TestProgressIsShownOnATerminal(t *testing.T) {
 		if strings.Contains(out, "\x1b") || strings.Contains(out, "%") {
 			t.Errorf("%s: %q", env, out)
 		}
+	}
+}
+
+// A file that takes two seconds by mover_rate is seen to be half done.
+func TestProgressMovesWithinAFile(t *testing.T) {
+	m := harness.New(t, 1)
+	harness.Write(t, m.Primary+"/big", strings.Repeat("x", 8<<20))
+	m.Up("mover_rate=4M")
+	quiet()
+	out := onTerminal(t, 0, "TERM=xterm NO_COLOR=", "", "demote", "--older-than", "1s", m.Path("big"))
+	if !regexp.MustCompile(`0/1 files +[1-9][0-9]?%`).MatchString(out) {
+		t.Errorf("nothing between the beginning and the end:\n%q", out)
 	}
 }
 
