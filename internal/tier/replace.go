@@ -42,6 +42,26 @@ func listedAs(dir string) string {
 	return path
 }
 
+// ListedIn are the paths of the members that can be replaced by the list in
+// dir; none if there is no list.
+func ListedIn(dir string) (paths []string) {
+	fd, err := openNew(dir)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	rec, err := readMark(fd)
+	if err != nil || rec == nil {
+		return nil
+	}
+	for _, m := range rec.Members {
+		if m.State != stateReplaced {
+			paths = append(paths, string(m.Path))
+		}
+	}
+	return paths
+}
+
 // Adopt has the next mount take dir in as a new member although it stands on
 // the root filesystem or where a former member was.
 func Adopt(dir string) error {

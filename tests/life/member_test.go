@@ -224,6 +224,37 @@ func TestAdoptRefusesWhatIsWrong(t *testing.T) {
 	}
 }
 
+// What cannot be a member is refused at once, not by the next mount. A member
+// whose directory has gone is known from the lists of the others.
+func TestAdoptRefusesToReplaceWhatIsNoMember(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Up()
+	m.Down()
+	lost := m.Fallbacks[0]
+	harness.Rename(t, lost, lost+".new")
+	harness.Must(t, "rm", "-r", lost+".new/.tierfs")
+	for _, fstab := range []string{"", m.Primary + " " + m.Dir + " fuse.tierfs x-systemd.automount,fallback=" + lost + ".new 0 0"} {
+		harness.Fstab(t, fstab)
+		for _, member := range []string{"nonsense", "1", lost + "/typo"} {
+			stderr, code := adopt(t, "--replace", lost+".new", member)
+			if code != 2 {
+				t.Errorf("%q: exit code %d", member, code)
+			}
+			harness.OneLine(t, stderr, "tierfs: adopt: member ", member)
+			if fstab != "" {
+				harness.OneLine(t, stderr, lost+", ", ", "+m.Primary)
+			}
+		}
+		harness.WantList(t, lost+".new")
+	}
+	if stderr, code := adopt(t, "--replace", lost+".new", lost); code != 0 {
+		t.Fatalf("adopt: exit code %d: %s", code, stderr)
+	}
+	fresh := harness.NewOn(t, []string{m.Primary, lost + ".new"})
+	fresh.Up()
+	fresh.Down()
+}
+
 func TestForeignTierIsRefused(t *testing.T) {
 	a, b := harness.New(t, 1), harness.New(t, 1)
 	for _, m := range []*harness.Mount{a, b} {
