@@ -1,11 +1,14 @@
 # tierfs: make builds bin/mount.tierfs, `make help` lists the rest.
 
-# PREFIX takes the command and the man pages. SBINDIR does not follow it: mount(8)
+# PREFIX takes the command, the man pages and what shells complete it by. SBINDIR does not follow it: mount(8)
 # looks for its helpers in /sbin alone, which is /usr/sbin on a merged system.
 PREFIX  ?= /usr/local
 SBINDIR ?= /usr/sbin
 BINDIR  ?= $(PREFIX)/bin
 MANDIR  ?= $(PREFIX)/share/man
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 GO       ?= go
 FUZZTIME ?= 30s
@@ -77,7 +80,7 @@ man: ## format the man pages as text into bin/man
 bin/mount.tierfs:
 	@$(MAKE) build
 
-install: bin/mount.tierfs ## install under DESTDIR (PREFIX, SBINDIR, MANDIR) what was built
+install: bin/mount.tierfs ## install under DESTDIR (PREFIX, SBINDIR, BINDIR, MANDIR, BASHDIR, ZSHDIR, FISHDIR) what was built
 	install -D -m 0755 bin/mount.tierfs $(DESTDIR)$(SBINDIR)/mount.tierfs
 	ln -sf mount.tierfs $(DESTDIR)$(SBINDIR)/mount.fuse.tierfs
 	install -d $(DESTDIR)$(BINDIR)
@@ -85,12 +88,18 @@ install: bin/mount.tierfs ## install under DESTDIR (PREFIX, SBINDIR, MANDIR) wha
 	for page in $(MANPAGES); do \
 		install -D -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; \
 	done
+	install -d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
+	bin/tierfs completion bash >$(DESTDIR)$(BASHDIR)/tierfs
+	bin/tierfs completion zsh >$(DESTDIR)$(ZSHDIR)/_tierfs
+	bin/tierfs completion fish >$(DESTDIR)$(FISHDIR)/tierfs.fish
+	chmod 644 $(DESTDIR)$(BASHDIR)/tierfs $(DESTDIR)$(ZSHDIR)/_tierfs $(DESTDIR)$(FISHDIR)/tierfs.fish
 
 uninstall: ## remove what install put there; mounts that are up stay up
 	rm -f $(DESTDIR)$(SBINDIR)/mount.tierfs $(DESTDIR)$(SBINDIR)/mount.fuse.tierfs $(DESTDIR)$(BINDIR)/tierfs
 	for page in $(MANPAGES); do \
 		rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; \
 	done
+	rm -f $(DESTDIR)$(BASHDIR)/tierfs $(DESTDIR)$(ZSHDIR)/_tierfs $(DESTDIR)$(FISHDIR)/tierfs.fish
 
 demo: build ## show a mount of two directories, with the commands (as root)
 	@tests/requirements.sh demo

@@ -97,7 +97,8 @@ func zshCompletion(w io.Writer) error {
 		}
 		b.WriteString(" ;;\n")
 	}
-	b.WriteString("\tesac\n}\ncompdef _tierfs tierfs\n")
+	// The first completion reads the file as the body of the function.
+	b.WriteString("\tesac\n}\nif [ \"$funcstack[1]\" = _tierfs ]; then _tierfs \"$@\"; else compdef _tierfs tierfs; fi\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

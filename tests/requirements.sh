@@ -36,6 +36,8 @@ wanted() {
 		test  git                      git
 		test  shellcheck               shellcheck
 		test  mandoc                   mandoc
+		test  zsh                      zsh
+		test  fish                     fish
 		test  gcc                      gcc
 		test  /usr/include/stdlib.h    libc6-dev
 	END
