@@ -34,7 +34,7 @@ func (f *flags) set(names ...string) *flag.FlagSet {
 		case "repair":
 			fs.BoolVar(&f.repair, name, false, "mend what can be mended without a loss")
 		case "rename":
-			fs.BoolVar(&f.rename, name, false, "with --repair: show hidden files that differ, under other names")
+			fs.BoolVar(&f.rename, name, false, "with --repair: show hidden files that differ and the trash, under other names")
 		case "yes":
 			fs.BoolVar(&f.yes, name, false, "with --repair: do not ask")
 		case "replace":

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/mover"
+	"github.com/tierfs/tierfs/internal/tierfs"
 )
 
 // Check answers POST /v1/check.
@@ -39,6 +40,12 @@ func (s *service) finding(f mover.Finding, req control.Check) control.Finding {
 		x.Mend, mend = "rename it in its tier, so that it is seen", func(f mover.Finding) error {
 			name, err := s.graph.fs.Unhide(f)
 			x.Mend = fmt.Sprintf("rename it to %s", name)
+			return err
+		}
+	case f.Kind == mover.Trash && req.Rename:
+		x.Mend, mend = "move it to "+tierfs.RecoveredDir+" in the mount, for the daemon's user alone to see", func(f mover.Finding) error {
+			name, err := s.graph.fs.Recover(f)
+			x.Mend = fmt.Sprintf("move it to %s in the mount", name)
 			return err
 		}
 	}

@@ -52,7 +52,7 @@ func (f Finding) Text() string {
 	case Record:
 		return "the record of an interrupted operation; unmount and mount again to have it finished, and see the system log"
 	case Trash:
-		return "a file that was to be removed and may be the only copy; look at it, then remove it or move it back"
+		return "a file that was to be removed and may be the only copy; look at it, then remove it or move it back, or let --rename show it"
 	case Foreign:
 		return "not made by this mount; look at it and remove it"
 	case Unread:

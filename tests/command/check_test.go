@@ -74,6 +74,24 @@ func TestCheckPrintsJSON(t *testing.T) {
 	}
 }
 
+// A file in the trash may be the only copy: it stays, or is shown to root alone.
+func TestCheckKeepsTheTrash(t *testing.T) {
+	m := harness.New(t, 1)
+	low := m.Fallbacks[0]
+	m.Up()
+	harness.Mkdir(t, low+"/.tierfs/trash")
+	harness.Chmod(t, low+"/.tierfs/trash", 0o700)
+	harness.Write(t, low+"/.tierfs/trash/x", "1")
+	out, _ := tierfs(t, 1, "check", "--repair", "--yes", m.Dir)
+	harness.Contains(t, out, "trash: tier 1: .tierfs/trash/x: ", "1 finding, 0 mended\n")
+	out, _ = tierfs(t, 0, "check", "--repair", "--yes", "--rename", m.Dir)
+	harness.Contains(t, out, "; mended: move it to recovered-by-tierfs/x in the mount\n", "1 finding, 1 mended\n")
+	harness.WantRead(t, m.Path("recovered-by-tierfs/x"), "1")
+	if _, _, code := harness.AsUser(t, 1000, 1000, nil, "cat", m.Path("recovered-by-tierfs/x")); code == 0 {
+		t.Error("others can read it")
+	}
+}
+
 // Two daemons on the same tiers: only the first may touch what lies there.
 func TestRepairIsForTheDaemonThatHasTheTiers(t *testing.T) {
 	m := hiding(t)
