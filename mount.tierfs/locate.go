@@ -133,7 +133,10 @@ func oneMount(command string, args []string) (daemon.Mount, error) {
 	if len(args) > 1 {
 		return daemon.Mount{}, usage("%s: want one mount; see tierfs %[1]s --help", command)
 	}
-	mounts, err := statusMounts(args)
+	if len(args) == 1 {
+		return mountAt(args[0])
+	}
+	mounts, err := allMounts()
 	switch {
 	case err != nil:
 		return daemon.Mount{}, err

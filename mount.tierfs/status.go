@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,50 +18,124 @@ import (
 )
 
 // status is tierfs status. Its exit code is 1 if a daemon does not answer, a
-// tier is away, or moving has failed for a day.
+// tier is away, or moving has failed for a day, and 2 if there is no such mount;
+// the others are shown all the same.
 func status(f flags, args []string) error {
-	mounts, err := statusMounts(args)
+	answers, err := askAll(args)
 	if err != nil {
 		return err
 	}
-	var all []control.Status
-	var trouble error
-	for i, a := range askAll(mounts) {
+	code := exitOK
+	var all []any
+	for _, a := range answers {
+		code = max(code, a.code())
 		if a.err != nil {
-			trouble = failure{code: 1}
-			say(cliName, fmt.Sprintf("mount %q: %s", mounts[i].Dir, explainStatus(mounts[i], a.err)))
-			if !f.json {
-				printSeen(os.Stdout, mounts[i])
-			}
+			say(cliName, a.err.Error())
+			all = append(all, a.unasked())
+		} else {
+			all = append(all, a.Status)
+		}
+		if f.json {
 			continue
 		}
-		if moverFails(a.Status) || slices.ContainsFunc(a.Tiers, func(t control.Tier) bool { return t.Away }) {
-			trouble = failure{code: 1}
+		if err := a.print(os.Stdout); err != nil {
+			return err
 		}
-		all = append(all, a.Status)
 	}
-	if err := printStatuses(os.Stdout, all, f.json); err != nil {
-		return err
+	if f.json {
+		if err := printJSON(all); err != nil {
+			return err
+		}
 	}
-	return trouble
+	if code != exitOK {
+		return failure{code: code}
+	}
+	return nil
 }
 
 // answer is what came of asking one daemon.
 type answer struct {
+	mount daemon.Mount // the directory alone if none is there
 	control.Status
 	err error
 }
 
-// askAll asks the daemons of all mounts at once, so that one that is silent
-// holds up no other.
-func askAll(mounts []daemon.Mount) []answer {
-	answers := make([]answer, len(mounts))
+// askAll asks the daemons of the mounts at dirs, or of all mounts, at once, so
+// that one that is silent holds up no other.
+func askAll(dirs []string) ([]answer, error) {
+	var answers []answer
+	for _, dir := range dirs {
+		m, err := mountAt(dir)
+		if err != nil {
+			m.Dir = dir
+		}
+		answers = append(answers, answer{mount: m, err: err})
+	}
+	if len(dirs) == 0 {
+		mounts, err := allMounts()
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range mounts {
+			answers = append(answers, answer{mount: m})
+		}
+	}
 	var asked sync.WaitGroup
-	for i, m := range mounts {
-		asked.Go(func() { answers[i].Status, answers[i].err = clientFor(m).Status() })
+	for i := range answers {
+		a := &answers[i]
+		if a.err != nil {
+			continue
+		}
+		asked.Go(func() {
+			var err error
+			if a.Status, err = clientFor(a.mount).Status(); err != nil {
+				a.err = cannotAsk(a.mount, err)
+			}
+		})
 	}
 	asked.Wait()
-	return answers
+	return answers, nil
+}
+
+// code is the exit code that the answer alone calls for.
+func (a *answer) code() int {
+	switch {
+	case a.err != nil && a.mount.Type == "":
+		return exitCannot
+	case a.err != nil, moverFails(a.Status), slices.ContainsFunc(a.Tiers, func(t control.Tier) bool { return t.Away }):
+		return exitTrouble
+	}
+	return exitOK
+}
+
+// unasked is for --json what mountinfo, and so everybody, sees of a mount whose
+// daemon cannot be asked.
+type unasked struct {
+	MountPoint string `json:"mount_point"`
+	Source     string `json:"source,omitempty"`
+	Options    string `json:"options,omitempty"`
+	User       *int   `json:"user,omitempty"` // who has mounted it
+	Error      string `json:"error"`
+}
+
+func (a *answer) unasked() unasked {
+	u := unasked{MountPoint: a.mount.Dir, Source: a.mount.Source, Options: a.mount.Options, Error: a.err.Error()}
+	if a.mount.Type != "" {
+		user := ownerOf(a.mount)
+		u.User = &user
+	}
+	return u
+}
+
+// print shows it to people.
+func (a *answer) print(w io.Writer) error {
+	switch {
+	case a.err == nil:
+		return printStatus(w, a.Status)
+	case a.mount.Type != "":
+		printSeen(w, a.mount)
+	}
+	return nil
 }
 
 // explainStatus says why there is no status of m, and what to do.
@@ -87,57 +160,35 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// printSeen shows what mountinfo, and so everybody, sees of a mount.
+// printSeen shows what mountinfo has of a mount.
 func printSeen(w io.Writer, m daemon.Mount) {
 	show := daemon.Printable
 	fmt.Fprintf(w, "%s: %s, mounted by user %d\n  options %s\n", show(m.Dir), show(m.Source), ownerOf(m), show(m.Options))
 }
 
-// statusMounts are the tierfs mounts at dirs, or all without dirs.
-func statusMounts(dirs []string) ([]daemon.Mount, error) {
-	var found []daemon.Mount
-	for _, dir := range dirs {
-		p, err := daemon.FindMountPoint(dir)
-		if err != nil {
-			return nil, err
-		}
-		if !p.Taken || p.Top.Type != fstype {
-			return nil, usage("mount %q: no tierfs is mounted there; see findmnt -t fuse.tierfs", p.Path)
-		}
-		found = append(found, p.Top)
-	}
-	if len(dirs) > 0 {
-		return found, nil
-	}
-	mounts, err := daemon.Mounts()
+// mountAt is the tierfs mount at dir.
+func mountAt(dir string) (daemon.Mount, error) {
+	p, err := daemon.FindMountPoint(dir)
 	if err != nil {
-		return nil, err
+		return daemon.Mount{}, err
 	}
-	seen := map[string]bool{} // bind mounts have the same daemon
+	if !p.Taken || p.Top.Type != fstype {
+		return daemon.Mount{}, usage("mount %q: no tierfs is mounted there; see findmnt -t fuse.tierfs", p.Path)
+	}
+	return p.Top, nil
+}
+
+// allMounts are the tierfs mounts, each daemon's once: bind mounts have the same.
+func allMounts() (found []daemon.Mount, err error) {
+	mounts, err := daemon.Mounts()
+	seen := map[string]bool{}
 	for _, m := range mounts {
 		if m.Type == fstype && !seen[m.Dev()] {
 			seen[m.Dev()] = true
 			found = append(found, m)
 		}
 	}
-	return found, nil
-}
-
-func printStatuses(w io.Writer, all []control.Status, asJSON bool) error {
-	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		if all == nil {
-			all = []control.Status{}
-		}
-		return enc.Encode(all)
-	}
-	for _, st := range all {
-		if err := printStatus(w, st); err != nil {
-			return err
-		}
-	}
-	return nil
+	return found, err
 }
 
 func printStatus(w io.Writer, st control.Status) error {

@@ -67,10 +67,40 @@ func TestStoppedDaemonHoldsUpNoStatus(t *testing.T) {
 			harness.Contains(t, stdout, fmt.Sprintf("%s: %s, daemon %d ", other.Dir, other.Primary, other.Pid()))
 		}
 	}
-	stdout, _, _ := harness.Run(t, harness.CLI, "status", "--json")
-	var all []control.Status
-	if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != 1 || all[0].MountPoint != other.Dir {
-		t.Errorf("got %v: %s", err, stdout)
+	stdout, _, code := harness.Run(t, harness.CLI, "status", "--json", stopped.Dir, other.Dir)
+	var all []struct {
+		control.Status
+		Error string `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(stdout), &all); err != nil || code != 1 || len(all) != 2 ||
+		all[0].MountPoint != stopped.Dir || all[0].Source != stopped.Primary || !strings.HasPrefix(all[0].Error, silent) ||
+		all[1].MountPoint != other.Dir || all[1].PID != other.Pid() || all[1].Error != "" {
+		t.Errorf("exit code %d, %v: %s", code, err, stdout)
+	}
+}
+
+// TestStatusGoesOnAfterAWrongMount: status A B said that A is none, and nothing
+// of B.
+func TestStatusGoesOnAfterAWrongMount(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Up()
+	for _, wrong := range []string{m.Primary, m.Dir + "-missing"} {
+		stdout, stderr, code := harness.Run(t, harness.CLI, "status", wrong, m.Dir)
+		if code != 2 {
+			t.Errorf("%s: exit code %d, want 2", wrong, code)
+		}
+		harness.OneLine(t, stderr, "tierfs: mount", wrong)
+		harness.Contains(t, stdout, fmt.Sprintf("%s: %s, daemon %d ", m.Dir, m.Primary, m.Pid()))
+		stdout, _, _ = harness.Run(t, harness.CLI, "status", "--json", wrong, m.Dir)
+		var all []map[string]any
+		if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != 2 ||
+			all[0]["mount_point"] != wrong || all[0]["error"] == nil || all[0]["user"] != nil || all[1]["mount_point"] != m.Dir {
+			t.Errorf("%v: %s", err, stdout)
+		}
+	}
+	m.Down()
+	if stdout, _, code := harness.Run(t, harness.CLI, "status", "--json"); stdout != "[]\n" || code != 0 {
+		t.Errorf("without mounts: exit code %d, %q", code, stdout)
 	}
 }
 
