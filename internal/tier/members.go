@@ -28,6 +28,7 @@ type Identity struct {
 type JoinResult struct {
 	Warnings, Notes []string
 	Owner           bool // holds the lock of every writable tier: may move and replay
+	Listed          bool // a single tier that is a member of a set
 	SetID           string
 	Members         []Identity // in the order of the roots
 	Refused         error      // why TakeOver failed, if not for a lock that another holds
@@ -37,7 +38,7 @@ type JoinResult struct {
 }
 
 // Join verifies that every root is the member that the newest list names, or
-// writes the lists of a first mount. With one root it does nothing. Nothing has
+// writes the lists of a first mount. With one root it writes nothing. Nothing has
 // been written anywhere if it refuses a tier.
 //
 // INVARIANT: a list names a writable tier only after that tier's own mark, with
@@ -68,8 +69,15 @@ func Join(roots []Root) (*JoinResult, error) {
 // Check is the judgement of Join as text. It writes nothing.
 func Check(roots []Root) ([]string, error) {
 	g, err := newGuard(roots)
-	if err != nil || len(roots) < 2 {
+	if err != nil {
 		return nil, err
+	}
+	if len(roots) == 1 {
+		j, err := g.lone()
+		if err != nil {
+			return nil, err
+		}
+		return j.Warnings, nil
 	}
 	v, err := g.survey()
 	if err != nil {
@@ -155,15 +163,10 @@ func newGuard(roots []Root) (*guard, error) {
 }
 
 func (g *guard) join() (*JoinResult, error) {
-	j := new(JoinResult)
 	if len(g.roots) == 1 {
-		s, err := look(g.roots[0])
-		if err != nil {
-			return nil, err
-		}
-		j.Owner, j.Members = true, []Identity{{FSID: s.fsid, RootInode: s.inode}}
-		return j, nil
+		return g.lone()
 	}
+	j := new(JoinResult)
 	if err := g.own(j); err != nil {
 		return nil, err
 	}

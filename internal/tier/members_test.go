@@ -307,6 +307,24 @@ func wantOne(t *testing.T, kind string, got []string, parts ...string) {
 	}
 }
 
+// A disk of a set that is mounted alone shows half of the files, and users
+// could get at what tierfs keeps there.
+func TestOneTierOfASetIsToldOf(t *testing.T) {
+	b := newPlace(t, "a", "b")
+	b.joinUp("a", "b")
+	for name, says := range map[string]string{"a": "tier " + b.path("a"), "b": "tier " + b.path("b")} {
+		j := b.joinUp(name)
+		wantOne(t, "warning", j.Warnings, says, "the set of "+b.path("a")+", "+b.path("b"), "mount "+b.path("a")+" with fallback="+b.path("b"))
+		if !j.Listed {
+			t.Errorf("%s: %+v", name, j)
+		}
+		lines, err := Check(b.guard(name).roots)
+		if err != nil || !slices.Equal(lines, j.Warnings) {
+			t.Errorf("checked: %q, %v", lines, err)
+		}
+	}
+}
+
 func TestOneTierHasNoMembers(t *testing.T) {
 	b := newPlace(t, "a")
 	if err := os.Symlink("/etc", b.path("a/"+MarkName)); err != nil {

@@ -1,0 +1,33 @@
+package tier
+
+import (
+	"fmt"
+	"strings"
+)
+
+// lone judges the only tier of a mount. It has no members and writes nothing;
+// but the directory may be a member of a set whose other tiers are left out.
+// What it keeps for those is then no file of the user's. A mark that cannot be
+// read is: an ordinary user's daemon may not look into that of root's.
+func (g *guard) lone() (*JoinResult, error) {
+	s, err := look(g.roots[0])
+	if err != nil {
+		return nil, err
+	}
+	j := &JoinResult{Owner: true, Members: []Identity{{FSID: s.fsid, RootInode: s.inode}}}
+	if s.readMark() != nil || !s.listed() {
+		return j, nil
+	}
+	j.Listed = true
+	var paths []string
+	for _, m := range inOrder(s.rec.Members) {
+		if m.State == stateServed {
+			paths = append(paths, strings.ReplaceAll(string(m.Path), ":", `\:`))
+		}
+	}
+	if len(paths) > 1 {
+		j.Warnings = append(j.Warnings, fmt.Sprintf("tier %s: a member of the set of %s, and the files on the others are not shown; mount %s with fallback=%s to show them",
+			show(s.Path), memberPaths(s.rec.Members), show(paths[0]), show(strings.Join(paths[1:], ":"))))
+	}
+	return j, nil
+}
