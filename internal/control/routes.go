@@ -31,7 +31,7 @@ func routes(d Daemon) http.Handler {
 	mux.HandleFunc("POST /v1/promote", moving(d, true))
 	mux.HandleFunc("GET /v1/plan", func(w http.ResponseWriter, r *http.Request) {
 		ctx, out := begin(w, r)
-		defer out.stop()
+		defer out.end()
 		end, err := d.Plan(ctx, func(f File) { out.put(Line{File: &f}) })
 		out.put(Line{End: &end, Error: ended(ctx, err)})
 	})
@@ -61,7 +61,7 @@ func moving(d Daemon, up bool) http.HandlerFunc {
 			return
 		}
 		ctx, out := begin(w, r)
-		defer out.stop()
+		defer out.end()
 		end, err := d.Move(ctx, up, req, Watch{
 			Begin:   func(t Totals) { out.put(Line{Begin: &t}) },
 			File:    func(f File) { out.put(Line{File: &f}) },
@@ -78,7 +78,7 @@ func checking(d Daemon) http.HandlerFunc {
 			return
 		}
 		ctx, out := begin(w, r)
-		defer out.stop()
+		defer out.end()
 		end, err := d.Check(ctx, req, func(f Finding) { out.put(CheckLine{Finding: &f}) })
 		out.put(CheckLine{End: &end, Error: ended(ctx, err)})
 	}

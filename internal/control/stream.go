@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -21,11 +22,18 @@ const lineTime = time.Minute
 // maxLine bounds a line: a path may be six times its length in JSON.
 const maxLine = 64 << 10
 
+// lineDelay is how long a line may wait for more to be sent with it. Small files
+// move by the thousand in a second, and each send wakes the client.
+const lineDelay = 50 * time.Millisecond
+
 // lines is an answer of many JSON objects, one a line.
 type lines struct {
-	w    http.ResponseWriter
 	ctl  *http.ResponseController
 	stop context.CancelFunc
+
+	mu  sync.Mutex
+	out *json.Encoder // to the client; GUARDED_BY(mu)
+	due *time.Timer   // will send what waits; nil if nothing does; GUARDED_BY(mu)
 }
 
 // begin makes w an answer in lines. The context ends with the client's
@@ -33,21 +41,47 @@ type lines struct {
 // cannot be written. The server's own time limits are for short answers.
 func begin(w http.ResponseWriter, r *http.Request) (context.Context, *lines) {
 	ctx, stop := context.WithCancel(r.Context())
-	l := &lines{w: w, ctl: http.NewResponseController(w), stop: stop}
+	l := &lines{ctl: http.NewResponseController(w), out: json.NewEncoder(w), stop: stop}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	_ = l.ctl.SetReadDeadline(time.Time{}) // past it, the client would count as gone
 	l.flush()
 	return ctx, l
 }
 
-// put writes a line.
+// put writes a line, to be sent soon.
 func (l *lines) put(v any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	_ = l.ctl.SetWriteDeadline(time.Now().Add(lineTime))
-	if json.NewEncoder(l.w).Encode(v) != nil {
+	if l.out.Encode(v) != nil {
 		l.stop()
 		return
 	}
-	l.flush()
+	if l.due == nil {
+		l.due = time.AfterFunc(lineDelay, l.send)
+	}
+}
+
+// send sends what waits, unless the answer has ended meanwhile.
+func (l *lines) send() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.due != nil {
+		l.due = nil
+		l.flush()
+	}
+}
+
+// end is the end of the answer. The server sends what waits when the handler
+// returns, and nobody else may after that.
+func (l *lines) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.due != nil {
+		l.due.Stop()
+		l.due = nil
+	}
+	l.stop()
 }
 
 func (l *lines) flush() {
