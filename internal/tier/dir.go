@@ -126,11 +126,10 @@ func (d *Dir) ListQuietly() (*File, error) {
 	return f, err
 }
 
-// Getxattr is lgetxattr(2) of name, a symlink's own. The magic link leads to
-// the directory itself, one that was opened with O_PATH too.
+// Getxattr is lgetxattr(2) of name, a symlink's own.
 func (d *Dir) Getxattr(name, attr string, dst []byte) (n int, err error) {
 	err = d.do(func() (err error) {
-		n, err = unix.Lgetxattr(sys.FDPath(d.fd)+"/"+name, attr, dst)
+		n, err = sys.Getxattrat(d.fd, name, attr, dst)
 		return err
 	})
 	return n, err
