@@ -234,13 +234,14 @@ func (x *transfer) still(m *moving) error {
 }
 
 // unchanged reports whether the source is under its name, as it was, and nobody
-// else wants it.
+// is known to want it. The lease itself is looked at when the source is aside,
+// where nobody can begin to open it any more: to look before decides nothing.
 func (x *transfer) unchanged(m *moving) error {
 	var st unix.Stat_t
 	if err := x.sd.Stat(m.name, &st); err != nil {
 		return err
 	}
-	if !sameFile(&st, &m.st) || m.wanted() {
+	if !sameFile(&st, &m.st) || m.asked() {
 		return errWanted
 	}
 	return nil

@@ -477,7 +477,7 @@ func (x *transfer) contents(ctx context.Context, c *mover.Copier) {
 			for len(left) > 0 && err == nil {
 				m, left = left[0], left[1:]
 				if m.out.Skip == mover.Moved {
-					err = c.Content(m.src, m.copied, m.st.Size, m.wanted)
+					err = c.Content(m.src, m.copied, m.st.Size, m.asked)
 				}
 			}
 		})

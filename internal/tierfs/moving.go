@@ -70,6 +70,14 @@ func (m *moving) unlease() {
 	}
 }
 
+// asked reports whether somebody else is known to want the file. Who opens it out
+// of band is known of when watch has looked.
+func (m *moving) asked() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.given
+}
+
 // wanted reports whether somebody else wants the file, in the mount or out of
 // band.
 func (m *moving) wanted() bool {
@@ -82,7 +90,8 @@ func (m *moving) wanted() bool {
 	return m.given
 }
 
-// close gives up the descriptors.
+// close gives up the descriptors, and with the source's the lease
+// (locks_remove_file).
 func (m *moving) close() {
 	if m.copied != nil {
 		m.copied.Close()
@@ -90,7 +99,7 @@ func (m *moving) close() {
 	}
 	if m.src != nil {
 		m.mu.Lock()
-		m.unlease()
+		m.leased = false
 		m.mu.Unlock()
 		m.src.Close()
 		m.src = nil
