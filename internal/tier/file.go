@@ -270,6 +270,12 @@ func (f *File) StartSync() {
 	_ = f.doLong(func() error { return unix.SyncFileRange(f.FD, 0, 0, unix.SYNC_FILE_RANGE_WRITE) })
 }
 
+// Expect begins to read the first n bytes, without waiting for them
+// (posix_fadvise(2)).
+func (f *File) Expect(n int64) {
+	_ = f.doLong(func() error { return unix.Fadvise(f.FD, 0, n, unix.FADV_WILLNEED) })
+}
+
 // Forget drops what the page cache has of the content and is written back
 // (posix_fadvise(2)): it will not be read again soon.
 func (f *File) Forget() {

@@ -439,6 +439,7 @@ func (x *transfer) lease(m *moving) error {
 // copyAll copies the files and makes the copies durable.
 func (x *transfer) copyAll(ctx context.Context) {
 	c := mover.NewCopier(ctx, x.from, x.to, x.b.Pace)
+	x.each(ctx, x.expect)
 	x.each(ctx, x.create)
 	x.contents(ctx, c)
 	x.each(ctx, func(m *moving) error { return c.Attributes(m.src, m.copied, &m.st) })
@@ -491,6 +492,19 @@ func (x *transfer) contents(ctx context.Context, c *mover.Copier) {
 // of errors since Linux 5.8, rather than by an fsync(2) each: that makes the disk
 // write its cache out every time.
 const syncTogether = 4
+
+// expected is the size of files that are read ahead. Larger ones the kernel reads
+// ahead by itself.
+const expected = 64 << 10
+
+// expect has the disk read small files together, in the order that it likes,
+// rather than each when it is its turn.
+func (x *transfer) expect(m *moving) error {
+	if m.st.Size <= expected {
+		m.src.Expect(m.st.Size)
+	}
+	return nil
+}
 
 // create makes the copy, empty. Nobody else reaches it there, whatever its mode.
 func (x *transfer) create(m *moving) (err error) {
