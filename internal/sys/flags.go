@@ -8,11 +8,13 @@ import (
 
 // FsGetXattrCmd is FS_IOC_FSGETXATTR, _IOR('X', 31, struct fsxattr),
 // FsSetXattrCmd is FS_IOC_FSSETXATTR, _IOW('X', 32, struct fsxattr), and
-// FsXattrSize the size of their struct (linux/fs.h).
+// FsXattrSize the size of their struct (linux/fs.h), in which the project ID,
+// fsx_projid, lies at FsXattrProject.
 const (
-	FsGetXattrCmd = 0x801c581f
-	FsSetXattrCmd = 0x401c5820
-	FsXattrSize   = 28
+	FsGetXattrCmd  = 0x801c581f
+	FsSetXattrCmd  = 0x401c5820
+	FsXattrSize    = 28
+	FsXattrProject = 12
 )
 
 // FsGetXattr is FS_IOC_FSGETXATTR: the struct as the kernel lays it out.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/mover"
+	"github.com/tierfs/tierfs/internal/sys"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
@@ -169,7 +170,7 @@ func (x *transfer) place(m *moving) error {
 	if err := target.before(x.dd); err != nil {
 		return err
 	}
-	if err := x.staging.Rename(m.staged, x.dd, m.name, unix.RENAME_NOREPLACE); err != nil {
+	if err := x.rename(m); err != nil {
 		return err
 	}
 	target.after(x.dd)
@@ -204,6 +205,50 @@ func (fs *FS) invalAttr(in *inode.Inode) {
 	if fs.srv != nil { // replay may come before the kernel
 		fs.srv.InvalAttr(in.ID)
 	}
+}
+
+// rename takes the copy from the staging directory to its own. One with a project
+// that is inherited there takes no file of another (rename(2), EXDEV): the copy
+// gets it first, as a file would that is made there.
+//
+// LOCKS_REQUIRED(the copy: lockCopy)
+func (x *transfer) rename(m *moving) error {
+	err := x.staging.Rename(m.staged, x.dd, m.name, unix.RENAME_NOREPLACE)
+	if err != unix.EXDEV {
+		return err
+	}
+	switch e := x.inherit(m); e {
+	case nil:
+	case unix.EDQUOT:
+		return e
+	default:
+		return err
+	}
+	return x.staging.Rename(m.staged, x.dd, m.name, unix.RENAME_NOREPLACE)
+}
+
+// inherit gives the copy the project of its directory.
+func (x *transfer) inherit(m *moving) error {
+	dir, err := x.dd.Open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	file, err := x.staging.Open(m.staged, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	from, err := dir.FsGetXattr()
+	if err != nil {
+		return err
+	}
+	to, err := file.FsGetXattr()
+	if err != nil {
+		return err
+	}
+	copy(to[sys.FsXattrProject:][:4], from[sys.FsXattrProject:])
+	return file.FsSetXattr(&to)
 }
 
 // ready reports why the copy must not get its name. On the way down the file is

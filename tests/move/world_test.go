@@ -250,6 +250,26 @@ func TestOwnersQuotaOnTheTarget(t *testing.T) {
 	m.wantTidy()
 }
 
+// TestProjectsOnTheTarget: a directory that gives its project to what is made in
+// it takes nothing of another project by rename(2).
+func TestProjectsOnTheTarget(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, "root", "fuse", "loop", "xfs")
+	m := newMountOn(t, []string{harness.On(t, "xfs", "320M"), harness.On(t, "xfs", "320M")})
+	m.Put(0, "d/f", "content")
+	harness.Mkdir(t, m.Tier(1, "d"))
+	harness.Must(t, "chattr", "-p", "42", m.Tier(1, "d"))
+	harness.Must(t, "chattr", "+P", m.Tier(1, "d"))
+	m.Up()
+	time.Sleep(quiet)
+	m.carry("demote", "").wantMoved(t, 1)
+	m.wantOn(1, "d/f", "content")
+	if out := harness.Must(t, "lsattr", "-p", m.Tier(1, "d/f")); !strings.HasPrefix(strings.TrimSpace(out), "42 ") {
+		t.Errorf("its project: %s, want 42", out)
+	}
+	m.wantTidy()
+}
+
 // TestReadOnlyTiers neither take files nor give them away.
 func TestReadOnlyTiers(t *testing.T) {
 	t.Parallel()
