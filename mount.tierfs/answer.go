@@ -109,6 +109,7 @@ func (s *service) Remount(r control.Remount) error {
 	s.log.SetDebug(next.Debug)
 	s.graph.change(next)
 	s.setInForce(next)
+	next.Flags = want.Flags // which the helper is about to give to the kernel
 	s.logger.Info("options changed", "options", next.String())
 	return nil
 }

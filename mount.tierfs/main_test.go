@@ -131,8 +131,12 @@ func TestMergeTakesOnlyWhatWasGiven(t *testing.T) {
 		t.Errorf("low over high: %v", err)
 	}
 	two := options(t, "fallback=/c:/b")
-	if _, err := merge(two, now, []string{"fallback"}); err == nil || err.Error() != "option fallback: fallback=/c:/b is mounted, and none can be taken away or change its place; unmount first" {
+	if _, err := merge(two, now, []string{"fallback"}); err == nil || err.Error() != "option fallback: fallback=/c:/b is mounted, and none can be taken away; write that, and if it comes from the line of /etc/fstab, which a remount repeats, write it there; or unmount first" {
 		t.Errorf("a fallback less: %v", err)
+	}
+	turned := options(t, "fallback=/b:/c")
+	if _, err := merge(two, turned, []string{"fallback"}); err == nil || !strings.Contains(err.Error(), "none can change its place; write that, or") {
+		t.Errorf("fallbacks turned round: %v", err)
 	}
 	if _, err := merge(mountopt.Default(), now, []string{"fallback"}); err == nil || !strings.Contains(err.Error(), "option fallback: the mount has none") {
 		t.Errorf("a fallback for a mount without one: %v", err)

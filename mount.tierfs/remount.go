@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,9 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 		return fmt.Errorf("remount %q: no tierfs is mounted there; mount it without remount", point.Path)
 	case point.Dead():
 		return fmt.Errorf("remount %q: its daemon is gone; umount -l it and mount it anew", point.Path)
+	}
+	if given, has := filepath.Clean(cmd.Spec), filepath.Clean(point.Top.Source); given != has {
+		return fmt.Errorf("remount %q: the primary is %q and cannot change to %q while mounted; name the mount point alone, or unmount first", point.Path, has, given)
 	}
 	opts := cmd.Options
 	opts.Fallbacks = cleaned(opts.Fallbacks)
@@ -47,7 +51,31 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 		_ = c.Remount(control.Remount{Options: before.Options, Set: set}) // all or nothing
 		return err
 	}
+	if text := forgotten(point.Path, before.Options, opts.Fallbacks); text != "" {
+		say(helperName, text)
+	}
 	return nil
+}
+
+// forgotten names the fallbacks that a remount has added and that the line of
+// fstab lacks, or is "". The next mount would be without them, and the next
+// remount by that line be refused.
+func forgotten(dir, before string, fallbacks []string) string {
+	was := mountopt.Default()
+	if was.Parse(before, true) != nil {
+		return ""
+	}
+	added := without(fallbacks, was.Fallbacks)
+	for _, line := range daemon.Fstab() {
+		o := mountopt.Default()
+		if filepath.Clean(line.Dir) != dir || o.Parse(line.Options, true) != nil {
+			continue
+		}
+		if lacks := without(added, cleaned(o.Fallbacks)); len(lacks) > 0 {
+			return fmt.Sprintf("remount %q: the line in /etc/fstab is without %s, so that the next mount would be too; write %s there", dir, mountopt.Fallback(lacks), mountopt.Fallback(fallbacks))
+		}
+	}
+	return ""
 }
 
 // applyFlags changes the kernel's side of the mount, if anything changes.

@@ -97,13 +97,23 @@ func whyNot(now, want mountopt.Options) string {
 	if len(now.Fallbacks) == 0 {
 		return "the mount has none, and a single directory does not become one of several while it is in use; unmount first"
 	}
-	more := slices.DeleteFunc(slices.Clone(want.Fallbacks), func(dir string) bool { return slices.Contains(now.Fallbacks, dir) })
+	more := without(want.Fallbacks, now.Fallbacks)
 	has := mountopt.Fallback(now.Fallbacks)
-	if len(more) == 0 {
-		return has + " is mounted, and none can be taken away or change its place; unmount first"
+	switch {
+	case len(more) > 0:
+	case len(without(now.Fallbacks, want.Fallbacks)) > 0:
+		// Those that a remount has added, mostly.
+		return has + " is mounted, and none can be taken away; write that, and if it comes from the line of /etc/fstab, which a remount repeats, write it there; or unmount first"
+	default:
+		return has + " is mounted, and none can change its place; write that, or unmount first"
 	}
 	return fmt.Sprintf("%s is mounted, and others can only come after it; write %s, or unmount first",
 		has, mountopt.Fallback(append(slices.Clone(now.Fallbacks), more...)))
+}
+
+// without are the names of a that are not in b.
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return slices.Contains(b, name) })
 }
 
 func sameData(a, b mountopt.Options) bool { return slices.Equal(a.Data, b.Data) }

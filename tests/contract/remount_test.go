@@ -251,6 +251,57 @@ func TestRemountAddsAFallbackAtTheEnd(t *testing.T) {
 	m.Adopt() // the new tier's lock is held too
 }
 
+// TestRemountNamesTheLineOfFstab: a fallback that only a remount has named made
+// later remounts fail, which repeat the line of fstab, and nothing said so.
+func TestRemountNamesTheLineOfFstab(t *testing.T) {
+	m := harness.New(t, 2)
+	first, second := m.Fallbacks[0], m.Fallbacks[1]
+	m.Fallbacks = m.Fallbacks[:1]
+	harness.Fstab(t, m.FstabLine())
+	up(m, "mount", m.Dir)
+	_, stderr, code := harness.Run(t, "mount", "-o", "remount,fallback="+first+":"+second, m.Dir)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	both := "fallback=" + first + ":" + second
+	harness.OneLine(t, stderr, "/etc/fstab is without fallback="+second, "write "+both+" there")
+	_, stderr, code = harness.Run(t, "mount", "-o", "remount,ro", m.Dir)
+	if code == 0 {
+		t.Error("a fallback was taken away")
+	}
+	harness.OneLine(t, stderr, both+" is mounted", "the line of /etc/fstab")
+	m.Fallbacks = append(m.Fallbacks, second)
+	harness.Fstab(t, m.FstabLine())
+	harness.Must(t, "mount", "-o", "remount,ro", m.Dir)
+	m.Adopt()
+}
+
+// TestRemountRefusesAnotherPrimary: it was passed over without a word.
+func TestRemountRefusesAnotherPrimary(t *testing.T) {
+	m := harness.New(t, 1)
+	other := harness.TempDir(t)
+	m.Up()
+	_, stderr, code := harness.Run(t, "mount", "-t", "fuse.tierfs", "-o", "remount,minfree=5%", other, m.Dir)
+	if code != 32 {
+		t.Errorf("exit code %d, want 32", code)
+	}
+	harness.OneLine(t, stderr, m.Primary, other, "unmount first")
+	harness.Must(t, "mount", "-t", "fuse.tierfs", "-o", "remount,rw,"+m.Options(), m.Primary+"/", m.Dir)
+}
+
+// TestLogOfARemountHasItsFlags: the line had those that the mount began with.
+func TestLogOfARemountHasItsFlags(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Up()
+	for _, flag := range []string{"ro", "noexec"} {
+		harness.Must(t, "mount", "-o", "remount,"+flag, m.Dir)
+		harness.Eventually(t, "the log has "+flag, func() bool {
+			_, options, _ := strings.Cut(m.Log(), "options changed options=")
+			return strings.Contains(strings.ReplaceAll(options, "\"", ","), ","+flag+",")
+		})
+	}
+}
+
 // TestRemountGoesOnAfterABadFallback: the good one before it was there already,
 // and was refused as given twice from then on.
 func TestRemountGoesOnAfterABadFallback(t *testing.T) {
