@@ -235,14 +235,30 @@ type flight struct {
 	out    chan []Outcome
 }
 
-// maxFlights is how many batches are under way at a time: while the disks sync
-// the one, the other is copied.
-const maxFlights = 2
+// How many batches are under way at a time: while the disks sync the one, the
+// other is copied. A light one is synced for longer than it is copied, so there
+// is one more; more of others would only make a disk seek.
+const (
+	maxFlights = 2
+	maxLight   = 3
+	light      = 8 << 20 // bytes, of less than which a batch is light
+)
+
+func flightsWith(files []*found) int {
+	var bytes int64
+	for _, f := range files {
+		bytes += f.st.Size
+	}
+	if bytes < light {
+		return maxLight
+	}
+	return maxFlights
+}
 
 // move sends a batch off. Those of one directory follow each other, since each
 // keeps the times of the directory.
 func (h *haul) move(files []*found, to int) {
-	for len(h.flights) == maxFlights || h.flying(files[0].dir) {
+	for len(h.flights) >= flightsWith(files) || h.flying(files[0].dir) {
 		h.land()
 	}
 	f := &flight{files: files, to: to, out: make(chan []Outcome, 1)}
