@@ -57,13 +57,7 @@ func (c *Copier) AsWriter(fn func()) {
 // looks whether it is to giveWay, and waits for the pace.
 func (c *Copier) Content(src, dst *tier.File, size int64, giveWay func() bool) error {
 	o := copying{Copier: c, src: src, dst: dst, size: size, giveWay: giveWay}
-	if err := o.content(); err != nil {
-		return err
-	}
-	if size > chunk { // the disk is at work then while others are copied
-		dst.StartSync()
-	}
-	return nil
+	return o.content()
 }
 
 // copying is the copying of one file.
@@ -72,6 +66,7 @@ type copying struct {
 	src, dst *tier.File
 	size     int64
 	giveWay  func() bool
+	begun    int64 // up to where the disk has been told to write
 }
 
 // kernelCopies reports whether copy_file_range(2) may do something for the two
@@ -101,10 +96,19 @@ func (c *copying) content() error {
 				return err
 			}
 			at += n
+			if at-c.begun >= writeBehind {
+				c.dst.StartSync(c.begun, at-c.begun)
+				c.begun = at
+			}
 		}
 	}
 	return nil
 }
+
+// writeBehind is how much is copied before the disk is told to write it. It
+// works while the rest is read then, and the sync at the end has little to wait
+// for. Small files are written together, by that sync.
+const writeBehind = 8 << 20
 
 // extent is the next stretch of data at or after at. Where the filesystem
 // cannot tell, all is data.

@@ -264,10 +264,10 @@ func (f *File) CloneFrom(src *File) error {
 	return f.doLong(func() error { return unix.IoctlFileClone(f.FD, src.FD) })
 }
 
-// StartSync begins to write the content back, without waiting for it
-// (sync_file_range(2)).
-func (f *File) StartSync() {
-	_ = f.doLong(func() error { return unix.SyncFileRange(f.FD, 0, 0, unix.SYNC_FILE_RANGE_WRITE) })
+// StartSync begins to write n bytes of the content back, without waiting for
+// them (sync_file_range(2)).
+func (f *File) StartSync(off, n int64) {
+	_ = f.doLong(func() error { return unix.SyncFileRange(f.FD, off, n, unix.SYNC_FILE_RANGE_WRITE) })
 }
 
 // Expect begins to read the first n bytes, without waiting for them
