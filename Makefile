@@ -30,7 +30,7 @@ LDFLAGS := -X main.version=$(VERSION)
 MANPAGES := $(wildcard man/*.[1-8])
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint race soak bench bench-move fuzz man install uninstall demo clean help
+.PHONY: build test lint race soak bench bench-quick bench-move fuzz man install uninstall demo clean help
 
 build: ## build bin/mount.tierfs and its second name bin/tierfs (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mount.tierfs ./mount.tierfs
@@ -60,8 +60,11 @@ soak: build ## load for SOAKTIME (10m), a million files; moves killed, and cut o
 	TIERFS_SOAK=1 TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/faults -count=1 -v -timeout 0
 	TIERFS_MODEL=$(TIERFS_MODEL) TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/model -count=1 -v -timeout 0
 
-bench: build ## measure the mount beside a native directory and its peers
-	@bench/run.sh
+bench: build ## measure the mount beside a native directory and its peers; half an hour, into bench/results.md and .svg
+	@bench/run.sh -out bench
+
+bench-quick: build ## the same with less of each and fewer peers, in under two minutes, into bin/
+	@bench/run.sh -quick -out bin
 
 bench-move: build ## measure how fast files move, beside rsync (LARGE=10240 SMALL=100000 ROUNDS=3)
 	@bench/move.sh
@@ -109,4 +112,4 @@ clean: ## remove what was built
 	rm -rf bin
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

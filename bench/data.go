@@ -2,136 +2,107 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"strings"
-	"time"
+	"path/filepath"
+	"slices"
 )
 
-// dataFile lies in every subject's primary.
-const dataFile = "data"
+// dataFile and a number name the files of data, of which each subject has
+// dataFiles in its primary; newFile names those that are written anew.
+const (
+	dataFile  = "data"
+	newFile   = "new"
+	dataFiles = 8
+)
 
-// dataCase is one fio job (fio(1)).
-type dataCase struct {
-	name   string
-	rw     string
-	block  string
-	direct bool
-	fresh  bool // writes a new file once, rather than the data file for a time
+// pattern is a way to go through files: fio's word and ours.
+type pattern struct{ rw, name string }
+
+var patterns = []pattern{
+	{"read", "sequential read"}, {"write", "sequential write"},
+	{"randread", "random read"}, {"randwrite", "random write"},
 }
 
-var dataCases = []dataCase{
-	{"seq read 1 MiB, cached", "read", "1m", false, false},
-	{"seq read 1 MiB, O_DIRECT", "read", "1m", true, false},
-	{"seq write 1 MiB, new file", "write", "1m", false, true},
-	{"seq write 1 MiB, O_DIRECT", "write", "1m", true, false},
-	{"random read 4 KiB, cached", "randread", "4k", false, false},
-	{"random read 4 KiB, O_DIRECT", "randread", "4k", true, false},
-	{"random write 4 KiB, cached", "randwrite", "4k", false, false},
-}
+func (p pattern) writes() bool { return p.rw == "write" || p.rw == "randwrite" }
 
-func dataRows() []row {
-	var rows []row
-	for _, c := range dataCases {
-		rows = append(rows, row{name: c.name, clients: 1, data: true, run: c.run})
+// jobs are all that is measured of a pattern. What is written one after the
+// other to the cache is new, as it is when files are copied. O_DIRECT comes last:
+// it takes from the cache what the others find there, if it is not refused.
+func (p pattern) jobs() []fioJob {
+	fresh := p.rw == "write"
+	jobs := []fioJob{
+		{name: "1 MiB", rw: p.rw, block: "1m", fresh: fresh},
+		{name: "4 KiB", rw: p.rw, block: "4k", fresh: fresh},
+		{name: "4 KiB, mmap", rw: p.rw, block: "4k", mapped: true},
 	}
-	return rows
+	if p.writes() {
+		jobs = append(jobs, fioJob{name: "4 KiB, then fsync", rw: p.rw, block: "4k", fresh: fresh, sync: true})
+	}
+	return append(jobs,
+		fioJob{name: "1 MiB, O_DIRECT", rw: p.rw, block: "1m", direct: true},
+		fioJob{name: "4 KiB, O_DIRECT", rw: p.rw, block: "4k", direct: true})
 }
 
-// run mounts and does the job several times. What is cached is brought into the
-// cache through the mount.
-func (c *dataCase) run(l *lab, m *mounted) ([]float64, error) {
+// inChart are the rows of data that have bars.
+var inChart = map[string]bool{
+	"sequential read 1 MiB": true, "sequential write 1 MiB": true, "random read 4 KiB": true, "random write 4 KiB": true,
+	"random read 4 KiB, O_DIRECT": true, "random write 4 KiB, O_DIRECT": true,
+}
+
+// inQuickRun are the jobs that are done in a quick run: fio takes a third of a
+// second for each, however short they are.
+var inQuickRun = map[string]bool{"1 MiB": true, "4 KiB": true, "4 KiB, O_DIRECT": true}
+
+func dataTrials(s scale) []trial {
+	var trials []trial
+	for _, n := range s.jobs {
+		for _, p := range patterns {
+			jobs := p.jobs()
+			if s.quick {
+				jobs = slices.DeleteFunc(jobs, func(j fioJob) bool { return !inQuickRun[j.name] })
+			}
+			t := trial{writes: p.writes()}
+			for _, j := range jobs {
+				name := p.name + " " + j.name
+				t.rows = append(t.rows, row{name: name, clients: n, kind: data, aim: aimData, chart: n == 1 && inChart[name]})
+			}
+			t.run = func(l *lab, m *mounted, put put) error { return runData(l, m, jobs, n, put) }
+			trials = append(trials, t)
+		}
+	}
+	return trials
+}
+
+// runData brings the files into the cache through the mount, and lets fio work.
+func runData(l *lab, m *mounted, jobs []fioJob, n int, put put) error {
 	if err := l.settleDisks(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := m.start(); err != nil {
-		return nil, err
+		return err
 	}
 	before, err := m.ops(l.ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	file := m.root(0) + "/" + dataFile
-	if c.fresh {
-		file = m.root(0) + "/new"
-		defer os.Remove(m.tiers[0] + "/new")
-	} else if err := readThrough(file); err != nil {
-		return nil, err
+	for i := range n {
+		if err := readThrough(fmt.Sprintf("%s/%s.%d", m.root(0), dataFile, i)); err != nil {
+			return err
+		}
 	}
-	var figures []float64
-	for range l.scale.dataPasses {
-		if c.fresh {
-			_ = os.Remove(file)
-		}
-		took, err := l.fio(c, file)
-		if err != nil {
-			return nil, err
-		}
-		figures = append(figures, took)
+	err = l.fio(m.root(0), jobs, n, func(i int, us float64) { put(i, us) })
+	if err != nil {
+		return err
 	}
 	after, err := m.ops(l.ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.counted.add(before, after)
-	return figures, m.stop()
-}
-
-// fioReport is what is read of fio's JSON.
-type fioReport struct {
-	Jobs []struct {
-		Error       int
-		Read, Write struct {
-			IOPS float64
-		}
-	}
-}
-
-// fio does one job and returns µs an op. EINVAL is the answer of a filesystem
-// that has no O_DIRECT (open(2)), or whose buffers are not aligned for it.
-func (l *lab) fio(c *dataCase, file string) (float64, error) {
-	args := []string{"--name=bench", "--filename=" + file, "--rw=" + c.rw, "--bs=" + c.block, fmt.Sprintf("--size=%d", l.scale.data),
-		"--ioengine=psync", "--thread", "--invalidate=0", "--fallocate=none", "--norandommap", "--output-format=json"}
-	if c.direct {
-		args = append(args, "--direct=1")
-	}
-	if !c.fresh {
-		args = append(args, "--time_based", fmt.Sprintf("--runtime=%dms", l.scale.dataTime/time.Millisecond))
-	}
-	var said bytes.Buffer
-	cmd := exec.CommandContext(l.ctx, "fio", args...)
-	cmd.Dir = base // it leaves files in its working directory
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	if err != nil && c.direct && strings.Contains(said.String(), "Invalid argument") {
-		return 0, errRefused
-	}
-	if err != nil {
-		return 0, fmt.Errorf("fio: %w: %s", err, said.String())
-	}
-	return opTime(out)
-}
-
-func opTime(report []byte) (float64, error) {
-	var r fioReport
-	if at := bytes.IndexByte(report, '{'); at >= 0 { // notes may come first
-		report = report[at:]
-	}
-	if err := json.Unmarshal(report, &r); err != nil {
-		return 0, fmt.Errorf("fio's report: %w", err)
-	}
-	if len(r.Jobs) != 1 || r.Jobs[0].Error != 0 {
-		return 0, errors.New("fio's report: the job failed")
-	}
-	iops := r.Jobs[0].Read.IOPS + r.Jobs[0].Write.IOPS
-	if iops <= 0 {
-		return 0, errors.New("fio's report: the job did nothing")
-	}
-	return 1e6 / iops, nil
+	return m.stop()
 }
 
 // readThrough reads a file to its end.
@@ -147,6 +118,24 @@ func readThrough(path string) error {
 	}
 	if err != io.EOF {
 		return err
+	}
+	return nil
+}
+
+// makeData gives a subject its data files. All have the same ones, by hard
+// links: each reads the same blocks, and the same page cache.
+func makeData(tier, first string, size int64) error {
+	for i := range dataFiles {
+		name := fmt.Sprintf("%s.%d", dataFile, i)
+		var err error
+		if first == "" {
+			err = writeFile(filepath.Join(tier, name), size)
+		} else {
+			err = os.Link(filepath.Join(first, name), filepath.Join(tier, name))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

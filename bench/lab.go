@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"time"
 )
@@ -18,33 +17,51 @@ type lab struct {
 	ctx      context.Context
 	scale    scale
 	disks    []string // mount points: the primary's, the fallbacks'
+	source   source
 	subjects []*subject
+	missing  []string // peers that are not installed
 	counted  counted
 }
 
-func newLab(ctx context.Context, f flags) (*lab, error) {
-	l := &lab{ctx: ctx, scale: f.scale()}
-	err := l.makeDisks(f.dir)
-	if err == nil {
-		err = touchMemory(2 * l.scale.data)
-	}
-	if err != nil {
+func newLab(ctx context.Context, f flags, s scale) (*lab, error) {
+	l := &lab{ctx: ctx, scale: s}
+	if err := l.prepare(f); err != nil {
 		l.close()
 		return nil, err
+	}
+	return l, nil
+}
+
+func (l *lab) prepare(f flags) error {
+	if err := l.makeDisks(f.dir); err != nil {
+		return err
+	}
+	if err := touchMemory(2 * dataFiles * l.scale.fileSize); err != nil {
+		return err
+	}
+	if err := os.Mkdir(base+"/empty", 0o755); err != nil {
+		return err
 	}
 	bin := base + "/mount.tierfs"
 	if err := copyFile(f.bin, bin); err != nil {
-		l.close()
-		return nil, err
+		return err
 	}
-	l.subjects = subjects(bin)
+	var err error
+	if l.source, err = pack(l.scale.quick); err != nil {
+		return err
+	}
+	l.subjects, l.missing = subjects(bin, l.scale.quick)
 	for i, s := range l.subjects {
 		if err := l.settle(s, i); err != nil {
-			l.close()
-			return nil, fmt.Errorf("subject %s: %w", s.name, err)
+			return fmt.Errorf("subject %s: %w", s.name, err)
 		}
 	}
-	return l, nil
+	for _, s := range l.subjects {
+		if err := indexSource(s); err != nil {
+			return fmt.Errorf("subject %s: %w", s.name, err)
+		}
+	}
+	return nil
 }
 
 // copyFile copies the binary to measure, so that a build meanwhile does not
@@ -57,78 +74,39 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, text, 0o755)
 }
 
-// settle gives a subject its tiers and its name for the one data file: with
-// hard links, each reads the same blocks and the same page cache.
-func (l *lab) settle(s *subject, i int) error {
-	for rank := range s.fallbacks + 1 {
-		tier := fmt.Sprintf("%s/%d", l.disks[rank], i)
-		if err := os.Mkdir(tier, 0o755); err != nil {
-			return err
-		}
-		s.tiers = append(s.tiers, tier)
-	}
-	s.dir = fmt.Sprintf("%s/mnt/%d", base, i)
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return err
-	}
-	if i > 0 {
-		return os.Link(l.subjects[0].tiers[0]+"/"+dataFile, s.tiers[0]+"/"+dataFile)
-	}
-	return writeFile(s.tiers[0]+"/"+dataFile, l.scale.data)
-}
-
 func (l *lab) close() {
 	for _, disk := range l.disks {
 		unmount(disk)
 	}
 }
 
-// results are the measurements of all rounds, by row and subject.
-type results struct {
-	rows    []row
-	rounds  [][][]float64 // row, subject, measurement
-	count   int
-	counted counted
-	took    time.Duration
-}
-
-// errRefused says that a subject cannot do what the row asks for.
-var errRefused = errors.New("refused")
-
-// best is the lowest of the measurements, infinite for what the subject cannot do.
-func (r *results) best(row, subject int) float64 {
-	best := math.Inf(1)
-	for _, v := range r.rounds[row][subject] {
-		best = min(best, v)
-	}
-	return best
-}
-
 // measure does all rounds. Each round begins with another subject, so that
-// none always follows the same one.
-func (l *lab) measure(ctx context.Context, rows []row) (*results, error) {
+// none always follows the same one. A peer that fails is a note, tierfs and the
+// plain directory end the run.
+func (l *lab) measure(trials []trial) (*results, error) {
 	begun := time.Now()
-	res := &results{rows: rows, count: l.scale.rounds, rounds: make([][][]float64, len(rows))}
-	for i := range rows {
-		res.rounds[i] = make([][]float64, len(l.subjects))
-	}
+	res := newResults(l, trials)
 	for round := range l.scale.rounds {
-		for i, row := range rows {
-			progress("round %d of %d: %s, %d clients", round+1, l.scale.rounds, row.name, row.clients)
+		first := 0
+		for _, t := range trials {
 			for k := range l.subjects {
 				at := (k + round) % len(l.subjects)
-				if ctx.Err() != nil {
-					return nil, ctx.Err()
-				}
-				v, err := l.once(row, l.subjects[at])
-				if errors.Is(err, errRefused) {
+				s := l.subjects[at]
+				progress("%s, round %d of %d: %s with %d: %s", time.Since(begun).Round(time.Second), round+1, l.scale.rounds, t.rows[0].name, t.rows[0].clients, s.name)
+				if !s.fits(t) {
 					continue
 				}
-				if err != nil {
-					return nil, fmt.Errorf("%s on %s: %w", row.name, l.subjects[at].name, err)
+				err := l.once(t, s, func(i int, us ...float64) { res.rounds[first+i][at] = append(res.rounds[first+i][at], us...) })
+				if l.ctx.Err() != nil {
+					return nil, l.ctx.Err()
 				}
-				res.rounds[i][at] = append(res.rounds[i][at], v...)
+				if err != nil && s.optional() {
+					res.note(fmt.Sprintf("%s, %s with %d: %v", s.name, t.rows[0].name, t.rows[0].clients, err))
+				} else if err != nil {
+					return nil, fmt.Errorf("%s on %s: %w", t.rows[0].name, s.name, err)
+				}
 			}
+			first += len(t.rows)
 		}
 	}
 	progress("")
@@ -136,15 +114,12 @@ func (l *lab) measure(ctx context.Context, rows []row) (*results, error) {
 	return res, nil
 }
 
-// once does one row on one subject. Nothing of an earlier run is left in the
-// mount, because the row mounts it anew.
-func (l *lab) once(r row, s *subject) ([]float64, error) {
+// once holds one trial with one subject. Nothing of an earlier one is left in
+// the mount, because each mounts anew.
+func (l *lab) once(t trial, s *subject, put put) error {
 	m := &mounted{subject: s}
-	v, err := r.run(l, m)
-	if stopErr := m.stop(); err == nil {
-		err = stopErr
-	}
-	return v, err
+	err := t.run(l, m, put)
+	return errors.Join(err, m.stop())
 }
 
 // progress shows on a terminal what is being done.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -22,16 +23,16 @@ type machine struct {
 	Load     string   `json:"load"` // at the start
 	Images   string   `json:"images"`
 	Versions []string `json:"versions"`
-	Command  []string `json:"command"`
+	Command  string   `json:"command"`
 }
 
 func describe(f flags) machine {
 	m := machine{
 		Date: time.Now().UTC().Format(time.RFC3339), CPU: cpuModel(), CPUs: runtime.NumCPU(),
-		Images: "in memory", Command: os.Args,
+		Images: "in memory", Command: f.command(),
 	}
 	if f.dir != "" {
-		m.Images = "in " + f.dir
+		m.Images = "in files on a disk"
 	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
@@ -44,25 +45,46 @@ func describe(f flags) machine {
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		m.Load = strings.Join(strings.Fields(string(load))[:3], " ")
 	}
-	m.Versions = []string{
-		version("tierfs", f.bin, "tierfs", "--version"),
-		version("mergerfs", "mergerfs", "mergerfs", "--version"),
-		version("fio", "fio", "fio", "--version"),
-		version("mke2fs", "mkfs.ext4", "mkfs.ext4", "-V"),
+	m.Versions = []string{runtime.Version(), version(tierfs, f.bin)}
+	for _, program := range []string{"mergerfs", "unionfs", "bindfs", "fio", "git", "tar", "rsync"} {
+		if path, err := exec.LookPath(program); err == nil {
+			m.Versions = append(m.Versions, version(program, path))
+		}
 	}
 	return m
 }
 
-// version is the first line that a program says of itself.
-func version(name, path string, argv ...string) string {
-	cmd := exec.Command(path)
-	cmd.Args = argv
-	out, _ := cmd.CombinedOutput()
-	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	if !strings.HasPrefix(line, name) {
-		line = name + " " + line
+// command is what to type for such a run. Directories are the caller's own.
+func (f flags) command() string {
+	c := "make bench"
+	if f.quick {
+		c = "make bench-quick"
 	}
-	return line
+	var args []string
+	if f.rounds > 0 {
+		args = append(args, fmt.Sprintf("-rounds %d", f.rounds))
+	}
+	if f.only != "" {
+		args = append(args, fmt.Sprintf("-only %q", f.only))
+	}
+	if len(args) > 0 {
+		c += " ARGS='" + strings.Join(args, " ") + "'"
+	}
+	return c
+}
+
+// version is a program's name and the version that follows it in what the
+// program says of itself. It is called by the name, by which tierfs knows what
+// it is to be.
+func version(name, path string) string {
+	cmd := exec.Command(path)
+	cmd.Args = []string{name, "--version"}
+	out, _ := cmd.CombinedOutput()
+	said := regexp.MustCompile(name + `[^0-9\n]*([0-9]+\.[-+.a-z0-9]*)`).FindSubmatch(out)
+	if said == nil {
+		return name
+	}
+	return name + " " + string(said[1])
 }
 
 func cpuModel() string {
@@ -75,14 +97,14 @@ func cpuModel() string {
 	return runtime.GOARCH
 }
 
-func printMachine(w io.Writer, m machine, l *lab) {
-	fmt.Fprintf(w, "date       %s\nmachine    Linux %s, %d x %s, %d MiB, load %s\n", m.Date, m.Kernel, m.CPUs, m.CPU, m.MemMiB, m.Load)
-	fmt.Fprintf(w, "versions   %s\n", strings.Join(m.Versions, "; "))
-	fmt.Fprintf(w, "disks      %d loop-mounted ext4 images %s, mkfs.ext4 %s\n", len(l.disks), m.Images, strings.Join(mkfsOptions, " "))
-	fmt.Fprintf(w, "command    %s\n", strings.Join(m.Command, " "))
-	for _, s := range l.subjects {
-		fmt.Fprintf(w, "%-11s%s\n", s.name, s.what)
-	}
+func (m machine) markdown(w io.Writer, l *lab) {
 	s := l.scale
-	fmt.Fprintf(w, "scale      %d rounds; metadata %d measurements of %d names in each; data %d of %s, file of %d MiB\n\n", s.rounds, s.passes, s.files, s.dataPasses, s.dataTime, s.data>>20)
+	fmt.Fprintf(w, "- date: %s\n- machine: Linux %s, %d x %s, %d MiB, load %s at the start\n", m.Date, m.Kernel, m.CPUs, m.CPU, m.MemMiB, m.Load)
+	fmt.Fprintf(w, "- versions: %s\n", strings.Join(m.Versions, ", "))
+	fmt.Fprintf(w, "- disks: %d loop-mounted ext4 images %s, mkfs.ext4 %s\n", len(l.disks), m.Images, strings.Join(mkfsOptions, " "))
+	fmt.Fprintf(w, "- scale: the lowest of %d interleaved rounds; in each, %d measurements of %d names, fio jobs of %s in files of %d MiB\n", s.rounds, s.passes, s.files, s.dataTime, s.fileSize>>20)
+	for _, sub := range l.subjects {
+		fmt.Fprintf(w, "- %s: %s\n", sub.name, sub.what)
+	}
+	fmt.Fprintln(w)
 }

@@ -1,5 +1,5 @@
-// Command bench measures a tierfs mount beside a plain directory and beside
-// mergerfs, in one run.
+// Command bench measures a tierfs mount beside a plain directory and beside other
+// filesystems that do the like, in one run.
 //
 // Every subject works in directories of its own on the same disks, ext4 images
 // on loop devices. Rounds are interleaved, subject after subject and each round
@@ -11,6 +11,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -18,12 +19,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 )
 
 // flags is the command line.
 type flags struct {
 	quick  bool
 	json   string
+	out    string
 	dir    string
 	rounds int
 	only   string
@@ -34,6 +37,7 @@ func parseFlags() (flags, error) {
 	var f flags
 	flag.BoolVar(&f.quick, "quick", false, "fewer and shorter rounds: under two minutes")
 	flag.StringVar(&f.json, "json", "", "also write every round to this `file`")
+	flag.StringVar(&f.out, "out", "", "also write results.md and results.svg into this `directory`")
 	flag.StringVar(&f.dir, "dir", "", "keep the images in this `directory` (default: in memory)")
 	flag.IntVar(&f.rounds, "rounds", 0, "so many `rounds` instead of the usual")
 	flag.StringVar(&f.only, "only", "", "only rows whose name matches this `regexp`")
@@ -43,7 +47,7 @@ func parseFlags() (flags, error) {
 		return f, fmt.Errorf("%q: unknown argument; see -help", flag.Arg(0))
 	}
 	// The namespace's own /run hides the caller's.
-	for _, path := range []*string{&f.bin, &f.json, &f.dir} {
+	for _, path := range []*string{&f.bin, &f.json, &f.out, &f.dir} {
 		if *path == "" {
 			continue
 		}
@@ -81,27 +85,50 @@ func main() {
 }
 
 func run(ctx context.Context, f flags) error {
-	rows, err := pick(f)
+	scale := f.scale()
+	trials, err := pick(f, scale)
 	if err != nil {
 		return err
 	}
 	if err := enterNamespace(); err != nil {
 		return err
 	}
-	l, err := newLab(ctx, f)
+	m := describe(f)
+	l, err := newLab(ctx, f, scale)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	m := describe(f)
-	printMachine(os.Stdout, m, l)
-	res, err := l.measure(ctx, rows)
+	res, err := l.measure(trials)
 	if err != nil {
 		return err
 	}
-	printResults(os.Stdout, res, l.subjects)
+	if only, err := regexp.MatchString(f.only, memoryRow); err == nil && only {
+		if res.weights, err = l.weigh(); err != nil {
+			return err
+		}
+	}
+	return tell(f, m, l, res)
+}
+
+// tell prints the results, and writes the files that are asked for.
+func tell(f flags, m machine, l *lab, res *results) error {
+	var text, drawing bytes.Buffer
+	markdown(&text, m, l, res)
+	newChart(&drawing, res).draw(m)
+	if _, err := os.Stdout.Write(text.Bytes()); err != nil {
+		return err
+	}
+	if f.out != "" {
+		if err := os.WriteFile(filepath.Join(f.out, "results.md"), text.Bytes(), 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(f.out, "results.svg"), drawing.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
 	if f.json != "" {
-		return writeJSON(f.json, m, l, res)
+		return writeJSON(f.json, m, res)
 	}
 	return nil
 }

@@ -23,10 +23,14 @@ type mounted struct {
 	daemon *exec.Cmd
 	said   bytes.Buffer
 	ended  chan error
+	up     bool // without a daemon
 }
 
 // start mounts the subject.
 func (m *mounted) start() error {
+	if m.kernel != nil {
+		return m.startKernel()
+	}
 	if m.command == nil {
 		return nil
 	}
@@ -60,10 +64,24 @@ func (m *mounted) start() error {
 	}
 }
 
+// startKernel mounts what needs no daemon.
+func (m *mounted) startKernel() error {
+	fstype, options := m.kernel(m.subject)
+	if err := unix.Mount(m.name, m.dir, fstype, 0, options); err != nil {
+		return fmt.Errorf("mount %s: %w", fstype, err)
+	}
+	m.up = true
+	return nil
+}
+
 func (m *mounted) lastWords() string { return strings.TrimSpace(m.said.String()) }
 
 // stop unmounts and waits for the daemon's end.
 func (m *mounted) stop() error {
+	if m.up {
+		m.up = false
+		unmount(m.dir)
+	}
 	if m.daemon == nil {
 		return nil
 	}

@@ -26,29 +26,40 @@ func (c *counted) add(before, after map[string]uint64) {
 	c.Write += after["WRITE"] - before["WRITE"]
 }
 
-// ops are the ops that a tierfs daemon has served, by kind, as tierfs status
-// tells. They are nil for other subjects.
+// status is what is read of tierfs status.
+type status struct {
+	Ops    map[string]uint64 // served, by kind
+	Inodes int               // that the kernel knows
+}
+
+// ops are the ops that a tierfs daemon has served. They are nil for other
+// subjects.
 func (m *mounted) ops(ctx context.Context) (map[string]uint64, error) {
 	if m.tierfs == "" {
 		return nil, nil
 	}
+	s, err := m.status(ctx)
+	if s.Ops == nil {
+		s.Ops = map[string]uint64{}
+	}
+	return s.Ops, err
+}
+
+func (m *mounted) status(ctx context.Context) (status, error) {
 	cmd := exec.CommandContext(ctx, m.tierfs)
 	cmd.Args = []string{"tierfs", "status", "--json", m.dir} // argv[0] makes it the command
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("tierfs status: %w: %s%s", err, said.String(), out)
+		return status{}, fmt.Errorf("tierfs status: %w: %s%s", err, said.String(), out)
 	}
-	var all []struct{ Ops map[string]uint64 }
+	var all []status
 	if err := json.Unmarshal(out, &all); err != nil {
-		return nil, fmt.Errorf("tierfs status: %w", err)
+		return status{}, fmt.Errorf("tierfs status: %w", err)
 	}
 	if len(all) != 1 {
-		return nil, fmt.Errorf("tierfs status: it tells of %d mounts, want 1", len(all))
+		return status{}, fmt.Errorf("tierfs status: it tells of %d mounts, want 1", len(all))
 	}
-	if all[0].Ops == nil {
-		return map[string]uint64{}, nil
-	}
-	return all[0].Ops, nil
+	return all[0], nil
 }

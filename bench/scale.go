@@ -1,58 +1,42 @@
 package main
 
-import (
-	"fmt"
-	"regexp"
-	"time"
-)
+import "time"
 
 // scale is how much a run does.
 type scale struct {
 	rounds   int
-	passes   int           // measurements a metadata run makes, one after the other
-	files    int           // names in each, shared out among its clients
-	listings int           // directories of listSize entries that a listing run reads, once
-	warm     int           // ops that each client does first, untimed
-	data     int64         // bytes of the data file
-	dataTime time.Duration // of a measurement that goes round and round in it
-
-	dataPasses int // measurements a data run makes
+	passes   int           // measurements of a look or a change in one mount, each of other names
+	files    int           // names in each, shared out among the clients
+	warmUp   int           // names before them, untimed, of each client
+	dirs     int           // directories of smallDir entries in each pass of a listing
+	bigDir   int           // entries of the big directories
+	fileSize int64         // of each of the dataFiles
+	dataTime time.Duration // of one fio job; fio looks every 100 ms whether it has ended
+	crowds   []int         // how many clients, and fio jobs
+	jobs     []int
+	inodes   int           // that the kernel is made to cache, to weigh the daemons
+	forget   time.Duration // how long a daemon is waited for that gives no more memory back
+	quick    bool          // and fewer rows and subjects
 }
 
+// later is how long the names of a look are left alone before they are looked
+// at again: longer than the second for which FUSE filesystems let the kernel
+// trust them.
+const later = 2 * time.Second
+
 func (f flags) scale() scale {
-	s := scale{rounds: 5, passes: 4, files: 1000, listings: 2, warm: 100, data: 512 << 20, dataTime: 300 * time.Millisecond, dataPasses: 3}
+	s := scale{
+		rounds: 4, passes: 4, files: 800, warmUp: 50, dirs: 40, bigDir: 100_000, fileSize: 64 << 20, dataTime: 90 * time.Millisecond,
+		crowds: []int{1, 8}, jobs: []int{1, 8}, inodes: 1_000_000, forget: 10 * time.Second,
+	}
 	if f.quick {
-		s = scale{rounds: 2, passes: 3, files: 600, listings: 2, warm: 50, data: 128 << 20, dataTime: 150 * time.Millisecond, dataPasses: 1}
+		s = scale{
+			rounds: 2, passes: 3, files: 240, warmUp: 25, dirs: 20, bigDir: 10_000, fileSize: 32 << 20, dataTime: 90 * time.Millisecond,
+			crowds: []int{1, 8}, jobs: []int{1}, inodes: 50_000, forget: 3 * time.Second, quick: true,
+		}
 	}
 	if f.rounds > 0 {
 		s.rounds = f.rounds
 	}
 	return s
-}
-
-// row is one line of the result: what one round does on one subject. The
-// figures, one for each measurement, are µs an op, of all clients together.
-type row struct {
-	name    string
-	clients int
-	data    bool
-	run     func(l *lab, m *mounted) ([]float64, error)
-}
-
-// pick is the rows that the flags ask for.
-func pick(f flags) ([]row, error) {
-	only, err := regexp.Compile(f.only)
-	if err != nil {
-		return nil, fmt.Errorf("-only %q: %w", f.only, err)
-	}
-	var rows []row
-	for _, r := range append(dataRows(), metaRows()...) {
-		if only.MatchString(r.name) {
-			rows = append(rows, r)
-		}
-	}
-	if len(rows) == 0 {
-		return nil, fmt.Errorf("-only %q: no row has such a name", f.only)
-	}
-	return rows, nil
 }

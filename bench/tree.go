@@ -3,50 +3,52 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
-// dirSize is how many names share a directory, listSize how many a directory
-// that is listed has.
+// dirSize is how many names share a directory, smallDir how many entries a
+// directory has that is one of many to be listed.
 const (
-	dirSize  = 100
-	listSize = 1000
+	dirSize  = 50
+	smallDir = 10
 )
 
-// treeName is the directory of a tier in which one run works.
+// treeName is the directory of a tier in which one trial works.
 const treeName = "tree"
 
-// plan is the tree that a run finds: names for each client, in directories of
+// plan is the tree that a trial finds: names for each client, in directories of
 // the client's own, so that clients do not wait for one another's directory
 // locks.
 type plan struct {
-	rank  int  // the tier on which the tree lies
 	files bool // the names exist, as files of content bytes
-	dirs  bool // the names are directories of listSize empty files
-	bytes int
+	dirs  bool // the names are directories of smallDir empty files
 }
 
-// names are the relative paths that one client works on.
-func names(client, n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprintf("c%d/d%03d/f%05d", client, i/dirSize, i)
+// names are the relative paths that n clients work on, from the from-th to the
+// to-th of each.
+func names(n, from, to int) [][]string {
+	all := make([][]string, n)
+	for c := range all {
+		for i := from; i < to; i++ {
+			all[c] = append(all[c], fmt.Sprintf("c%d/d%03d/f%05d", c, i/dirSize, i))
+		}
 	}
 	return all
 }
 
-// grow makes the tree beneath the tier's directory, out of band: the disk's own
-// caches are warm then, and the mount has seen nothing.
-func (p plan) grow(tier string, clients, n int) error {
-	content := make([]byte, p.bytes)
-	for c := range clients {
-		for i, name := range names(c, n) {
-			path := tier + "/" + treeName + "/" + name
+// grow makes the tree of so many names for each client at top, out of band: the
+// disk's own caches are warm then, and the mount has seen nothing.
+func (p plan) grow(top string, clients, each int) error {
+	var text [content]byte
+	for _, own := range names(clients, 0, each) {
+		for i, name := range own {
+			path := filepath.Join(top, name)
 			if i%dirSize == 0 {
-				if err := os.MkdirAll(path[:len(path)-len("/f00000")], 0o755); err != nil {
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 					return err
 				}
 			}
-			if err := p.put(path, content); err != nil {
+			if err := p.put(path, text[:]); err != nil {
 				return err
 			}
 		}
@@ -54,25 +56,32 @@ func (p plan) grow(tier string, clients, n int) error {
 	return nil
 }
 
-func (p plan) put(path string, content []byte) error {
-	if p.files {
-		return os.WriteFile(path, content, 0o644)
-	}
-	if !p.dirs {
-		return nil
-	}
-	if err := os.Mkdir(path, 0o755); err != nil {
-		return err
-	}
-	for i := range listSize {
-		if err := os.WriteFile(fmt.Sprintf("%s/entry%04d", path, i), nil, 0o644); err != nil {
-			return err
-		}
+func (p plan) put(path string, text []byte) error {
+	switch {
+	case p.files:
+		return os.WriteFile(path, text, 0o644)
+	case p.dirs:
+		return fill(path, smallDir)
 	}
 	return nil
 }
 
-// clear removes what a run left, on every tier.
+// fill makes a directory of n empty files.
+func fill(dir string, n int) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for i := range n {
+		f, err := os.Create(fmt.Sprintf("%s/entry%06d", dir, i))
+		if err != nil {
+			return err
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// clear removes what a trial left, on every tier.
 func (s *subject) clear() error {
 	for _, tier := range s.tiers {
 		if err := os.RemoveAll(tier + "/" + treeName); err != nil {

@@ -38,7 +38,7 @@ present() {
 tests() {
 	failed=0
 	# shellcheck disable=SC2086 # flags, to be split
-	CGO_ENABLED=$cgo go test -v -count=1 $race -timeout 20m ${ARGS:-} ./internal/... ./mount.tierfs/... 2>&1 || failed=1
+	CGO_ENABLED=$cgo go test -v -count=1 $race -timeout 20m ${ARGS:-} ./internal/... ./mount.tierfs/... ./bench 2>&1 || failed=1
 	# shellcheck disable=SC2086
 	go test -v -count=1 -timeout 60m ${ARGS:-} ./tests/... 2>&1 || failed=1
 	return $failed
