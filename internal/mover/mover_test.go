@@ -68,6 +68,30 @@ func TestBatchesAreOfOneDirectoryAndBounded(t *testing.T) {
 	}
 }
 
+// TestLightBatchesAreMoreAtATime: they wait for the disk most of the time, while
+// several heavy ones would have it seek.
+func TestLightBatchesAreMoreAtATime(t *testing.T) {
+	for size, want := range map[int]int32{1: 3, 8 << 20: 2} {
+		r := newRig(t, 2, brief)
+		for i := range 5 {
+			r.file(0, fmt.Sprintf("%d/f", i), size, 0)
+		}
+		r.gate = make(chan struct{})
+		ripen()
+		done := make(chan struct{})
+		go func() { defer close(done); r.scan() }()
+		for end := time.Now().Add(10 * time.Second); r.under.Load() < want && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(20 * time.Millisecond) // for one too many
+		if n := r.under.Load(); n != want {
+			t.Errorf("batches of %d bytes: %d at a time, want %d", size, n, want)
+		}
+		close(r.gate)
+		<-done
+	}
+}
+
 // TestDemotionSkipsTiersThatAreFull has a middle tier which must keep more free
 // than it has.
 func TestDemotionSkipsTiersThatAreFull(t *testing.T) {

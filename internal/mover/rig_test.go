@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,8 @@ type rig struct {
 	set   *tier.Set
 	m     *Mover
 	log   strings.Builder
+
+	under atomic.Int32 // batches under way
 
 	mu      sync.Mutex
 	batches []Batch                  // GUARDED_BY(mu): as they came
@@ -58,6 +61,8 @@ func (r *rig) open(p Policy) {
 func (r *rig) Tiers() []*tier.Tier { return r.set.Tiers() }
 
 func (r *rig) Move(ctx context.Context, b *Batch) []Outcome {
+	r.under.Add(1)
+	defer r.under.Add(-1)
 	if r.gate != nil {
 		_ = b.Pace.Wait(ctx, copiedAtGate)
 		select {
