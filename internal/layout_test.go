@@ -23,11 +23,12 @@ var mayImport = map[string][]string{
 	"internal/control":  {},
 	"internal/human":    {},
 	"internal/tier":     {"internal/human", "internal/sys"},
+	"internal/watch":    {"internal/sys"},
 	"internal/inode":    {"internal/tier"},
 	"internal/fusedev":  {"internal/sys"},
 	"internal/daemon":   {"internal/sys"},
 	"internal/mover":    {"internal/human", "internal/tier", "internal/sys"},
-	"internal/tierfs":   {"internal/inode", "internal/mover", "internal/tier", "internal/sys", "internal/fusedev"},
+	"internal/tierfs":   {"internal/inode", "internal/mover", "internal/tier", "internal/sys", "internal/fusedev", "internal/watch"},
 	"mount.tierfs": {"internal/control", "internal/daemon", "internal/fusedev", "internal/human", "internal/inode", "internal/mover",
 		"internal/mountopt", "internal/sys", "internal/tier", "internal/tierfs"},
 }

@@ -22,6 +22,7 @@ func (s *service) Status() control.Status {
 		Options:    opts.String(),
 		Settings:   settingsOf(s.graph.resolve(opts)),
 		Tiers:      s.graph.tiers(),
+		Cache:      s.graph.cacheStatus(),
 		Ops:        s.graph.ops(),
 		Errors:     s.graph.errors(),
 		Inodes:     s.graph.fs.Inodes(),

@@ -72,6 +72,7 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 	g.fs, err = tierfs.New(set, tierfs.Config{
 		Options: rules(o), Log: log, RawLinks: o.RawLinks, Inodes32: o.Inodes32,
 		Export: o.NoForget, Marked: g.joined.Listed, Freed: g.memory.Freed, Used: g.used, Passthrough: o.Passthrough != mountopt.PassthroughOff,
+		Cache:   caches[o.Cache],
 		MaxDirs: b.dirs, MaxFiles: b.files, MaxListings: memoryForListings(),
 	})
 	if err != nil {
@@ -278,6 +279,11 @@ func rules(o mountopt.Options) tierfs.Options {
 		EntryTTL: o.EntryTimeout, AttrTTL: o.AttrTimeout, NegativeTTL: o.NegativeTimeout,
 		Sync: o.Flags&unix.MS_SYNCHRONOUS != 0, DirSync: o.Flags&(unix.MS_SYNCHRONOUS|unix.MS_DIRSYNC) != 0,
 	}
+}
+
+// caches are the values of cache= as the filesystem has them.
+var caches = map[mountopt.Cache]tierfs.Cache{
+	mountopt.CacheAuto: tierfs.CacheAuto, mountopt.CacheCoherent: tierfs.CacheCoherent, mountopt.CacheTimeout: tierfs.CacheTimeout,
 }
 
 // budget divides the descriptors that the process may have.
@@ -493,12 +499,27 @@ func (g *graph) resolve(o mountopt.Options) mountopt.Options {
 	if g.srv.Passthrough() && os.Geteuid() == 0 { // a user's daemon may not register files
 		o.Passthrough = mountopt.PassthroughOn
 	}
+	o.Cache = mountopt.CacheTimeout
+	if on, _ := g.fs.Coherent(); on {
+		o.Cache = mountopt.CacheCoherent
+	}
 	o.NoACL = !g.srv.POSIXACL()
 	o.AllowOther = allowsOthers(o, os.Geteuid())
 	if o.Log == "" && o.Foreground {
 		o.Log = "stderr"
 	}
 	return o
+}
+
+// cacheStatus describes the kernel's caching for a status.
+func (g *graph) cacheStatus() control.Cache {
+	w := g.fs.Watched()
+	c := control.Cache{Events: w.Read, Own: w.Own, Told: w.Names + w.Attrs, Sweeps: w.Sweeps}
+	on, why := g.fs.Coherent()
+	if c.Coherent = on; why != nil {
+		c.Why = why.Error()
+	}
+	return c
 }
 
 // ops counts what the daemon has served, by kind, and errors its answers that

@@ -4,6 +4,7 @@ import (
 	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/mountopt"
 	"github.com/tierfs/tierfs/internal/mover"
+	"slices"
 )
 
 // newMover makes the mover of a mount with fallbacks. Without a policy it waits
@@ -57,9 +58,14 @@ func (g *graph) startMover(visible func() bool) {
 		unwatched(err)
 		return
 	}
+	inner := foreignMounts(g.set)
 	look := func() {
 		g.visible.Store(visible())
 		g.permit()
+		if now := foreignMounts(g.set); !slices.Equal(now, inner) {
+			inner = now
+			g.fs.Doubt()
+		}
 	}
 	look()
 	g.tasks.Go(func() {

@@ -29,6 +29,7 @@ var settings = map[string]setting{
 	"create":           {take: func(o *mountopt.Options, n mountopt.Options) { o.Create = n.Create }},
 	"minfree":          {take: func(o *mountopt.Options, n mountopt.Options) { o.MinFree = n.MinFree }},
 	"statfs":           {take: func(o *mountopt.Options, n mountopt.Options) { o.StatfsPrimary = n.StatfsPrimary }},
+	"cache":            {same: func(a, b mountopt.Options) bool { return a.Cache == b.Cache }},
 	"entry_timeout":    {take: func(o *mountopt.Options, n mountopt.Options) { o.EntryTimeout = n.EntryTimeout }},
 	"attr_timeout":     {take: func(o *mountopt.Options, n mountopt.Options) { o.AttrTimeout = n.AttrTimeout }},
 	"negative_timeout": {take: func(o *mountopt.Options, n mountopt.Options) { o.NegativeTimeout = n.NegativeTimeout }},

@@ -201,6 +201,7 @@ func printStatus(w io.Writer, st control.Status) error {
 	}
 	fmt.Fprintf(&b, "  given   %s\n", settingsFrom(st, control.Given))
 	fmt.Fprintf(&b, "  default %s\n", settingsFrom(st, control.Default))
+	fmt.Fprintf(&b, "  cache   %s\n", cacheState(st.Cache))
 	b.WriteString(moverLines(st.Mover))
 	var ops []string
 	for _, kind := range slices.Sorted(maps.Keys(st.Ops)) {
@@ -222,6 +223,14 @@ func settingsFrom(st control.Status, from string) string {
 		}
 	}
 	return strings.Join(words, ", ")
+}
+
+func cacheState(c control.Cache) string {
+	if !c.Coherent {
+		return "by timeouts: " + daemon.Printable(c.Why)
+	}
+	return fmt.Sprintf("coherent: %d changes seen in the tiers' filesystems, %d of them our own, %d told to the kernel, %d sweeps",
+		c.Events, c.Own, c.Told, c.Sweeps)
 }
 
 func tierState(t control.Tier) string {

@@ -25,6 +25,7 @@ func powerless(o mountopt.Options, uid int) string {
 		{"lazytime", o.Flags&unix.MS_LAZYTIME != 0},
 		{"acl", o.Set["acl"] && !o.NoACL},
 		{"noforget", o.NoForget && !o.AllowOther},
+		{"cache=coherent", o.Cache == mountopt.CacheCoherent},
 		{"passthrough=on", o.Passthrough == mountopt.PassthroughOn},
 	} {
 		if c.has {

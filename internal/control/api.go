@@ -18,6 +18,7 @@ type Status struct {
 	Options    string             `json:"options"`
 	Settings   map[string]Setting `json:"settings"` // in force, by name
 	Tiers      []Tier             `json:"tiers"`
+	Cache      Cache              `json:"cache"`
 	Ops        map[string]uint64  `json:"ops"`     // served by the daemon, by kind
 	Errors     map[string]uint64  `json:"errors"`  // answered with an error, by errno
 	Inodes     int                `json:"inodes"`  // that the daemon keeps an ID for
@@ -47,6 +48,16 @@ type Tier struct {
 	Away      bool   `json:"away,omitempty"`
 	Size      uint64 `json:"size"` // bytes
 	Free      uint64 `json:"free"` // bytes, for ordinary users
+}
+
+// Cache is what the kernel may cache, in a Status.
+type Cache struct {
+	Coherent bool   `json:"coherent"`      // until a tier is seen to change; else for the timeouts
+	Why      string `json:"why,omitempty"` // why it is not
+	Events   uint64 `json:"events"`        // changes of the tiers' filesystems that were read
+	Own      uint64 `json:"own"`           // those of them that the daemon made itself
+	Told     uint64 `json:"told"`          // what the kernel was told of
+	Sweeps   uint64 `json:"sweeps"`        // how often all of a directory, or everything, was in doubt
 }
 
 // Remount is the body of POST /v1/remount.

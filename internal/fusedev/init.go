@@ -74,29 +74,30 @@ func offer(cfg *Config) uint64 {
 }
 
 // handshake reads the kernel's INIT from dev and answers it. It returns the
-// features that both sides have.
-func handshake(dev int, cfg *Config) (uint64, error) {
+// features that both sides have, and the minor version that both speak.
+func handshake(dev int, cfg *Config) (use uint64, minor uint32, err error) {
 	buf := make([]byte, bufferSize)
 	n, err := readRequest(dev, buf)
 	if err != nil {
-		return 0, fmt.Errorf("/dev/fuse: reading the kernel's INIT: %w", err)
+		return 0, 0, fmt.Errorf("/dev/fuse: reading the kernel's INIT: %w", err)
 	}
 	h := parseHeader(buf[:n])
 	c := &cursor{b: buf[inHeaderSize:n]}
-	major, minor := c.u32(), c.u32()
+	major := c.u32()
+	minor = c.u32()
 	readahead := c.u32()
 	have := uint64(c.u32())
 	if h.Opcode != opInit || c.short {
-		return 0, fmt.Errorf("/dev/fuse: the first request is %d, not INIT", h.Opcode)
+		return 0, 0, fmt.Errorf("/dev/fuse: the first request is %d, not INIT", h.Opcode)
 	}
 	if major != protoMajor || minor < protoMinMinor {
-		return 0, fmt.Errorf("/dev/fuse: the kernel speaks protocol %d.%d, tierfs needs %d.%d (Linux 3.15) or newer", major, minor, protoMajor, protoMinMinor)
+		return 0, 0, fmt.Errorf("/dev/fuse: the kernel speaks protocol %d.%d, tierfs needs %d.%d (Linux 3.15) or newer", major, minor, protoMajor, protoMinMinor)
 	}
 	if have&initExt != 0 {
 		have |= uint64(c.u32()) << 32
 	}
-	use := offer(cfg) & have
-	return use, answerInit(dev, h.Unique, min(minor, protoMinor), readahead, use)
+	use, minor = offer(cfg)&have, min(minor, protoMinor)
+	return use, minor, answerInit(dev, h.Unique, minor, readahead, use)
 }
 
 // maxPages is maxWrite in pages of that size: for a READ of more, a shorter

@@ -15,7 +15,7 @@ func greet(t *testing.T, cfg Config, msg []byte) (use uint64, out initOut, err e
 	if _, err := unix.Write(fd, msg); err != nil {
 		t.Fatal(err)
 	}
-	if use, err = handshake(dev, &cfg); err != nil {
+	if use, _, err = handshake(dev, &cfg); err != nil {
 		return use, out, err
 	}
 	b := make([]byte, 256)
@@ -165,7 +165,7 @@ func TestHandshakeOfADeadConnectionFails(t *testing.T) {
 	fd, dev := pair(t)
 	unix.Close(fd)
 	defer unix.Close(dev)
-	if _, err := handshake(dev, &Config{}); err == nil {
+	if _, _, err := handshake(dev, &Config{}); err == nil {
 		t.Error("no error")
 	}
 }

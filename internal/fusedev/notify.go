@@ -2,19 +2,59 @@ package fusedev
 
 import "golang.org/x/sys/unix"
 
-// notifyInvalInode is FUSE_NOTIFY_INVAL_INODE.
-const notifyInvalInode = 2
+// Codes of notifications (FUSE_NOTIFY_*).
+const (
+	notifyInvalInode = 2
+	notifyInvalEntry = 3
+)
+
+// expireOnly is FUSE_EXPIRE_ONLY: the name is looked up when it is needed next,
+// and stays if it leads to the same inode (Linux 6.2).
+const expireOnly = 1 << 0
+
+// minorSteady is the protocol of Linux 6.12, from which on an attribute that was
+// answered before its inode was evicted and comes in after counts for nothing
+// (fuse_change_attributes: evict_ctr).
+const minorSteady = 41
+
+// Revocable reports whether what the kernel was told can be taken back at any
+// time.
+func (s *Server) Revocable() bool { return s.minor >= minorSteady }
 
 // InvalAttr makes the kernel ask for the node's attributes when they are
 // needed next, even if those it has have not expired. With a negative offset
 // nothing else is dropped and no lock of the inode is taken
 // (fuse_reverse_inval_inode), so an op on that very inode may call it before
-// its answer. An error says that the kernel does not hold the inode.
-func (s *Server) InvalAttr(node uint64) {
+// its answer. ENOENT says that the kernel does not hold the inode, or not yet.
+func (s *Server) InvalAttr(node uint64) error {
 	var b [outHeaderSize + 24]byte
 	order.PutUint32(b[:], uint32(len(b)))
 	order.PutUint32(b[4:], notifyInvalInode)
 	order.PutUint64(b[outHeaderSize:], node)
 	order.PutUint64(b[outHeaderSize+8:], ^uint64(0))
-	unix.Write(s.dev, b[:])
+	_, err := unix.Write(s.dev, b[:])
+	return err
+}
+
+// InvalEntry makes the kernel forget name in parent, or that there is none. It
+// waits for all ops on that directory that the kernel has under way, whose
+// answers come before it, then; an op must not call it.
+func (s *Server) InvalEntry(parent uint64, name string) error { return s.inval(parent, name, 0) }
+
+// ExpireEntry makes the kernel look name up when it is needed next. It waits as
+// InvalEntry does.
+func (s *Server) ExpireEntry(parent uint64, name string) error {
+	return s.inval(parent, name, expireOnly)
+}
+
+func (s *Server) inval(parent uint64, name string, flags uint32) error {
+	b := make([]byte, outHeaderSize+16+len(name)+1)
+	order.PutUint32(b, uint32(len(b)))
+	order.PutUint32(b[4:], notifyInvalEntry)
+	order.PutUint64(b[outHeaderSize:], parent)
+	order.PutUint32(b[outHeaderSize+8:], uint32(len(name)))
+	order.PutUint32(b[outHeaderSize+12:], flags)
+	copy(b[outHeaderSize+16:], name)
+	_, err := unix.Write(s.dev, b)
+	return err
 }

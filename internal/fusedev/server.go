@@ -71,6 +71,7 @@ type Server struct {
 	handler Handler
 	cfg     Config
 	use     uint64 // features in force (init*)
+	minor   uint32 // of the protocol
 	max     int32
 
 	live sync.WaitGroup // one for each worker
@@ -93,11 +94,11 @@ type Server struct {
 // Serve answers the kernel's INIT on dev, starts the workers and returns. The
 // server owns dev from then on.
 func Serve(dev int, h Handler, cfg Config) (*Server, error) {
-	use, err := handshake(dev, &cfg)
+	use, minor, err := handshake(dev, &cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dev: dev, handler: h, cfg: cfg, use: use, max: int32(cfg.Threads), workers: map[*worker]struct{}{}}
+	s := &Server{dev: dev, handler: h, cfg: cfg, use: use, minor: minor, max: int32(cfg.Threads), workers: map[*worker]struct{}{}}
 	if s.max == 0 {
 		s.max = DefaultThreads
 	}

@@ -92,6 +92,13 @@ func (c *DirCache) Absent(in *Inode, rank int) {
 	in.extra.copies[rank].absent = int64(time.Since(c.begun) + absentFor)
 }
 
+// Present takes Absent back.
+func (c *DirCache) Present(in *Inode, rank int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in.extra.copies[rank].absent = 0
+}
+
 // Drop forgets the descriptor and the absence of in's copy.
 func (c *DirCache) Drop(in *Inode, rank int) {
 	c.mu.Lock()

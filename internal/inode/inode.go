@@ -38,6 +38,12 @@ type Inode struct {
 	// use the file, see FS.asTold; 0: it was not told yet.
 	Told atomic.Uint32
 
+	// Mapped says that a client may have a mapping through which it writes into
+	// the backing file when it has closed the file. In passthrough such a mapping
+	// keeps the kernel's inode, so this one lives as long; and the daemon hears
+	// neither of the writes nor of the end.
+	Mapped atomic.Bool
+
 	// GUARDED_BY(Table.mu)
 	since   uint32 // when it was entered, by the table's clock
 	lookups uint64
@@ -48,12 +54,6 @@ type Inode struct {
 	slot    uint32
 	life    uint32 // Copy.Life; 0: not known
 	dead    bool   // out of Table.byKey: its last name is gone, or another took its number
-
-	// Mapped says that a client may have a mapping through which it writes into
-	// the backing file when it has closed the file. In passthrough such a mapping
-	// keeps the kernel's inode, so this one lives as long; and the daemon hears
-	// neither of the writes nor of the end. GUARDED_BY(Mu)
-	Mapped bool
 
 	Type uint16 // S_IFMT bits
 
@@ -70,6 +70,7 @@ type extra struct {
 	gone  *tier.File // with O_PATH, see Leave; closed when the kernel forgets the inode; GUARDED_BY(Table.mu)
 
 	copies []copyState  // by rank; grows with both Table.mu and DirCache.mu held
+	seen   []Key        // what Table.seen has of it; GUARDED_BY(Table.mu)
 	last   *unix.Stat_t // the merged attributes last shown; GUARDED_BY(Table.mu)
 }
 
@@ -83,6 +84,7 @@ type Opened struct {
 	File    *tier.File // readable where the daemon may read
 	Writes  bool       // File is open for writing too
 	Handles int        // GUARDED_BY(Inode.Mu)
+	Quiet   bool       // the watch leaves out what is written; GUARDED_BY(Inode.Mu)
 	Backing int32      // the kernel's backing ID; 0: data goes through the daemon
 
 	// Mappable counts the handles through which a client can change the backing
@@ -134,6 +136,9 @@ func (in *Inode) Mappable() bool {
 	o := in.open.Load()
 	return o != nil && o.Mappable.Load() > 0
 }
+
+// InUse reports whether a client has the file open, or may have it mapped.
+func (in *Inode) InUse() bool { return in.open.Load() != nil || in.Mapped.Load() }
 
 // IsDir reports whether the inode is a directory.
 func (in *Inode) IsDir() bool { return in.Type == unix.S_IFDIR }

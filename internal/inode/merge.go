@@ -23,6 +23,7 @@ func (t *Table) AddCopy(in *Inode, c Copy) {
 	defer t.mu.Unlock()
 	s := &in.extra.copies[c.Rank]
 	s.set(c.Key)
+	t.saw(in, c.Key)
 	if in != t.root && !in.dead && c.Rank <= t.Rank(in.key()) {
 		t.rekey(in, c.Key)
 	}

@@ -34,15 +34,16 @@ type Table struct {
 	subs  index[dentry] // the directories by their names; GUARDED_BY(mu)
 	// kept are the inodes that show a number which is not, or no longer, that of
 	// their key, by the number; in a narrow table, all of them.
-	kept index[uint64] // GUARDED_BY(mu)
-	next uint64        // GUARDED_BY(mu): the newest node ID; IDs are never reused
+	kept index[uint64]  // GUARDED_BY(mu)
+	seen map[Key]*Inode // the directories by all their copies, see Saw; GUARDED_BY(mu)
+	next uint64         // GUARDED_BY(mu): the newest node ID; IDs are never reused
 	root *Inode
 }
 
 // NewTable makes a table with its root, whose copies are the tiers' roots:
 // roots[rank] is the stat of each.
 func NewTable(roots []unix.Stat_t, narrow, keep bool) *Table {
-	t := &Table{narrow: narrow, begun: time.Now(), keep: keep, next: RootID}
+	t := &Table{narrow: narrow, begun: time.Now(), keep: keep, next: RootID, seen: map[Key]*Inode{}}
 	seed := maphash.MakeSeed()
 	number := func(n uint64) uint64 { return mix(Key{0, n}) }
 	t.byID.key, t.byID.hash = func(in *Inode) uint64 { return in.ID }, number
@@ -56,7 +57,9 @@ func NewTable(roots []unix.Stat_t, narrow, keep bool) *Table {
 	t.root = &Inode{ID: RootID, Ino: t.number(key), Type: unix.S_IFDIR, slot: key.Slot, ino: key.Ino, lookups: 1}
 	t.root.extra = &extra{copies: make([]copyState, len(roots))}
 	for rank := range roots {
-		t.root.extra.copies[rank].set(t.Key(rank, roots[rank].Dev, roots[rank].Ino))
+		k := t.Key(rank, roots[rank].Dev, roots[rank].Ino)
+		t.root.extra.copies[rank].set(k)
+		t.saw(t.root, k)
 	}
 	t.admit(t.root)
 	return t
@@ -77,6 +80,7 @@ func (t *Table) Extend(st *unix.Stat_t, c *DirCache) {
 		}
 	}
 	t.root.extra.copies[rank].set(key)
+	t.saw(t.root, key)
 }
 
 // Root is the root directory.
@@ -136,7 +140,8 @@ type Copy struct {
 // Lookup finds or makes the inode for name in parent and counts one lookup.
 // copies[0] is the winner; a merged directory has more. mode tells the type.
 // complete says that every tier was asked, so that the others have no copy.
-// changed are the ranks whose copy of a directory is another than before.
+// changed are the ranks whose copy of a directory that was known is another than
+// before.
 func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, complete bool) (in *Inode, changed []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -149,7 +154,8 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 	if in == nil && typ == unix.S_IFDIR && parent != nil {
 		in = t.sameDir(parent, name, copies)
 	}
-	if in == nil {
+	known := in != nil
+	if !known {
 		t.next++
 		key := copies[0].Key
 		in = &Inode{ID: t.next, Type: typ, slot: key.Slot, ino: key.Ino, Ino: t.number(key)}
@@ -165,6 +171,9 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 	t.addDentry(in, parent, name)
 	if in.IsDir() && in != t.root { // a tier's root may be bound to a name inside it
 		changed = t.setCopies(in, copies, complete)
+	}
+	if !known {
+		return in, nil
 	}
 	return in, changed
 }
@@ -292,6 +301,7 @@ func (t *Table) setCopies(in *Inode, copies []Copy, complete bool) (changed []in
 				changed = append(changed, rank)
 			}
 			s.set(copies[i].Key)
+			t.saw(in, copies[i].Key)
 			i++
 		case complete && s.present:
 			changed = append(changed, rank)
@@ -327,6 +337,7 @@ func (t *Table) drop(in *Inode) {
 	t.byID.remove(in)
 	t.byKey.remove(in)
 	t.kept.remove(in)
+	t.unsee(in)
 	in.dead = true
 	if in.IsDir() && in.parent != nil {
 		t.unnameDir(in)

@@ -255,10 +255,10 @@ func (m *model) sameDir(parent *node, base string, copies []Copy) *node {
 
 // changes are the ranks whose copies of n are others after a lookup.
 func (m *model) changes(n *node, copies []Copy, complete bool) (ranks []int) {
-	had := map[int]Key{}
-	if n != nil {
-		had = n.copies
+	if n == nil {
+		return nil
 	}
+	had := n.copies
 	for rank := range 3 {
 		i := slices.IndexFunc(copies, func(c Copy) bool { return c.Rank == rank })
 		k, ok := had[rank]

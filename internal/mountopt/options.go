@@ -27,6 +27,7 @@ type Options struct {
 	Inodes32      bool // inodes=32
 	NoForget      bool // for NFS export
 
+	Cache           Cache
 	EntryTimeout    time.Duration
 	AttrTimeout     time.Duration
 	NegativeTimeout time.Duration

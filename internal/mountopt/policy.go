@@ -44,6 +44,15 @@ func (p Passthrough) String() string {
 	return "Passthrough(" + strconv.Itoa(int(p)) + ")"
 }
 
+// Cache says for how long the kernel believes names and attributes.
+type Cache int
+
+const (
+	CacheAuto     Cache = iota // coherent where every tier can be watched
+	CacheCoherent              // asked for by name
+	CacheTimeout
+)
+
 // Age is what the age of a file counts from.
 type Age int
 

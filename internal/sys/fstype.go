@@ -32,3 +32,14 @@ func Remote(st *unix.Statfs_t) bool {
 func Stacked(st *unix.Statfs_t) bool {
 	return st.Type == unix.OVERLAYFS_SUPER_MAGIC || st.Type == unix.ECRYPTFS_SUPER_MAGIC
 }
+
+// Watchable reports whether all that changes on the filesystem goes through this
+// kernel, and fanotify(7) tells of it: a disk or memory of this machine. Not so
+// a server's, and not overlayfs, whose layers change beneath it.
+func Watchable(st *unix.Statfs_t) bool {
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return true
+	}
+	return false
+}

@@ -13,12 +13,20 @@ func (fs *FS) getattr(r *fusedev.Request, op *fuseops.GetInodeAttributesOp) erro
 	if err != nil {
 		return err
 	}
+	since := fs.coherence.now()
 	var st unix.Stat_t
 	if err := fs.stat(r, in, &st); err != nil {
 		return err
 	}
-	r.Attr(fs.attrs(in, &st))
+	fs.tellAttr(r, in, &st, since)
 	return nil
+}
+
+// tellAttr answers with the attributes of in as they were at a moment.
+func (fs *FS) tellAttr(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, since moment) {
+	e := fs.attrs(in, st, since)
+	r.Attr(e)
+	fs.coherence.confirm(e, in, entryName{}, since)
 }
 
 // stat fills in what stat(2) says of in, but for its number. r may be nil.
@@ -58,7 +66,7 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 		if asked == 1 && r != nil {
 			last := *st
 			fs.showLast(in, &last)
-			r.SpareAttr(fs.attrs(in, &last))
+			r.SpareAttr(fs.attrs(in, &last, 0))
 		}
 		var low unix.Stat_t
 		err := fs.statCopy(in, c.Rank, &low)
@@ -89,6 +97,7 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 	case asked == 0 && len(removed) == 0:
 		return unix.ESTALE
 	case partial:
+		fs.coherence.stampInode(in)
 		fs.showLast(in, st)
 	case asked > 1:
 		last := *st
@@ -221,6 +230,7 @@ func (fs *FS) setattr(r *fusedev.Request, op *fusedev.SetattrOp) error {
 	if err != nil {
 		return err
 	}
+	since := fs.coherence.now()
 	var st unix.Stat_t
 	if in.IsDir() {
 		if err := fs.mayChangeDir(r, in); err != nil {
@@ -236,7 +246,7 @@ func (fs *FS) setattr(r *fusedev.Request, op *fusedev.SetattrOp) error {
 	if err != nil {
 		return err
 	}
-	r.Attr(fs.attrs(in, &st))
+	fs.tellAttr(r, in, &st, since)
 	return nil
 }
 
@@ -368,6 +378,7 @@ func (fs *FS) statx(r *fusedev.Request, op *fusedev.StatxOp) error {
 	if err != nil {
 		return err
 	}
+	since := fs.coherence.now()
 	var st unix.Stat_t
 	if err := fs.stat(nil, in, &st); err != nil {
 		return err
@@ -377,11 +388,12 @@ func (fs *FS) statx(r *fusedev.Request, op *fusedev.StatxOp) error {
 	if err != nil {
 		return err
 	}
-	a := fs.attrs(in, &st)
+	a := fs.attrs(in, &st, since)
 	sx.Ino, sx.Nlink, sx.Size, sx.Blocks = st.Ino, uint32(st.Nlink), uint64(st.Size), uint64(st.Blocks)
 	sx.Mtime = unix.StatxTimestamp{Sec: st.Mtim.Sec, Nsec: uint32(st.Mtim.Nsec)}
 	sx.Ctime = unix.StatxTimestamp{Sec: st.Ctim.Sec, Nsec: uint32(st.Ctim.Nsec)}
 	r.Statx(a, &sx)
+	fs.coherence.confirm(a, in, entryName{}, since)
 	return nil
 }
 

@@ -84,6 +84,7 @@ func (r *record) retry() (err error) {
 			return errWait
 		}
 	}
+	defer r.j.fs.coherence.everything() // the watch leaves out what we do ourselves
 	switch r.todo {
 	case undoRename:
 		err = r.undo()

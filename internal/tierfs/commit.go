@@ -195,8 +195,8 @@ func (x *transfer) rehome(m *moving, rank int, st *unix.Stat_t) bool {
 	if !x.fs.table.Rehome(m.in, x.fs.table.Key(rank, st.Dev, st.Ino)) {
 		return false
 	}
-	x.fs.movings.remove(m) // who opens it from now on opens the new one
-	m.in.Mapped = false    // nobody had the old one
+	x.fs.movings.remove(m)   // who opens it from now on opens the new one
+	m.in.Mapped.Store(false) // nobody had the old one
 	x.fs.invalAttr(m.in)
 	return true
 }
@@ -417,7 +417,7 @@ func (x *transfer) takeBackLocked(m *moving) {
 		x.unsure = x.unsure || err != nil && !absent(err)
 		return // it is gone, or another file's name
 	}
-	if !sameFile(&st, &m.copy) || x.up() && (m.in.Opened() != nil || m.in.Mapped) {
+	if !sameFile(&st, &m.copy) || x.up() && (m.in.Opened() != nil || m.in.Mapped.Load()) {
 		x.unsure = true
 		return
 	}

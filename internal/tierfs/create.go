@@ -29,6 +29,7 @@ func (fs *FS) create(r *fusedev.Request, op *fusedev.CreateOp) error {
 
 // createOpen makes the file and its first handle, which owes debt.
 func (fs *FS) createOpen(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, debt debt) error {
+	since := fs.coherence.now()
 	err := fs.place(p, func(d *tier.Dir) error {
 		file, err := fs.createIn(r, d, op)
 		if err != nil {
@@ -37,7 +38,7 @@ func (fs *FS) createOpen(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateO
 		if err = fs.settle(p); err != nil {
 			file.Close()
 		} else {
-			err = fs.created(r, p, op, file, debt)
+			err = fs.created(r, p, op, file, debt, since)
 		}
 		if err != nil && !op.Tmpfile {
 			fs.unmake(r, d, op.Name)
@@ -72,7 +73,7 @@ func (fs *FS) createIn(r *fusedev.Request, d *tier.Dir, op *fusedev.CreateOp) (*
 }
 
 // created enters the new file, opens its first handle and answers.
-func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, file *tier.File, debt debt) error {
+func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, file *tier.File, debt debt, since moment) error {
 	var f found
 	f.rank, f.copies = -1, f.buf[:0]
 	var st unix.Stat_t
@@ -93,13 +94,16 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 	}
 	fs.owe(h, debt)
 	o := fs.opened(h)
+	at := entryName{parent, name}
+	e := fs.entry(in, &f.st, at, since)
 	fs.answer(r, in, nil, func() bool {
-		if r.Created(fs.entry(in, &f.st), o) {
+		if r.Created(e, o) {
 			return true
 		}
 		fs.release(o.Handle)
 		return false
 	})
+	fs.coherence.confirm(e, in, at, since)
 	return nil
 }
 
@@ -125,6 +129,8 @@ func (fs *FS) firstHandle(r *fusedev.Request, in *inode.Inode, file *tier.File, 
 	}
 	if err != nil {
 		fs.closeIfIdle(in)
+		return nil, err
 	}
-	return h, err
+	fs.coherence.hush(h.opened)
+	return h, nil
 }

@@ -41,6 +41,7 @@ type Config struct {
 	Inodes32    bool
 	Export      bool // IDs are good for as long as the file is there (noforget)
 	Passthrough bool
+	Cache       Cache
 	MaxDirs     int             // directory descriptors to keep
 	MaxFiles    int64           // descriptors for all that clients open
 	MaxListings int64           // bytes for all their listings
@@ -71,6 +72,7 @@ type FS struct {
 	srv      *fusedev.Server
 	pass     *fusedev.Passthrough
 	wantPass bool
+	cache    Cache
 
 	files   handles[*fileHandle]
 	lists   handles[*dirHandle]
@@ -78,6 +80,8 @@ type FS struct {
 	moves   *moves
 	names   *names
 	movings movings
+
+	coherence *coherence
 
 	descriptors *shares
 	memory      *shares // of listings, in bytes
@@ -98,7 +102,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	fs := &FS{
 		log: cfg.Log, set: set,
 		table: inode.NewTable(roots, cfg.Inodes32, cfg.Export), dirs: inode.NewDirCache(cfg.MaxDirs),
-		union: len(tiers) > 1, root: os.Geteuid() == 0, wantPass: cfg.Passthrough,
+		union: len(tiers) > 1, root: os.Geteuid() == 0, wantPass: cfg.Passthrough, cache: cfg.Cache,
 		freed: cfg.Freed, used: cfg.Used, export: cfg.Export, generation: rand.Uint32(),
 	}
 	if fs.freed == nil {
@@ -110,6 +114,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	fs.journal = newJournal(fs)
 	fs.moves = newMoves(fs.table)
 	fs.names = newNames()
+	fs.coherence = newCoherence(fs)
 	fs.descriptors, fs.memory = newShares(cfg.MaxFiles), newShares(cfg.MaxListings)
 	fs.held = map[*tier.File]uint32{}
 	return fs, nil
@@ -119,6 +124,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 func (fs *FS) Attach(s *fusedev.Server) {
 	fs.srv = s
 	fs.pass = s.NewPassthrough()
+	fs.startCache(s)
 }
 
 // Tiers are the tiers in rank order.
@@ -133,6 +139,7 @@ func (fs *FS) Extend(t *tier.Tier, ids []string) error {
 	fs.SetMembers(ids)
 	fs.table.Extend(&st, fs.dirs)
 	fs.set.Append(t)
+	fs.coherence.include(t)
 	return nil
 }
 
@@ -155,11 +162,15 @@ func (fs *FS) Handles() int { return fs.files.len() + fs.lists.len() }
 // chores.
 func (fs *FS) TierReturned(t *tier.Tier) {
 	fs.dirs.DropTier(t.Rank)
+	fs.coherence.include(t)
 	fs.journal.tell()
 }
 
 // Close closes the descriptors that the filesystem holds.
-func (fs *FS) Close() { fs.dirs.DropTier(-1) }
+func (fs *FS) Close() {
+	fs.coherence.close()
+	fs.dirs.DropTier(-1)
+}
 
 // get is the inode that the kernel names. It names none that it was not told
 // of; ESTALE makes it look again.

@@ -235,6 +235,7 @@ func (fs *FS) Replay() {
 		fs.sweepStaging(t)
 	}
 	fs.dirs.DropTier(-1) // what was opened before may have another name now
+	fs.coherence.everything()
 }
 
 // Replays counts the operations that Replay has finished.

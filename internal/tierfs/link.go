@@ -27,6 +27,7 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 	if fs.hidden(p, op.Name) {
 		return unix.EPERM
 	}
+	since := fs.coherence.now()
 	d, err := fs.nameAtHome(r, in, p, op.Name)
 	if err != nil {
 		return err
@@ -41,7 +42,7 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 		return err
 	}
 	in2 := fs.admit(p, op.Name, &f)
-	fs.answer(r, in2, nil, func() bool { return r.Entry(fs.entry(in2, &f.st)) })
+	fs.tellEntry(r, in2, nil, &f.st, entryName{p, op.Name}, since)
 	return nil
 }
 

@@ -96,7 +96,7 @@ func TestShownTargetOfATargetInATier(t *testing.T) {
 			if got == "" || path.IsAbs(got) != path.IsAbs(want) || path.Clean(got) != path.Clean(want) || raw && got != want {
 				t.Errorf("%s -> %s, raw=%v: shown as %q, want %q", name, c.stored, raw, got, want)
 			}
-			if shown := fs.attrs(in, &st).Stat.Size; shown != int64(len(got)) {
+			if shown := fs.attrs(in, &st, 0).Stat.Size; shown != int64(len(got)) {
 				t.Errorf("%s: its size is %d, readlink(2) gives %d bytes", name, shown, len(got))
 			}
 		}

@@ -87,7 +87,7 @@ func (fs *FS) listingAt(h *dirHandle, off uint64) (*listing, error) {
 	}
 	fs.setRows(h, nil)
 	defer fs.names.list(h.in)()
-	l := &listing{taken: fs.names.total()}
+	l := &listing{taken: fs.names.total(), since: fs.coherence.now()}
 	if err := fs.list(h.in, h.uid, l); err != nil {
 		fs.memory.give(h.uid, l.paid)
 		return nil, err
@@ -263,7 +263,7 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fuseops.ReadDirPlusOp) error {
 	}
 	defer done()
 	dst, n := op.Dst[:min(len(op.Dst), fusedev.MaxListing)], 0
-	var looked []*inode.Inode
+	var looked []told
 	for i := int(op.Offset); i >= 0 && i < l.len(); i++ {
 		row := l.row(i)
 		name := l.name(row)
@@ -272,7 +272,7 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fuseops.ReadDirPlusOp) error {
 		}
 		e, in := fs.rowEntry(h.in, l, row, name)
 		if in != nil {
-			looked = append(looked, in)
+			looked = append(looked, told{in, e, name})
 			row.ino = in.Ino
 		}
 		n += fusedev.PutDirentPlus(dst[n:], e, row.ino, uint64(i+1), name, row.typ)
@@ -280,12 +280,21 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fuseops.ReadDirPlusOp) error {
 	if n == 0 && l.err != nil {
 		return l.err
 	}
-	if !r.Data(dst[:n]) {
-		for _, in := range looked {
-			fs.forget(in.ID, 1)
+	taken := r.Data(dst[:n])
+	for _, t := range looked {
+		if !taken {
+			fs.forget(t.in.ID, 1)
 		}
+		fs.coherence.confirm(t.e, t.in, entryName{h.in, t.name}, l.since)
 	}
 	return nil
+}
+
+// told is a row that the kernel is told of as by a lookup.
+type told struct {
+	in   *inode.Inode
+	e    *fusedev.Entry
+	name string
 }
 
 // rowEntry looks a row up. A row that is gone meanwhile, or that cannot be
@@ -305,7 +314,7 @@ func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string) (*fu
 	if err != nil {
 		return &fusedev.Entry{}, nil
 	}
-	return fs.entry(in, &f.st), in
+	return fs.entry(in, &f.st, entryName{dir, name}, l.since), in
 }
 
 // resolveAt is resolve for a name whose winner a listing has just told: the

@@ -11,6 +11,7 @@ type listing struct {
 	err   error   // what ends it: a tier that did not answer
 	paid  int64   // bytes taken of the memory for listings
 	taken uint64  // how often names had been taken when it began, see names
+	since moment  // when it began, see coherence
 }
 
 // rowCost is what a row takes beside its name: itself, its place among the

@@ -19,6 +19,7 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 	if fs.hidden(p, op.Name) {
 		return unix.ENOENT
 	}
+	since, at := fs.coherence.now(), entryName{p, op.Name}
 	var f found
 	var spare *inode.Inode
 	in, err := fs.look(p, op.Name, &f, func(began uint64) error {
@@ -29,11 +30,12 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 		})
 	})
 	if err == nil {
-		fs.answer(r, in, spare, func() bool { return r.Entry(fs.entry(in, &f.st)) })
+		fs.tellEntry(r, in, spare, &f.st, at, since)
 		return nil
 	}
-	if ttl := fs.options.Load().NegativeTTL; err == unix.ENOENT && ttl > 0 {
-		r.Entry(&fusedev.Entry{EntryTTL: ttl})
+	if e := fs.negative(at, since); err == unix.ENOENT && e.EntryTTL > 0 {
+		r.Entry(e)
+		fs.coherence.confirm(e, nil, at, since)
 	} else {
 		r.Fail(err)
 	}
@@ -48,6 +50,14 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 // that changes its home.
 func (fs *FS) look(p *inode.Inode, name string, f *found, resolve func(began uint64) error) (in *inode.Inode, err error) {
 	at := entryName{p, name}
+	since := fs.coherence.now()
+	defer func() {
+		// The table may know less of the directory by now than before the change.
+		if in != nil && in.IsDir() && since > 0 && fs.coherence.since(fs.coherence.nameHash(p, name), since) {
+			fs.dirs.DropAll(in)
+			fs.coherence.orders.again(p, name, in)
+		}
+	}()
 	for {
 		began, taken := fs.moves.count(p), fs.names.count(at)
 		err := resolve(began)
@@ -102,8 +112,31 @@ func (fs *FS) lookupNode(r *fusedev.Request, id uint64, up bool) error {
 		}
 		return err
 	}
-	fs.answer(r, in, nil, func() bool { return r.Entry(fs.entry(in, &st)) })
+	fs.tellEntry(r, in, nil, &st, entryName{}, 0)
 	return nil
+}
+
+// tellEntry answers with an entry for what a name was found to mean at a moment.
+func (fs *FS) tellEntry(r *fusedev.Request, in, spare *inode.Inode, st *unix.Stat_t, at entryName, since moment) {
+	var e *fusedev.Entry
+	fs.answer(r, in, spare, func() bool {
+		e = fs.entry(in, st, at, since)
+		return r.Entry(e)
+	})
+	fs.coherence.confirm(e, in, at, since)
+}
+
+// negative is what the kernel is told of a name that no tier had at a moment. It
+// is noted before it is judged: a sweep that comes in between takes it back.
+func (fs *FS) negative(at entryName, since moment) *fusedev.Entry {
+	e := &fusedev.Entry{EntryTTL: fs.options.Load().NegativeTTL}
+	if since > 0 {
+		fs.coherence.negatives.add(at.parent, at.name)
+	}
+	if fs.coherence.nameHolds(at, since) {
+		e.EntryTTL = keepFor
+	}
+	return e
 }
 
 // spareEntry leaves what is known of a directory with the watchdog, while its
@@ -119,7 +152,7 @@ func (fs *FS) spareEntry(r *fusedev.Request, p *inode.Inode, name string, f *fou
 	if !fs.moves.enter(p, name, key, began, func() {
 		var changed []int
 		in, changed = fs.table.Lookup(p, name, f.st.Mode, f.copies, false)
-		fs.dropDirs(in, changed)
+		fs.changedCopies(in, changed)
 	}) {
 		return nil
 	}
@@ -127,7 +160,7 @@ func (fs *FS) spareEntry(r *fusedev.Request, p *inode.Inode, name string, f *fou
 	if last := fs.table.Last(in); last != nil {
 		st = *last
 	}
-	r.SpareEntry(fs.entry(in, &st))
+	r.SpareEntry(fs.entry(in, &st, entryName{}, 0))
 	return in
 }
 
@@ -169,8 +202,9 @@ func (fs *FS) tell(p *inode.Inode, name string, f *found) *inode.Inode {
 	if !in.IsDir() {
 		return in
 	}
-	fs.dropDirs(in, changed)
+	fs.changedCopies(in, changed)
 	if f.partial {
+		fs.coherence.stampInode(in)
 		fs.showLast(in, &f.st)
 		return in
 	}
@@ -181,6 +215,7 @@ func (fs *FS) tell(p *inode.Inode, name string, f *found) *inode.Inode {
 	next := 0
 	for rank := range fs.Tiers() {
 		if next < len(f.copies) && f.copies[next].Rank == rank {
+			fs.dirs.Present(in, rank) // it was not to be found while it had another name, out of band
 			next++
 		} else {
 			fs.dirs.Drop(in, rank) // it may be of a directory that had the name before
@@ -214,6 +249,15 @@ func (fs *FS) dropDirs(in *inode.Inode, ranks []int) {
 	}
 }
 
+// changedCopies is told that a directory which was known has other copies now:
+// all that was known of what is in it may be wrong.
+func (fs *FS) changedCopies(in *inode.Inode, ranks []int) {
+	fs.dropDirs(in, ranks)
+	if len(ranks) > 0 && fs.coherence.on.Load() {
+		fs.coherence.below(in)
+	}
+}
+
 // showLast completes a directory's attributes by what its lower tiers last
 // said.
 func (fs *FS) showLast(in *inode.Inode, st *unix.Stat_t) {
@@ -230,9 +274,12 @@ func (fs *FS) showLast(in *inode.Inode, st *unix.Stat_t) {
 	st.Nlink, st.Blocks = last.Nlink, last.Blocks
 }
 
-// entry is what the kernel is told of in.
-func (fs *FS) entry(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
-	e := fs.attrs(in, st)
+// entry is what the kernel is told of in, which a name meant at a moment.
+func (fs *FS) entry(in *inode.Inode, st *unix.Stat_t, at entryName, since moment) *fusedev.Entry {
+	e := fs.attrs(in, st, since)
+	if fs.coherence.nameHolds(at, since) {
+		e.EntryTTL = keepFor
+	}
 	e.Node = in.ID
 	if in.ID != inode.RootID {
 		e.Generation = fs.generation
@@ -243,12 +290,16 @@ func (fs *FS) entry(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
 // attrs is entry without a name. What changes on the tier without our hearing
 // of it would stay hidden until the attributes expire, so they do at once: a
 // set-id bit that another user's write clears, and the times of a file to
-// which stores into a shared mapping go by passthrough.
-func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t) *fusedev.Entry {
+// which stores into a shared mapping go by passthrough. A file that is open in the
+// mount, or may be mapped still, has its timeout even where caching is coherent.
+func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t, since moment) *fusedev.Entry {
 	o := fs.options.Load()
 	st.Ino = in.Ino
 	in.Told.Store(permissions(st))
 	e := &fusedev.Entry{Stat: st, EntryTTL: o.EntryTTL, AttrTTL: o.AttrTTL}
+	if !in.InUse() && fs.coherence.attrHolds(in, since) {
+		e.AttrTTL = keepFor
+	}
 	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && !in.IsDir() || in.Mappable() {
 		e.AttrTTL = 0
 	}

@@ -101,7 +101,7 @@ func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome)
 	}
 	stop := make(chan struct{})
 	defer close(stop)
-	go watch(x.files, stop)
+	go watchLeases(x.files, stop)
 	x.each(ctx, x.lease)
 	fault("leased")
 	_ = mover.Idle(func() error {
@@ -532,6 +532,9 @@ func (x *transfer) end() {
 			x.fs.movings.remove(m)
 			x.fs.forget(m.in.ID, 1)
 		}
+	}
+	if x.dir != nil && x.fs.coherence.on.Load() {
+		x.fs.coherence.attr(x.dir.ID) // its change time, and links
 	}
 	for _, d := range []*tier.Dir{x.sd, x.dd, x.staging, x.trash} {
 		if d != nil {

@@ -462,10 +462,10 @@ func TestMoveWithoutLeases(t *testing.T) {
 	}
 	defer outside.Close()
 	in := r.admit(fs, "f")
-	in.Mapped = true
+	in.Mapped.Store(true)
 	r.wantOutcome(r.move(fs, 0, 1, "", "f")[0], mover.Open)
 	r.wantContent(0, "f", "content")
-	in.Mapped = false
+	in.Mapped.Store(false)
 	r.wantOutcome(r.move(fs, 0, 1, "", "f")[0], mover.Moved)
 	r.wantContent(1, "f", "content")
 	r.wantTidy()
@@ -587,7 +587,7 @@ func TestMoveKeepsACopyThatIsMapped(t *testing.T) {
 	in := r.admit(fs, "f")
 	atFault = func(p string) {
 		if p == "named" {
-			in.Mapped = true
+			in.Mapped.Store(true)
 			if err := os.Chmod(r.at(1, "f"), 0640); err != nil {
 				t.Fatal(err)
 			}

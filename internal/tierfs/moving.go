@@ -47,11 +47,7 @@ func (m *moving) lease() (leased bool, err error) {
 }
 
 // mapped reports whether a client may have a mapping of the source.
-func (m *moving) mapped() bool {
-	m.in.Mu.RLock()
-	defer m.in.Mu.RUnlock()
-	return m.in.Mapped
-}
+func (m *moving) mapped() bool { return m.in.Mapped.Load() }
 
 // giveWay ends the move in favour of somebody who opens or cuts the file.
 // Without, he would wait for our lease.
@@ -158,8 +154,8 @@ func (a *movings) giveWay(in *inode.Inode) {
 // waits for ours no longer than that, whatever the mover is doing.
 const leaseLook = 20 * time.Millisecond
 
-// watch gives way for the files until stop is closed.
-func watch(files []*moving, stop <-chan struct{}) {
+// watchLeases gives way for the files until stop is closed.
+func watchLeases(files []*moving, stop <-chan struct{}) {
 	tick := time.NewTicker(leaseLook)
 	defer tick.Stop()
 	for {

@@ -97,7 +97,10 @@ func (fs *FS) openNow(r *fusedev.Request, in *inode.Inode, flags int, debt debt)
 		return err
 	}
 	fs.owe(h, debt)
-	if h.maps && fs.Options().AttrTTL > 0 {
+	if writing(flags) {
+		fs.coherence.hush(h.opened)
+	}
+	if h.maps && fs.Options().AttrTTL > 0 || fs.coherence.on.Load() && writing(flags) {
 		fs.srv.InvalAttr(in.ID) // see attrs
 	}
 	o := fs.opened(h)
@@ -295,7 +298,7 @@ func (fs *FS) newHandle(in *inode.Inode, flags int, own *tier.File) (*fileHandle
 		}
 		if h.maps = flags&unix.O_ACCMODE == unix.O_RDWR; h.maps {
 			h.opened.Mappable.Add(1)
-			in.Mapped = true
+			in.Mapped.Store(true)
 		}
 	}
 	h.opened.Handles++
@@ -347,6 +350,7 @@ func (fs *FS) closeIfIdle(in *inode.Inode) {
 	if o.Backing > 0 {
 		fs.pass.Drop(o.Backing)
 	}
+	fs.coherence.heed(in, o)
 	in.SetOpened(nil)
 	o.Close()
 }

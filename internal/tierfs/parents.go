@@ -100,6 +100,7 @@ func (fs *FS) makePinned(p *inode.Inode, rank int) (*tier.Dir, error) {
 	fs.moves.made(parent)
 	fs.table.AddCopy(p, inode.Copy{Rank: rank, Key: fs.table.Key(rank, st.Dev, st.Ino)})
 	fs.keepDir(p, rank, d)
+	fs.coherence.made(parent, p, d)
 	return d, nil
 }
 

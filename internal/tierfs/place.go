@@ -120,6 +120,7 @@ func (fs *FS) newName(r *fusedev.Request, parent uint64, name string, mode, umas
 	if fs.hidden(p, name) {
 		return unix.EPERM
 	}
+	since := fs.coherence.now()
 	var f found
 	err = fs.place(p, func(d *tier.Dir) error {
 		mode := masked(d, mode, umask)
@@ -142,7 +143,7 @@ func (fs *FS) newName(r *fusedev.Request, parent uint64, name string, mode, umas
 		return err
 	}
 	in := fs.admit(p, name, &f)
-	fs.answer(r, in, nil, func() bool { return r.Entry(fs.entry(in, &f.st)) })
+	fs.tellEntry(r, in, nil, &f.st, entryName{p, name}, since)
 	return nil
 }
 

@@ -348,5 +348,5 @@ func (s *settlement) drop(d *tier.Dir, name string, st *unix.Stat_t) error {
 //
 // LOCKS_REQUIRED(s.known[i].Mu)
 func (s *settlement) mapped() bool {
-	return slices.ContainsFunc(s.known[:], func(in *inode.Inode) bool { return in != nil && in.Mapped })
+	return slices.ContainsFunc(s.known[:], func(in *inode.Inode) bool { return in != nil && in.Mapped.Load() })
 }

@@ -48,6 +48,7 @@ func (fs *FS) Remove(f mover.Finding) error {
 		if err := fs.removeCopies(new(fusedev.Request), h.dir, h.name, both, 1); err != nil {
 			return err
 		}
+		h.fs.coherence.renew(h.dir, h.name)
 		return h.low.Sync()
 	})
 }
@@ -67,6 +68,7 @@ func (fs *FS) Unhide(f mover.Finding) (name string, err error) {
 		if err := h.low.Rename(h.name, h.low, name, unix.RENAME_NOREPLACE); err != nil {
 			return err
 		}
+		h.fs.coherence.renew(h.dir, name)
 		return h.low.Sync()
 	})
 	return name, err

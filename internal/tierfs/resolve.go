@@ -161,10 +161,12 @@ func (fs *FS) walkDir(in *inode.Inode, rank int) (*tier.Dir, error) {
 		return nil, err
 	}
 	defer up.Put()
+	since := fs.coherence.now()
 	d, err := up.OpenDir(name)
 	switch {
 	case absent(err):
 		fs.dirs.Absent(in, rank)
+		fs.dropIfChanged(in, rank, entryName{parent, name}, since)
 		return nil, unix.ENOENT
 	case err != nil:
 		return nil, err
@@ -174,7 +176,17 @@ func (fs *FS) walkDir(in *inode.Inode, rank int) (*tier.Dir, error) {
 		return nil, err
 	}
 	fs.keepDir(in, rank, d)
+	fs.dropIfChanged(in, rank, entryName{parent, name}, since)
 	return d, nil
+}
+
+// dropIfChanged forgets what has just been noted of a directory's copy if its name
+// has changed since it was looked at. The watch stamps first and drops then: so
+// either it drops what was noted, or we see its stamp.
+func (fs *FS) dropIfChanged(in *inode.Inode, rank int, at entryName, since moment) {
+	if c := fs.coherence; since > 0 && (c.all.Load() > uint64(since) || c.since(c.nameHash(at.parent, at.name), since)) {
+		fs.dirs.Drop(in, rank)
+	}
 }
 
 // keepDir caches the descriptor of a directory's copy.
@@ -206,6 +218,7 @@ func (fs *FS) recognise(in, parent *inode.Inode, name string, d *tier.Dir) error
 	case rank == homeRank && (key != home || fs.another(in, d, "")):
 		return unix.ESTALE // replaced out of band
 	case rank <= homeRank:
+		fs.table.Saw(in, key)
 		return nil
 	}
 	// A tier between that does not answer leaves it open: what this one has is
@@ -214,6 +227,7 @@ func (fs *FS) recognise(in, parent *inode.Inode, name string, d *tier.Dir) error
 		fs.dirs.Absent(in, rank)
 		return unix.ENOENT
 	}
+	fs.table.Saw(in, key)
 	return nil
 }
 

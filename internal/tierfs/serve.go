@@ -9,6 +9,9 @@ import (
 // Serve implements fusedev.Handler.
 func (fs *FS) Serve(r *fusedev.Request, op any) error {
 	err := fs.serveInode(r, op)
+	if err != nil {
+		fs.failed(r, op, err)
+	}
 	if checking {
 		fs.check(op)
 	}
@@ -114,4 +117,24 @@ func (fs *FS) serveXattr(r *fusedev.Request, op any) error {
 		return fs.removexattr(r, op)
 	}
 	return unix.ENOSYS
+}
+
+// failed is told that an op was answered with an error. A change of names that has
+// failed on a disk may have left something, such as times, and the kernel takes
+// an error for no change at all.
+func (fs *FS) failed(r *fusedev.Request, op any, err error) {
+	if !fs.coherence.on.Load() || absent(err) || err == unix.EEXIST || err == unix.ENOTEMPTY || err == unix.ESTALE {
+		return
+	}
+	switch op := op.(type) {
+	case *fusedev.RenameOp:
+		fs.coherence.attr(op.NewParent)
+	case *fuseops.RenameOp:
+		fs.coherence.attr(uint64(op.NewParent))
+	case *fusedev.CreateOp, *fusedev.MkdirOp, *fusedev.MknodOp, *fuseops.CreateSymlinkOp, *fuseops.CreateLinkOp,
+		*fuseops.UnlinkOp, *fuseops.RmDirOp:
+	default:
+		return
+	}
+	fs.coherence.attr(r.Node)
 }

@@ -215,6 +215,14 @@ func (fs *FS) removed(in, p *inode.Inode, name string, c *copyAt) {
 	}
 }
 
+// lostName is told that a hidden copy is gone, in what leave returned: the kernel
+// does not know that the name which was removed was once this one's too.
+func (fs *FS) lostName(in *inode.Inode) {
+	if in != nil && fs.coherence.on.Load() {
+		fs.coherence.attr(in.ID)
+	}
+}
+
 // removeCopies unlinks the copies all[keep:] of a name, lowest first. Before a
 // higher one on another filesystem goes, the removal of the lower is made
 // durable: a power cut must not bring the old one back to light.
@@ -229,6 +237,9 @@ func (fs *FS) removeCopies(r *fusedev.Request, p *inode.Inode, name string, all 
 			fs.stay(in)
 		} else {
 			fs.removed(in, p, name, &all[i])
+			if i > 0 {
+				fs.lostName(in)
+			}
 		}
 		if err == nil && i > 0 && all[i-1].st.Dev != all[i].st.Dev {
 			err = d.Sync()

@@ -15,7 +15,13 @@ func TestMain(m *testing.M) { harness.Main(m) }
 
 // noCache makes the kernel ask for every name and attribute, so that changes
 // behind the mount are seen at once.
-var noCache = []string{"entry_timeout=0", "attr_timeout=0"}
+var noCache = []string{"cache=timeout", "entry_timeout=0", "attr_timeout=0"}
+
+// coherent makes it ask for nothing that did not change, and nothing else heals
+// what is wrong. What changes behind the mount is seen once an event of it is read.
+var coherent = []string{"cache=coherent", "entry_timeout=0", "attr_timeout=0"}
+
+const eventRead = 100 * time.Millisecond
 
 var configs = []config{
 	{name: "one", tiers: []string{"ext4"}},
@@ -30,8 +36,11 @@ var configs = []config{
 	{name: "three-narrow", tiers: []string{"tmpfs", "tmpfs", "ext4"}, opts: []string{"inodes=32", "noacl"}},
 	{name: "two-outside", tiers: []string{"tmpfs", "tmpfs"}, opts: noCache, outside: true},
 	{name: "three-outside", tiers: []string{"ext4", "tmpfs", "same"}, opts: append([]string{"nopassthrough"}, noCache...), outside: true},
-	{name: "two-outside-later", tiers: []string{"tmpfs", "ext4"}, opts: []string{"entry_timeout=0.02", "attr_timeout=0.02"}, outside: true,
+	{name: "two-outside-later", tiers: []string{"tmpfs", "ext4"}, opts: []string{"cache=timeout", "entry_timeout=0.02", "attr_timeout=0.02"}, outside: true,
 		wait: 40 * time.Millisecond},
+	{name: "two-coherent", tiers: []string{"tmpfs", "ext4"}, opts: coherent, outside: true, wait: eventRead},
+	{name: "three-coherent", tiers: []string{"ext4", "tmpfs", "same"}, opts: append([]string{"nopassthrough"}, coherent...), outside: true, wait: eventRead},
+	{name: "two-moving-coherent", tiers: []string{"tmpfs", "ext4"}, opts: coherent, outside: true, moves: true, wait: eventRead},
 	{name: "two-moving", tiers: []string{"tmpfs", "ext4"}, moves: true},
 	{name: "three-moving", tiers: []string{"ext4", "tmpfs", "same"}, opts: []string{"nopassthrough"}, moves: true},
 	{name: "three-moving-full", tiers: []string{"tmpfs", "tmpfs", "tmpfs"}, opts: []string{"minfree=50M"}, short: true, moves: true},

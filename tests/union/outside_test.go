@@ -19,7 +19,7 @@ func expired() { time.Sleep(150 * time.Millisecond) }
 var briefly = []string{"entry_timeout=0.1", "attr_timeout=100ms"}
 
 func TestNewFilesBehindTheMountAreSeenAtOnce(t *testing.T) {
-	u := newUnion(t, 1)
+	u := newUnion(t, 1, "cache=timeout")
 	u.dir("d", 1)
 	u.Up()
 	for rank := range 2 {
@@ -117,6 +117,7 @@ func TestDirectoryMadeBehindTheMountIsMerged(t *testing.T) {
 	expired()
 	u.wantNone("d")
 	u.Put(1, "d/again", "x")
+	expired()
 	u.wantList("d", "again")
 }
 
@@ -163,7 +164,7 @@ func TestDataIsCoherentWithWritersBesideTheMount(t *testing.T) {
 // TestSymlinkInATierIsNeverFollowed: a directory that is replaced by a link
 // must not lead the daemon, which is root, out of the tier.
 func TestSymlinkInATierIsNeverFollowed(t *testing.T) {
-	u := newUnion(t, 1, "entry_timeout=60", "attr_timeout=60")
+	u := newUnion(t, 1, "cache=timeout", "entry_timeout=60", "attr_timeout=60")
 	u.Put(1, "d/e/f", "inside")
 	outside := harness.TempDir(t)
 	harness.Mkdir(t, outside+"/e")
@@ -259,7 +260,7 @@ func TestFileThatWasCoveredIsReachableAfterItsRemoval(t *testing.T) {
 // A file that was opened before a higher tier got its name goes with that name,
 // and who has it open sees so at once. The kernel knows of the other file only.
 func TestUnlinkTellsWhoHasAHiddenCopyOpen(t *testing.T) {
-	u := newUnion(t, 1, "entry_timeout=0", "attr_timeout=60")
+	u := newUnion(t, 1, "cache=timeout", "entry_timeout=0", "attr_timeout=60")
 	u.Put(1, "doc", "below")
 	u.Up()
 	f, err := os.Open(u.Path("doc"))

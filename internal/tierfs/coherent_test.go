@@ -1,0 +1,160 @@
+package tierfs
+
+import (
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/watch"
+	"golang.org/x/sys/unix"
+)
+
+// toldKernel notes what the kernel is told. Of the nodes in late it does not know
+// yet.
+type toldKernel struct {
+	mu    sync.Mutex
+	names []string
+	nodes []uint64
+	late  map[uint64]bool
+}
+
+func (k *toldKernel) InvalAttr(node uint64) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.late[node] {
+		return unix.ENOENT
+	}
+	k.nodes = append(k.nodes, node)
+	return nil
+}
+
+func (k *toldKernel) InvalEntry(_ uint64, name string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.names = append(k.names, name)
+	return nil
+}
+
+func (k *toldKernel) ExpireEntry(parent uint64, name string) error { return k.InvalEntry(parent, name) }
+
+func (k *toldKernel) hears(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		k.mu.Lock()
+		done := ok()
+		k.mu.Unlock()
+		if done {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the kernel was not told of %s", what)
+		}
+	}
+}
+
+// coherentRig serves tiers, coherent, to a kernel that takes notes.
+func coherentRig(t *testing.T) (*rig, *FS, *toldKernel) {
+	r := newRig(t, 2)
+	r.write(1, "f", "x")
+	fs := r.open()
+	k := &toldKernel{late: map[uint64]bool{}}
+	fs.coherence.kernel = k
+	if err := fs.coherence.begin(); err != nil {
+		t.Skip(err)
+	}
+	return r, fs, k
+}
+
+// An answer that is found before a change and given after it is not for long; one
+// that is given before and taken after is taken back.
+func TestAnswerThatCrossesAChange(t *testing.T) {
+	_, fs, k := coherentRig(t)
+	root := fs.table.Root()
+	at := entryName{root, "f"}
+	since := fs.coherence.now()
+	in, f, err := fs.lookUp(root, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := fs.entry(in, &f.st, at, since)
+	if e.EntryTTL != keepFor || e.AttrTTL != keepFor {
+		t.Fatalf("believed for %v and %v although nothing changes", e.EntryTTL, e.AttrTTL)
+	}
+	fs.coherence.stamp(fs.coherence.nameHash(root, "f"))
+	fs.coherence.stampInode(in)
+	if late := fs.entry(in, &f.st, at, since); late.EntryTTL == keepFor || late.AttrTTL == keepFor {
+		t.Errorf("believed for %v and %v although it has changed", late.EntryTTL, late.AttrTTL)
+	}
+	fs.coherence.confirm(e, in, at, since)
+	k.hears(t, "the name", func() bool { return slices.Contains(k.names, "f") })
+	k.hears(t, "the attributes", func() bool { return slices.Contains(k.nodes, in.ID) })
+}
+
+// The client that has the answer may not have taken it yet when the attributes
+// change: the kernel is told until it knows the inode.
+func TestInodeThatTheKernelDoesNotKnowYet(t *testing.T) {
+	_, fs, k := coherentRig(t)
+	in, _, err := fs.lookUp(fs.table.Root(), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.late[in.ID] = true
+	fs.coherence.attr(in.ID)
+	time.Sleep(5 * time.Millisecond)
+	k.mu.Lock()
+	k.late[in.ID] = false
+	k.mu.Unlock()
+	k.hears(t, "the attributes", func() bool { return slices.Contains(k.nodes, in.ID) })
+}
+
+// When the watch fails, timeouts are back, and what was told for long is taken
+// back, also that a name does not exist.
+func TestEndOfTheWatch(t *testing.T) {
+	_, fs, k := coherentRig(t)
+	root := fs.table.Root()
+	in, _, err := fs.lookUp(root, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := fs.negative(entryName{root, "none"}, fs.coherence.now()); e.EntryTTL != keepFor {
+		t.Fatalf("an absence is believed for %v", e.EntryTTL)
+	}
+	fs.coherence.watchOf(fs.Tiers()[0]).Stop()
+	k.hears(t, "everything", func() bool {
+		return slices.Contains(k.names, "f") && slices.Contains(k.names, "none") && slices.Contains(k.nodes, in.ID)
+	})
+	if on, why := fs.Coherent(); on || why == nil {
+		t.Errorf("coherent %v, %v", on, why)
+	}
+	if m := fs.coherence.now(); m != 0 {
+		t.Errorf("an op begins at %d", m)
+	}
+}
+
+// The absence of a directory on a tier is known for a while. It must not outlive
+// the directory's coming, or what is in it stays hidden for as long as the kernel
+// believes so.
+func TestDirectoryThatComesToAnotherTier(t *testing.T) {
+	r, fs, _ := coherentRig(t)
+	r.mkdir(0, "d")
+	root := fs.table.Root()
+	d, _, err := fs.lookUp(root, "d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(r.at(1, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// Its event is our own here, so it is told by hand.
+	var st unix.Stat_t
+	if err := unix.Stat(r.at(1, ""), &st); err != nil {
+		t.Fatal(err)
+	}
+	listener{fs.coherence, st.Dev}.Named(watch.Name{Dir: watch.Object{Dev: st.Dev, Ino: st.Ino}, Name: "d", Mask: unix.FAN_CREATE | unix.FAN_ONDIR})
+	r.write(1, "d/new", "x")
+	if _, _, err := fs.lookUp(d, "new"); err != nil {
+		t.Errorf("what is in it: %v", err)
+	}
+}

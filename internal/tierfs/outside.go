@@ -1,0 +1,162 @@
+package tierfs
+
+import (
+	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"github.com/tierfs/tierfs/internal/watch"
+	"golang.org/x/sys/unix"
+)
+
+// listener hears of what others do on one filesystem.
+type listener struct {
+	c   *coherence
+	dev uint64
+}
+
+// Named is told of a name that came or went in a directory.
+func (l listener) Named(n watch.Name) {
+	l.each(n.Dir, func(rank int, k inode.Key, in *inode.Inode) {
+		if in != nil && in.IsDir() {
+			l.c.named(in, rank, n)
+		}
+	})
+}
+
+// Changed is told of a change of a file or directory itself.
+func (l listener) Changed(o watch.Object) {
+	l.each(o, func(_ int, _ inode.Key, in *inode.Inode) {
+		if in != nil {
+			l.c.attr(in.ID)
+		}
+	})
+}
+
+// each calls fn for the backing inode o in each tier that is on this filesystem,
+// with the inode that the kernel holds of it. It is stamped before the table is
+// asked: an op that has looked at it and is not in the table yet will see that.
+func (l listener) each(o watch.Object, fn func(rank int, k inode.Key, in *inode.Inode)) {
+	if o.Dev != l.dev {
+		return
+	}
+	for rank, t := range l.c.fs.Tiers() {
+		if t.Dev() != l.dev {
+			continue
+		}
+		k := l.c.fs.table.Key(rank, o.Dev, o.Ino)
+		l.c.stamp(l.c.keyHash(k))
+		fn(rank, k, l.c.fs.table.Holder(k))
+	}
+}
+
+// Lost is told that events are missing.
+func (l listener) Lost() {
+	l.c.fs.log.Info("more changes in the tiers than could be kept track of; everything is looked up anew")
+	l.c.everything()
+}
+
+// Ended is told that there will be no more.
+func (l listener) Ended(err error) { l.c.end(err) }
+
+// named deals with a name that has changed in d's directory on the tier with
+// rank.
+//
+// Of a directory that is known under the name, this copy may be new, or gone. The
+// descriptor and the absence that are known of it are dropped; a new one is known
+// at once, so that what happens in it next is heard. What is below is in doubt if
+// the copy came or went with content, or if it is a file, which ends the merging.
+func (c *coherence) named(d *inode.Inode, rank int, n watch.Name) {
+	if c.fs.hidden(d, n.Name) {
+		return
+	}
+	c.stamp(c.nameHash(d, n.Name))
+	c.attr(d.ID)
+	sub := c.fs.table.Sub(d, n.Name)
+	if sub == nil {
+		c.orders.entry(d, n.Name)
+		return
+	}
+	var st unix.Stat_t
+	if n.IsDir() && n.Came() && c.fs.statAt(d, rank, n.Name, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		c.fs.table.Saw(sub, c.fs.table.Key(rank, st.Dev, st.Ino))
+	}
+	c.fs.dirs.Drop(sub, rank)
+	if n.Moved() || !n.IsDir() || n.Orphaned {
+		c.below(sub)
+	}
+	c.orders.again(d, n.Name, sub)
+}
+
+// hush leaves out what is written to a file that a client has open in passthrough.
+// Its attributes have their timeout as long as it is open (attrs), and those that
+// the kernel has from before are taken back at an open for writing.
+//
+// LOCKS_REQUIRED(Inode.Mu)
+func (c *coherence) hush(o *inode.Opened) {
+	if o.Quiet || o.Backing <= 0 || !c.on.Load() {
+		return
+	}
+	if w := c.watchOf(o.File.Tier); w != nil {
+		o.Quiet = w.Ignore(o.File.FD) == nil
+	}
+}
+
+// heed ends it when the file is closed. What was written until then and not told
+// must not be missed by who has asked for the attributes before and answers after:
+// he finds the file closed, and would answer for long.
+//
+// LOCKS_REQUIRED(in.Mu)
+func (c *coherence) heed(in *inode.Inode, o *inode.Opened) {
+	if !o.Quiet {
+		return
+	}
+	if w := c.watchOf(o.File.Tier); w != nil {
+		_ = w.Heed(o.File.FD) // the mark may be gone by itself
+	}
+	c.stampInode(in)
+}
+
+func (c *coherence) watchOf(t *tier.Tier) *watch.Watch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.watches[t.Dev()]
+}
+
+// renew is told that we have changed a name in d of our own accord.
+func (c *coherence) renew(d *inode.Inode, name string) {
+	if c.on.Load() {
+		c.stamp(c.nameHash(d, name))
+		c.attr(d.ID)
+		c.orders.entry(d, name)
+	}
+}
+
+// made is told that a tier has the directory in, of parent, too now, made by us: the
+// watch leaves our own changes out, and the kernel does not know of this one. Who
+// was quicker than AddCopy and has put something into it was not heard.
+func (c *coherence) made(parent, in *inode.Inode, d *tier.Dir) {
+	if !c.on.Load() {
+		return
+	}
+	c.attr(parent.ID)
+	c.attr(in.ID)
+	if empty, err := isEmpty(d, "."); err != nil || !empty {
+		c.below(in)
+	}
+}
+
+// again looks a name up that is, or was, that of the directory sub, as a client
+// would: so the table learns of its copies. If it is the same directory still,
+// its name stays where it is in the kernel, with those who are in it and what is
+// mounted below.
+func (c *coherence) again(d *inode.Inode, name string, sub *inode.Inode) {
+	in, _, err := c.fs.lookUp(d, name)
+	if err == nil {
+		defer c.fs.forget(in.ID, 1)
+	}
+	c.attr(sub.ID)
+	if err == nil && in == sub {
+		c.kernel.ExpireEntry(d.ID, name)
+	} else {
+		c.kernel.InvalEntry(d.ID, name)
+	}
+}

@@ -1,0 +1,239 @@
+// Package watch tells of the changes that others make on a filesystem.
+//
+// It has two fanotify groups for each filesystem. One tells of names that come
+// and go, by the directory's handle and the name; the other of what happens to
+// a file itself, by the file's handle alone, which costs a writer half as much.
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tierfs/tierfs/internal/sys"
+	"golang.org/x/sys/unix"
+)
+
+// What a Named event may say.
+const (
+	nameMask = unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_MOVED_FROM | unix.FAN_MOVED_TO | unix.FAN_ONDIR
+	attrMask = unix.FAN_MODIFY | unix.FAN_ATTRIB | unix.FAN_CLOSE_WRITE | unix.FAN_ONDIR
+)
+
+// Name is a change of one name.
+type Name struct {
+	Dir      Object
+	Name     string
+	Mask     uint64
+	Orphaned bool // names in directories that are gone by now were not told
+}
+
+// IsDir reports whether the name is, or was, that of a directory; Moved whether
+// it came or went with what is below it.
+func (n *Name) IsDir() bool { return n.Mask&unix.FAN_ONDIR != 0 }
+func (n *Name) Moved() bool { return n.Mask&(unix.FAN_MOVED_FROM|unix.FAN_MOVED_TO) != 0 }
+func (n *Name) Came() bool  { return n.Mask&(unix.FAN_CREATE|unix.FAN_MOVED_TO) != 0 }
+
+// Listener is told of what others than this process have done. Named and Changed
+// come from one goroutine each.
+type Listener interface {
+	Named(Name)
+	Changed(Object)
+	Lost()       // events were lost: anything may have changed
+	Ended(error) // there will be no more
+}
+
+// Counts are the events read so far; Own were our own and not told.
+type Counts struct{ Read, Own, Told uint64 }
+
+// Watch is the watch on one filesystem.
+type Watch struct {
+	Dev uint64
+
+	mount int // any directory there, for handles
+	own   int32
+	names *os.File
+	attrs *os.File
+	done  sync.WaitGroup
+	ended atomic.Bool
+
+	read, dropped, told atomic.Uint64
+}
+
+// pause is the time between two reads while there are events. Meanwhile the
+// kernel merges those of one process about one file; without it a writer of
+// small blocks would wake us at each.
+const pause = time.Millisecond
+
+// bufferSize holds about a thousand events.
+const bufferSize = 64 << 10
+
+// Open marks the filesystem of the directory fd. The error says why it cannot be
+// watched.
+func Open(fd int) (*Watch, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return nil, err
+	}
+	if !sys.Watchable(&fs) {
+		return nil, errors.New("its filesystem can change in ways that this kernel does not tell of")
+	}
+	w := &Watch{Dev: st.Dev, mount: -1, own: int32(os.Getpid())}
+	var err error
+	if w.names, err = group(fd, unix.FAN_REPORT_DFID_NAME, nameMask); err == nil {
+		w.attrs, err = group(fd, unix.FAN_REPORT_FID, attrMask)
+	}
+	if err == nil {
+		w.mount, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// group makes a fanotify group with a mark on the filesystem of fd.
+func group(fd int, report uint, mask uint64) (*os.File, error) {
+	g, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|report, unix.O_RDONLY|unix.O_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("fanotify_init: %w", err)
+	}
+	if err := unix.FanotifyMark(g, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, fd, "."); err != nil {
+		unix.Close(g)
+		return nil, fmt.Errorf("fanotify_mark: %w", err)
+	}
+	return os.NewFile(uintptr(g), "fanotify"), nil
+}
+
+// Run tells l of events from now on, until Close.
+func (w *Watch) Run(l Listener) {
+	w.done.Go(func() { w.run(w.names, l, w.name(l)) })
+	w.done.Go(func() { w.run(w.attrs, l, w.attr(l)) })
+}
+
+// Close ends the watch and waits for what is being told.
+func (w *Watch) Close() {
+	w.ended.Store(true)
+	for _, g := range []*os.File{w.names, w.attrs} {
+		if g != nil {
+			g.Close()
+		}
+	}
+	w.done.Wait()
+	if w.mount >= 0 {
+		unix.Close(w.mount)
+	}
+}
+
+// writes are the events of somebody who writes.
+const writes = unix.FAN_MODIFY | unix.FAN_CLOSE_WRITE
+
+// Ignore leaves out what is written to the file fd until Heed or the end of the
+// file: an event costs a write of a page half its time. It needs Linux 6.0.
+func (w *Watch) Ignore(fd int) error {
+	return w.mark(fd, unix.FAN_MARK_ADD|unix.FAN_MARK_IGNORE|unix.FAN_MARK_IGNORED_SURV_MODIFY|unix.FAN_MARK_EVICTABLE)
+}
+
+// Heed ends Ignore.
+func (w *Watch) Heed(fd int) error { return w.mark(fd, unix.FAN_MARK_REMOVE|unix.FAN_MARK_IGNORE) }
+
+func (w *Watch) mark(fd int, flags uint) (err error) {
+	c, err := w.attrs.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if e := c.Control(func(g uintptr) { err = unix.FanotifyMark(int(g), flags, writes, fd, "") }); e != nil {
+		return e
+	}
+	return err
+}
+
+// Counts are the events so far.
+func (w *Watch) Counts() Counts { return Counts{w.read.Load(), w.dropped.Load(), w.told.Load()} }
+
+// Stop ends the watch as a failure would.
+func (w *Watch) Stop() { w.names.Close() }
+
+func (w *Watch) run(g *os.File, l Listener, tell func(event) error) {
+	buf := make([]byte, bufferSize)
+	for {
+		n, err := g.Read(buf)
+		if err == nil {
+			err = w.batch(buf[:n], l, tell)
+		}
+		switch {
+		case w.ended.Load():
+			return
+		case err == io.EOF:
+			err = os.ErrClosed
+			fallthrough
+		case err != nil:
+			l.Ended(err)
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// batch tells of the events of one read.
+func (w *Watch) batch(b []byte, l Listener, tell func(event) error) error {
+	return parse(b, func(e event) {
+		w.read.Add(1)
+		switch {
+		case e.mask&unix.FAN_Q_OVERFLOW != 0:
+			l.Lost()
+		case e.pid == w.own:
+			w.dropped.Add(1)
+		case len(e.handle) < 4 || tell(e) != nil:
+			l.Lost()
+		default:
+			w.told.Add(1)
+		}
+	})
+}
+
+// gone reports that a handle's object does not exist any more.
+func gone(err error) bool { return err == unix.ESTALE || err == unix.ENOENT }
+
+// orphaned is for how long what was not told is told about: the removal of the
+// directory comes within the same burst.
+const orphaned = time.Minute
+
+func (w *Watch) name(l Listener) func(event) error {
+	var k known
+	var orphan time.Time
+	return func(e event) error {
+		dir, err := k.resolve(w.mount, e.handle)
+		if gone(err) {
+			orphan = time.Now()
+			return nil
+		}
+		if err == nil {
+			l.Named(Name{dir, string(e.name), e.mask, !orphan.IsZero() && time.Since(orphan) < orphaned})
+		}
+		return err
+	}
+}
+
+func (w *Watch) attr(l Listener) func(event) error {
+	var k known
+	return func(e event) error {
+		o, err := k.resolve(w.mount, e.handle)
+		if gone(err) {
+			return nil
+		}
+		if err == nil {
+			l.Changed(o)
+		}
+		return err
+	}
+}

@@ -1,0 +1,228 @@
+package coherent
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
+)
+
+// TestWhatIsCachedCostsNothingLater: two seconds later, names, attributes and the
+// absence of a name are in the kernel still, although the timeouts are 0.
+func TestWhatIsCachedCostsNothingLater(t *testing.T) {
+	m := newMount(t, "ext4", "xfs")
+	look := func() {
+		for rank := range 2 {
+			harness.Stat(t, m.Path(fmt.Sprint("d/e/f", rank)))
+		}
+		if harness.Exists(t, m.Path("d/none")) {
+			t.Fatal("d/none exists")
+		}
+	}
+	for rank := range 2 {
+		m.Put(rank, fmt.Sprint("d/e/f", rank), "x")
+	}
+	agree(t, m, []string{"d/e/f0", "d/e/f1"}, "making files")
+	look()
+	time.Sleep(2 * time.Second) // a sweep is made twice
+	look()
+	before := m.Status().Ops
+	time.Sleep(2 * time.Second)
+	look()
+	after := m.Status().Ops
+	for _, op := range []string{"LOOKUP", "GETATTR"} {
+		if before[op] != after[op] {
+			t.Errorf("%d %s", after[op]-before[op], op)
+		}
+	}
+}
+
+// TestTimeoutsAreWhatTheyWere: with cache=timeout nothing is taken back.
+func TestTimeoutsAreWhatTheyWere(t *testing.T) {
+	m := harness.New(t, 1, "cache=timeout", "entry_timeout=3600", "attr_timeout=3600", "negative_timeout=3600")
+	m.Put(1, "f", "x")
+	m.Up()
+	harness.Stat(t, m.Path("f"))
+	if harness.Exists(t, m.Path("none")) {
+		t.Fatal("none exists")
+	}
+	harness.Append(t, m.Tier(1, "f"), "more")
+	m.Put(0, "none", "x")
+	time.Sleep(100 * time.Millisecond)
+	if size := harness.Stat(t, m.Path("f")).Size; size != 1 {
+		t.Errorf("%d bytes are seen", size)
+	}
+	if harness.Exists(t, m.Path("none")) {
+		t.Error("the new name is seen")
+	}
+}
+
+// TestFileChangedByAnotherOfItsNames: the other name is not even in the tier.
+func TestFileChangedByAnotherOfItsNames(t *testing.T) {
+	for _, fstype := range []string{"ext4", "xfs", "btrfs", "tmpfs"} {
+		m := newMount(t, fstype)
+		m.Put(0, "f", "x")
+		agree(t, m, []string{"f"}, "making f")
+		other := m.Primary + "-other"
+		for i, change := range []func() error{
+			func() error { return os.Link(m.Tier(0, "f"), other) },
+			func() error { return write(other, unix.O_APPEND) },
+			func() error { return unix.Truncate(other, 0) },
+			func() error { return unix.Chmod(other, 0o640) },
+			func() error { return unix.Unlink(other) },
+		} {
+			if err := change(); err != nil {
+				t.Fatal(err)
+			}
+			agree(t, m, []string{"f"}, fmt.Sprint(fstype, " change ", i))
+		}
+	}
+}
+
+// TestWriterBesideTheMountWhoKeepsTheFileOpen is seen with each write; who stores
+// into a mapping, when it is gone.
+func TestWriterBesideTheMountWhoKeepsTheFileOpen(t *testing.T) {
+	m := newMount(t, "ext4")
+	m.Put(0, "f", strings.Repeat("x", 4096))
+	agree(t, m, []string{"f"}, "making f")
+	fd, err := unix.Open(m.Tier(0, "f"), unix.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := unix.Write(fd, make([]byte, 8192)); err != nil {
+			t.Fatal(err)
+		}
+		agree(t, m, []string{"f"}, "a write")
+	}
+	mapped, err := unix.Mmap(fd, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+	time.Sleep(20 * time.Millisecond) // another time of the kernel's coarse clock
+	mapped[0] = 'y'
+	if err := unix.Munmap(mapped); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, m, []string{"f"}, "the end of a mapping")
+}
+
+// TestWriterThroughTheMount: its writes go past the daemon, and are not watched
+// while it has the file open. What others write meanwhile is seen after
+// attr_timeout, and what comes later at once again.
+func TestWriterThroughTheMount(t *testing.T) {
+	m := newMount(t, "ext4", "xfs")
+	for rank := range 2 {
+		rel := fmt.Sprint("f", rank)
+		m.Put(rank, rel, "x")
+		agree(t, m, []string{rel}, "making "+rel)
+		fd, err := unix.Open(m.Path(rel), unix.O_WRONLY|unix.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			if _, err := unix.Write(fd, []byte("more")); err != nil {
+				t.Fatal(err)
+			}
+			agree(t, m, []string{rel}, "a write through the mount")
+			harness.Append(t, m.Tier(rank, rel), "behind it")
+			agree(t, m, []string{rel}, "a write behind the mount")
+		}
+		unix.Close(fd)
+		harness.Stat(t, m.Path(rel))
+		harness.Append(t, m.Tier(rank, rel), "later")
+		agree(t, m, []string{rel}, "a write behind the mount, when the file is closed")
+	}
+}
+
+// TestOwnOperationsAreNotTakenForOthers: what goes through the mount must not make
+// the kernel forget what it knows.
+func TestOwnOperationsAreNotTakenForOthers(t *testing.T) {
+	m := newMount(t, "ext4", "xfs")
+	before := cacheOf(m)
+	const n = 300
+	for i := range n {
+		p := m.Path(fmt.Sprint("f", i))
+		harness.Write(t, p, "content")
+		harness.Chmod(t, p, 0o600)
+		harness.Rename(t, p, p+"renamed")
+		harness.Mkdir(t, m.Path(fmt.Sprint("d", i)))
+		harness.Remove(t, p+"renamed")
+	}
+	time.Sleep(100 * time.Millisecond)
+	after := cacheOf(m)
+	t.Logf("%d times: %d events, %d our own, %d told", n, after.Events-before.Events, after.Own-before.Own, after.Told-before.Told)
+	if after.Own-before.Own < 2*n {
+		t.Errorf("only %d events are our own", after.Own-before.Own)
+	}
+	if told := after.Told - before.Told; told > n/2 {
+		t.Errorf("the kernel was told of %d", told)
+	}
+}
+
+// TestOverflowMakesEverythingNew: more happens than the queue holds.
+func TestOverflowMakesEverythingNew(t *testing.T) {
+	const limit = "/proc/sys/fs/fanotify/max_queued_events"
+	was := harness.Read(t, limit)
+	harness.Write(t, limit, "16")
+	t.Cleanup(func() { os.WriteFile(limit, []byte(was), 0) })
+	m := newMount(t, "ext4", "xfs")
+	harness.Write(t, limit, was)
+	var paths []string
+	for i := range 60 {
+		rel := fmt.Sprint("d/f", i)
+		m.Put(i%2, rel, "x")
+		paths = append(paths, rel, fmt.Sprint("d/none", i))
+	}
+	agree(t, m, paths, "making files")
+	if err := unix.Kill(m.Pid(), unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 {
+		harness.Append(t, m.Tier(i%2, fmt.Sprint("d/f", i)), "more")
+		m.Put(i%2, fmt.Sprint("d/none", i), "x")
+	}
+	if err := unix.Kill(m.Pid(), unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, m, paths, "an overflow")
+	if s := cacheOf(m); s.Sweeps == 0 {
+		t.Error("the queue did not overflow: nothing was shown")
+	}
+}
+
+// TestNobodyLosesHisPlace: changes beside a directory must not take away what is
+// mounted in it, nor the way out from who is in it.
+func TestNobodyLosesHisPlace(t *testing.T) {
+	m := newMount(t, "ext4", "xfs")
+	m.Put(0, "d/e/f", "x")
+	harness.Mkdir(t, m.Tier(0, "d/e/inner"))
+	agree(t, m, []string{"d/e/inner", "d/e/f"}, "making it")
+	time.Sleep(20 * time.Millisecond) // for events that come late
+	harness.Must(t, "mount", "-t", "tmpfs", "tmpfs", m.Path("d/e/inner"))
+	defer harness.Must(t, "umount", m.Path("d/e/inner"))
+	fd, err := unix.Open(m.Path("d/e"), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	paths := []string{"d/e/f", "d/e/g", "d/e"}
+	m.Put(1, "d/e/g", "y") // made there, directory by directory
+	agree(t, m, paths, "a copy of the directory")
+	harness.Rename(t, m.Tier(1, "d"), m.Tier(1, "gone"))
+	agree(t, m, paths[:2], "the copy was moved away")
+	harness.Rename(t, m.Tier(1, "gone"), m.Tier(1, "d"))
+	agree(t, m, paths[:2], "the copy came back")
+	if len(harness.MountsAt(m.Path("d/e/inner"))) != 1 {
+		t.Error("what was mounted inside is gone")
+	}
+	if to, err := os.Readlink(fmt.Sprint("/proc/self/fd/", fd)); err != nil || to != m.Path("d/e") {
+		t.Errorf("the open directory is at %q, %v", to, err)
+	}
+}
