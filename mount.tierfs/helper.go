@@ -63,6 +63,7 @@ func mount(cmd mountopt.Command, point daemon.MountPoint) error {
 	case cmd.Fake:
 		return rehearse(cmd, point, up)
 	case cmd.Options.Foreground:
+		warnUnheard(cmd.Options)
 		return execStage(stageEnter)
 	}
 	return start(cmd, point)
@@ -89,6 +90,9 @@ func vacant(point daemon.MountPoint) error {
 // rehearse does what a mount does up to the point where it changes anything. A
 // mount that is up hides the tiers below it: their paths lead into it.
 func rehearse(cmd mountopt.Command, point daemon.MountPoint, up bool) error {
+	if err := checkLog(cmd.Options, point); err != nil {
+		return failure{exitUsage, err}
+	}
 	roots, err := tierPaths(cmd)
 	if err != nil {
 		return err
@@ -106,6 +110,7 @@ func rehearse(cmd mountopt.Command, point daemon.MountPoint, up bool) error {
 	for _, n := range notes {
 		say(helperName, n)
 	}
+	warnUnheard(cmd.Options)
 	if cmd.Verbose {
 		fmt.Printf("%s: %s can be mounted on %s\n", helperName, cmd.Spec, point.Path)
 	}

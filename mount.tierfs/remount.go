@@ -51,6 +51,9 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 		_ = c.Remount(control.Remount{Options: before.Options, Set: set}) // all or nothing
 		return err
 	}
+	if opts.Set["log"] {
+		warnUnheard(opts)
+	}
 	if text := forgotten(point.Path, before.Options, opts.Fallbacks); text != "" {
 		say(helperName, text)
 	}

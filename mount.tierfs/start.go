@@ -84,6 +84,7 @@ func confirm(cmd mountopt.Command, point daemon.MountPoint) error {
 		}
 		for _, m := range mounts {
 			if m.Dir == point.Path && m.Type == fstype && m.Source == cmd.Spec {
+				warnUnheard(cmd.Options)
 				if cmd.Verbose {
 					fmt.Printf("%s: %s mounted on %s\n", helperName, cmd.Spec, point.Path)
 				}

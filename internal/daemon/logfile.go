@@ -1,11 +1,15 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fileSink appends to a file. Lines carry the time, the level and the process.
@@ -21,6 +25,41 @@ type fileSink struct {
 // OpenLogFile opens the file path for appending. reach is asked before each
 // opening, with the path that symlinks in its directory lead to.
 func OpenLogFile(path string, reach func(path string) error) (Sink, error) {
+	s, err := logFile(path, reach)
+	if err != nil {
+		return nil, err
+	}
+	if s.file, err = s.open(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// CheckLogFile tells the error of OpenLogFile, and makes no file.
+func CheckLogFile(path string, reach func(path string) error) error {
+	s, err := logFile(path, reach)
+	if err != nil {
+		return err
+	}
+	if err := reach(s.path); err != nil {
+		return err
+	}
+	// Without O_NONBLOCK a fifo would wait for a reader.
+	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND|unix.O_NONBLOCK, 0)
+	switch {
+	case err == nil:
+		return f.Close()
+	case errors.Is(err, fs.ErrNotExist):
+		err = unix.Faccessat(unix.AT_FDCWD, filepath.Dir(s.path), unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	}
+	if err != nil {
+		return cannotWriteLog(s.path, err)
+	}
+	return nil
+}
+
+// logFile finds where path is, and opens nothing.
+func logFile(path string, reach func(path string) error) (*fileSink, error) {
 	if err := reach(path); err != nil { // before a symlink is looked at
 		return nil, err
 	}
@@ -28,12 +67,11 @@ func OpenLogFile(path string, reach func(path string) error) (Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log %q: %w; name a file in an existing directory", path, bare(err))
 	}
-	s := &fileSink{path: filepath.Join(dir, filepath.Base(path)), reach: reach}
-	s.file, err = s.open()
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return &fileSink{path: filepath.Join(dir, filepath.Base(path)), reach: reach}, nil
+}
+
+func cannotWriteLog(path string, err error) error {
+	return fmt.Errorf("log %q: %w; name a file that can be written", path, bare(err))
 }
 
 func (s *fileSink) open() (*os.File, error) {
@@ -42,7 +80,7 @@ func (s *fileSink) open() (*os.File, error) {
 	}
 	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 	if err != nil {
-		return nil, fmt.Errorf("log %q: %w; name a file that can be written", s.path, bare(err))
+		return nil, cannotWriteLog(s.path, err)
 	}
 	return f, nil
 }

@@ -19,6 +19,13 @@ type syslogSink struct {
 // NewSyslog returns the sink that sends lines to syslog under tag.
 func NewSyslog(tag string) Sink { return &syslogSink{socket: syslogSocket, tag: tag} }
 
+// SyslogListens reports whether a line to syslog would reach anybody now.
+func SyslogListens() bool {
+	s := syslogSink{socket: syslogSocket}
+	defer s.close()
+	return s.dial()
+}
+
 func (s *syslogSink) write(e entry) {
 	if s.conn == nil && !s.dial() {
 		return

@@ -298,6 +298,50 @@ func TestLogThatCannotBeIsRefused(t *testing.T) {
 	}
 }
 
+// TestFakeTriesTheLog: mount -f found nothing wrong with a log that the mount
+// then refused.
+func TestFakeTriesTheLog(t *testing.T) {
+	m := harness.New(t, 0)
+	m.Dir = m.Primary // mounting over the primary
+	for _, path := range []string{"/nonexistent/log", m.Primary + "/log", m.Primary} {
+		_, stderr, code := harness.Run(t, helper(m.Primary, m.Dir, "-f", "-o", "log="+path)...)
+		if code != usage {
+			t.Errorf("log=%s: exit code %d, want %d", path, code, usage)
+		}
+		harness.OneLine(t, stderr, "mount.tierfs: log ", path)
+	}
+	dir := harness.TempDir(t)
+	harness.Write(t, dir+"/old", "text")
+	for _, name := range []string{"old", "new"} {
+		_, stderr, code := harness.Run(t, helper(m.Primary, m.Dir, "-f", "-o", "log="+dir+"/"+name)...)
+		if code != 0 || stderr != "" {
+			t.Errorf("%s: exit code %d: %s", name, code, stderr)
+		}
+	}
+	harness.WantList(t, dir, "old")
+	harness.WantRead(t, dir+"/old", "text")
+}
+
+// TestMountSaysThatNobodyHearsTheLog: without a system logger all that the
+// daemon had to say was lost without a word.
+func TestMountSaysThatNobodyHearsTheLog(t *testing.T) {
+	harness.Rename(t, "/dev/log", "/dev/log.away")
+	defer harness.Rename(t, "/dev/log.away", "/dev/log")
+	for opts, says := range map[string]bool{"rw": true, "log=syslog": true, "log=" + harness.TempDir(t) + "/log": false} {
+		m := harness.New(t, 0)
+		_, stderr, code := m.TryUp(opts)
+		if code != 0 {
+			t.Fatalf("%s: exit code %d: %s", opts, code, stderr)
+		}
+		if says {
+			harness.OneLine(t, stderr, "mount.tierfs: log: nobody listens on /dev/log", "log=FILE")
+		} else if stderr != "" {
+			t.Errorf("%s: %s", opts, stderr)
+		}
+		m.Down()
+	}
+}
+
 // The daemon would wait for itself.
 func TestLogInsideTheOwnMountDoesNotHang(t *testing.T) {
 	m := harness.New(t, 0)
@@ -323,6 +367,12 @@ func TestDebugLogsOperations(t *testing.T) {
 	log := harness.TempDir(t) + "/log"
 	m.Up("debug", "log="+log)
 	harness.Write(t, m.Path("needle"), "x")
+	harness.Must(t, "mount", "-o", "remount,nodebug", m.Dir)
+	harness.Write(t, m.Path("haystack"), "x")
 	m.Down()
-	harness.Contains(t, harness.Read(t, log), "needle")
+	text := harness.Read(t, log)
+	harness.Contains(t, text, "needle")
+	if strings.Contains(text, "haystack") {
+		t.Error("nodebug logs operations")
+	}
 }
