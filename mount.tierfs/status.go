@@ -21,6 +21,7 @@ import (
 // tier is away, or moving has failed for a day, and 2 if there is no such mount;
 // the others are shown all the same.
 func status(f flags, args []string) error {
+	tidy(control.Dir(os.Geteuid()))
 	answers, err := askAll(args)
 	if err != nil {
 		return err
@@ -51,6 +52,13 @@ func status(f flags, args []string) error {
 		return failure{code: code}
 	}
 	return nil
+}
+
+// tidy removes from our runtime directory what daemons that were killed have
+// left there. What one said of its death stays for the log of the next.
+func tidy(dir string) {
+	control.Sweep(dir)
+	daemon.SweepCrashFiles(dir)
 }
 
 // answer is what came of asking one daemon.

@@ -19,13 +19,15 @@ const (
 // lock keeps other daemons from making and removing sockets in dir. Between two
 // of them otherwise: one finds a socket dead, the other puts its own in that
 // place, the first removes it.
-func lock(dir string) (unlock func(), err error) {
+func lock(dir string) (unlock func(), err error) { return lockBy(dir, unix.LOCK_EX) }
+
+func lockBy(dir string, how int) (unlock func(), err error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		err = unix.Flock(fd, unix.LOCK_EX)
+		err = unix.Flock(fd, how)
 		if err != unix.EINTR {
 			break
 		}
@@ -35,6 +37,17 @@ func lock(dir string) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { unix.Close(fd) }, nil
+}
+
+// Sweep removes from dir what daemons that were killed have left, unless one is
+// at it.
+func Sweep(dir string) {
+	unlock, err := lockBy(dir, unix.LOCK_EX|unix.LOCK_NB)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	sweep(dir)
 }
 
 // sweep removes what daemons that were killed have left in dir: sockets on

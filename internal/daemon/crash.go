@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,17 +20,29 @@ const maxReport = 8 << 10
 // CrashFile is where the Go runtime writes when the process dies of a panic
 // that nothing catches: standard error is given up by then, and syslog takes no
 // writes of a dying program. The next daemon finds it (CrashReports).
+//
+// It is locked for as long as the process lives: a PID alone may be that of
+// another by now, and the directory be shared by PID namespaces.
 type CrashFile struct{ path string }
 
 // OpenCrashFile directs the runtime's last words to a file in dir, an existing
-// directory.
+// directory. The file gets its name when it is locked.
 func OpenCrashFile(dir string) (CrashFile, error) {
 	path := filepath.Join(dir, strconv.Itoa(os.Getpid())+crashSuffix)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	temp := path + ".new"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return CrashFile{}, err
 	}
-	defer f.Close() // the runtime has its own descriptor
+	defer f.Close() // the runtime has a duplicate, and the lock with it
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = os.Remove(temp)
+		return CrashFile{}, err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		_ = os.Remove(temp)
+		return CrashFile{}, err
+	}
 	return CrashFile{path}, debug.SetCrashOutput(f, debug.CrashOptions{})
 }
 
@@ -47,29 +58,37 @@ func (c CrashFile) Remove() {
 // CrashReports returns what daemons that are gone left in dir, and removes it.
 // Empty files are those of daemons that were killed.
 func CrashReports(dir string) []string {
-	names, _ := filepath.Glob(filepath.Join(dir, "*"+crashSuffix))
 	var reports []string
-	for _, name := range names {
-		pid, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(name), crashSuffix))
-		if err != nil || alive(pid) {
-			continue
-		}
-		if text := readReport(name); text != "" {
+	eachDead(dir, func(name, text string) {
+		if text != "" {
 			reports = append(reports, text)
 		}
 		_ = os.Remove(name)
-	}
+	})
 	return reports
 }
 
-func readReport(name string) string {
-	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	text, _ := io.ReadAll(io.LimitReader(f, maxReport))
-	return string(bytes.TrimSpace(text))
+// SweepCrashFiles removes those that tell nothing.
+func SweepCrashFiles(dir string) {
+	eachDead(dir, func(name, text string) {
+		if text == "" {
+			_ = os.Remove(name)
+		}
+	})
 }
 
-func alive(pid int) bool { return pid > 0 && unix.Kill(pid, 0) != unix.ESRCH }
+// eachDead calls fn with the file of each daemon that is gone, and what it says.
+func eachDead(dir string, fn func(name, text string)) {
+	names, _ := filepath.Glob(filepath.Join(dir, "*"+crashSuffix))
+	for _, name := range names {
+		f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
+			text, _ := io.ReadAll(io.LimitReader(f, maxReport))
+			fn(name, string(bytes.TrimSpace(text)))
+		}
+		f.Close()
+	}
+}

@@ -2,7 +2,9 @@ package life
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +76,23 @@ func TestKillLeavesNothingThatHindersTheNextDaemon(t *testing.T) {
 	if text := harness.Read(t, log); strings.Contains(text, "panic") {
 		t.Errorf("a kill is logged as a panic: %s", text)
 	}
+}
+
+// What a killed daemon leaves in /run/tierfs belongs to nobody, and its PID may
+// soon be somebody else's.
+func TestStatusTidiesAfterAKilledDaemon(t *testing.T) {
+	killed, other := harness.New(t, 1), harness.New(t, 1)
+	killed.Up()
+	other.Up()
+	names := harness.List(t, "/run/tierfs")
+	harness.Contains(t, strings.Join(names, " "), fmt.Sprintf("%d.crash", killed.Pid()), fmt.Sprintf("%d.crash", other.Pid()))
+	kill(killed)
+	harness.Run(t, harness.CLI, "status")
+	want := []string{strings.Replace(harness.MountsAt(other.Dir)[0].Dev, ":", "-", 1) + ".sock", fmt.Sprintf("%d.crash", other.Pid())}
+	slices.Sort(want)
+	harness.WantList(t, "/run/tierfs", want...)
+	harness.Must(t, "umount", killed.Dir)
+	harness.Must(t, harness.CLI, "status", other.Dir)
 }
 
 // The socket is named after the mount's device number, which the next mount
