@@ -34,6 +34,9 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 	opts.Flags = mergeFlags(flagsOf(point.Top), opts)
 	set := slices.Sorted(maps.Keys(opts.Set))
 	if cmd.Fake {
+		if err := checkLog(opts, point); err != nil {
+			return failure{exitUsage, err}
+		}
 		return nil
 	}
 	c := clientFor(point.Top)

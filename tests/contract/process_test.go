@@ -318,6 +318,12 @@ func TestFakeTriesTheLog(t *testing.T) {
 			t.Errorf("%s: exit code %d: %s", name, code, stderr)
 		}
 	}
+	m.Up()
+	for path, want := range map[string]int{dir + "/new": 0, m.Path("log"): usage, "/nonexistent/log": usage} {
+		if _, stderr, code := harness.Run(t, helper(m.Primary, m.Dir, "-f", "-o", "remount,log="+path)...); code != want {
+			t.Errorf("remount,log=%s: exit code %d, want %d: %s", path, code, want, stderr)
+		}
+	}
 	harness.WantList(t, dir, "old")
 	harness.WantRead(t, dir+"/old", "text")
 }
