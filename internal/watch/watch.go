@@ -8,7 +8,6 @@ package watch
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -56,8 +55,9 @@ type Watch struct {
 
 	mount int // any directory there, for handles
 	own   int32
-	names *os.File
-	attrs *os.File
+	names int
+	attrs int
+	end   int // an eventfd that ends the wait for events
 	done  sync.WaitGroup
 	ended atomic.Bool
 
@@ -86,8 +86,11 @@ func Open(fd int) (*Watch, error) {
 	if !sys.Watchable(&fs) {
 		return nil, errors.New("its filesystem can change in ways that this kernel does not tell of")
 	}
-	w := &Watch{Dev: st.Dev, mount: -1, own: int32(os.Getpid())}
+	w := &Watch{Dev: st.Dev, mount: -1, names: -1, attrs: -1, own: int32(os.Getpid())}
 	var err error
+	if w.end, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+		return nil, err
+	}
 	if w.names, err = group(fd, unix.FAN_REPORT_DFID_NAME, nameMask); err == nil {
 		w.attrs, err = group(fd, unix.FAN_REPORT_FID, attrMask)
 	}
@@ -102,16 +105,16 @@ func Open(fd int) (*Watch, error) {
 }
 
 // group makes a fanotify group with a mark on the filesystem of fd.
-func group(fd int, report uint, mask uint64) (*os.File, error) {
+func group(fd int, report uint, mask uint64) (int, error) {
 	g, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|report, unix.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("fanotify_init: %w", err)
+		return -1, fmt.Errorf("fanotify_init: %w", err)
 	}
 	if err := unix.FanotifyMark(g, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, fd, "."); err != nil {
 		unix.Close(g)
-		return nil, fmt.Errorf("fanotify_mark: %w", err)
+		return -1, fmt.Errorf("fanotify_mark: %w", err)
 	}
-	return os.NewFile(uintptr(g), "fanotify"), nil
+	return g, nil
 }
 
 // Run tells l of events from now on, until Close.
@@ -123,14 +126,12 @@ func (w *Watch) Run(l Listener) {
 // Close ends the watch and waits for what is being told.
 func (w *Watch) Close() {
 	w.ended.Store(true)
-	for _, g := range []*os.File{w.names, w.attrs} {
-		if g != nil {
-			g.Close()
-		}
-	}
+	w.Stop()
 	w.done.Wait()
-	if w.mount >= 0 {
-		unix.Close(w.mount)
+	for _, fd := range []int{w.names, w.attrs, w.mount, w.end} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
 	}
 }
 
@@ -146,37 +147,54 @@ func (w *Watch) Ignore(fd int) error {
 // Heed ends Ignore.
 func (w *Watch) Heed(fd int) error { return w.mark(fd, unix.FAN_MARK_REMOVE|unix.FAN_MARK_IGNORE) }
 
-func (w *Watch) mark(fd int, flags uint) (err error) {
-	c, err := w.attrs.SyscallConn()
-	if err != nil {
-		return err
+func (w *Watch) mark(fd int, flags uint) error {
+	if w.ended.Load() {
+		return os.ErrClosed
 	}
-	if e := c.Control(func(g uintptr) { err = unix.FanotifyMark(int(g), flags, writes, fd, "") }); e != nil {
-		return e
-	}
-	return err
+	return unix.FanotifyMark(w.attrs, flags, writes, fd, "")
 }
 
 // Counts are the events so far.
 func (w *Watch) Counts() Counts { return Counts{w.read.Load(), w.dropped.Load(), w.told.Load()} }
 
 // Stop ends the watch as a failure would.
-func (w *Watch) Stop() { w.names.Close() }
+func (w *Watch) Stop() { _, _ = unix.Write(w.end, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
-func (w *Watch) run(g *os.File, l Listener, tell func(event) error) {
+// await waits until the group g has events. Nobody waits during pause, so events
+// wake nobody then; Go's poller would be woken by each.
+func (w *Watch) await(g int) error {
+	for {
+		fds := []unix.PollFd{{Fd: int32(g), Events: unix.POLLIN}, {Fd: int32(w.end), Events: unix.POLLIN}}
+		_, err := unix.Poll(fds, -1)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return err
+		case fds[1].Revents != 0:
+			return os.ErrClosed
+		default:
+			return nil
+		}
+	}
+}
+
+func (w *Watch) run(g int, l Listener, tell func(event) error) {
 	buf := make([]byte, bufferSize)
 	for {
-		n, err := g.Read(buf)
+		n, err := 0, w.await(g)
 		if err == nil {
-			err = w.batch(buf[:n], l, tell)
+			n, err = unix.Read(g, buf)
 		}
 		switch {
-		case w.ended.Load():
+		case err == nil:
+			err = w.batch(buf[:n], l, tell)
+		case err == unix.EINTR || err == unix.EAGAIN:
+			err = nil
+		}
+		if w.ended.Load() {
 			return
-		case err == io.EOF:
-			err = os.ErrClosed
-			fallthrough
-		case err != nil:
+		}
+		if err != nil {
 			l.Ended(err)
 			return
 		}
