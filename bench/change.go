@@ -26,6 +26,9 @@ func changeTrials(s scale) []trial {
 	var trials []trial
 	for _, n := range s.crowds {
 		for _, c := range changes {
+			if s.quick && n > 1 && c.rank > 0 {
+				continue
+			}
 			r := row{name: c.name, clients: n, kind: meta, aim: aimChange.of(n), chart: n == 1 && c.rank == 0}
 			trials = append(trials, trial{rows: []row{r}, rank: c.rank, writes: true, run: func(l *lab, m *mounted, put put) error {
 				return c.run(l, m, n, put)

@@ -20,7 +20,7 @@ var (
 const gitDir = "git"
 
 // quickSource is the part of Go's source that a quick run takes.
-var quickSource = []string{"crypto", "go", "net", "runtime"}
+var quickSource = []string{"go", "net", "runtime"}
 
 // source is Go's source, packed once.
 type source struct {
