@@ -31,7 +31,7 @@ func (f flags) scale() scale {
 	}
 	if f.quick {
 		s = scale{
-			rounds: 2, passes: 3, files: 240, warmUp: 25, dirs: 20, bigDir: 10_000, fileSize: 32 << 20, dataTime: 90 * time.Millisecond,
+			rounds: 2, passes: 2, files: 240, warmUp: 25, dirs: 16, bigDir: 5_000, fileSize: 32 << 20, dataTime: 90 * time.Millisecond,
 			crowds: []int{1, 8}, jobs: []int{1}, inodes: 50_000, forget: 3 * time.Second, quick: true,
 		}
 	}
