@@ -6,6 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// shadowACL begins the names under which XFS lists its ACLs a second time. A copy
+// of one elsewhere would be an attribute like any other, and the old ACL again
+// when it comes back to an XFS: it is no attribute to anybody.
+const shadowACL = "trusted.SGI_ACL_"
+
 // Xattrs are the names of the extended attributes; none where the filesystem
 // has no such thing.
 func (f *File) Xattrs() ([]string, error) {
@@ -18,7 +23,9 @@ func (f *File) Xattrs() ([]string, error) {
 	}
 	var names []string
 	for _, name := range bytes.Split(bytes.TrimSuffix(b, []byte{0}), []byte{0}) {
-		names = append(names, string(name))
+		if !bytes.HasPrefix(name, []byte(shadowACL)) {
+			names = append(names, string(name))
+		}
 	}
 	return names, nil
 }

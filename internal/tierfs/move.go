@@ -82,8 +82,10 @@ func (fs *FS) Move(ctx context.Context, b *mover.Batch) []mover.Outcome {
 func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome) (n int, err error) {
 	defer x.end()
 	x.awaitTiers(ctx)
-	if x.from.ReadOnly() || x.to.ReadOnly() || x.from.Suspect() || x.to.Suspect() {
-		return 0, errAway
+	for _, t := range []*tier.Tier{x.from, x.to} {
+		if t.ReadOnly() || t.Suspect() || t.PathState() == tier.PathUnmounted { // a disk that is being taken off
+			return 0, errAway
+		}
 	}
 	leave, err := x.enter()
 	if err != nil {
@@ -158,7 +160,7 @@ func (x *transfer) skip(ctx context.Context, m *moving, err error) {
 
 // Why a file does not move, where no errno says it.
 var (
-	errAway      = errors.New("a tier does not answer, or is read-only")
+	errAway      = errors.New("a tier does not answer, is read-only, or its disk was unmounted")
 	errFresh     = errors.New("it has just been changed")
 	errOpen      = errors.New("it is open")
 	errOpenBelow = errors.New("it is open in the tier's directory")
@@ -314,7 +316,7 @@ func (x *transfer) hold(ctx context.Context, m *moving) error {
 	if err := x.announce(m); err != nil {
 		return err
 	}
-	if err := x.room(m); err != nil {
+	if err := x.room(&f.st); err != nil {
 		return err
 	}
 	return x.open(m)
@@ -363,24 +365,25 @@ func (x *transfer) announce(m *moving) error {
 	return nil
 }
 
-// room takes the room for a file on the target, which was looked at when the
-// first of them was held.
-func (x *transfer) room(m *moving) error {
+// room takes the room for the blocks of a file on the target, which was looked at
+// when the first of them was held. Holes need none.
+func (x *transfer) room(st *unix.Stat_t) error {
 	if !x.measured {
-		st, err := x.to.Space()
+		space, err := x.to.Space()
 		if err != nil {
 			return err
 		}
-		unit := int64(st.Frsize)
-		x.free, x.measured = int64(st.Bavail)*unit, true
+		unit := int64(space.Frsize)
+		x.free, x.measured = int64(space.Bavail)*unit, true
 		if x.b.MinFree != nil {
-			x.free -= int64(x.b.MinFree(st.Blocks * uint64(unit)))
+			x.free -= int64(x.b.MinFree(space.Blocks * uint64(unit)))
 		}
 	}
-	if need := m.out.Bytes; x.free < need {
+	need := min(st.Size, st.Blocks*512) // the unit of st_blocks (stat(2))
+	if x.free < need {
 		return errNoRoom
 	}
-	x.free -= m.out.Bytes
+	x.free -= need
 	return nil
 }
 

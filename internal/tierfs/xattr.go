@@ -80,17 +80,13 @@ func (fs *FS) listxattr(op *fuseops.ListXattrOp) error {
 		return err
 	}
 	return fs.onInode(in, func(f *tier.File) error {
-		if op.OpContext.Uid == 0 {
-			op.BytesRead, err = f.Listxattr(op.Dst)
-			return err
-		}
 		names, err := f.Xattrs()
 		if err != nil {
 			return err
 		}
 		var list []byte
 		for _, name := range names {
-			if !strings.HasPrefix(name, "trusted.") {
+			if op.OpContext.Uid == 0 || !strings.HasPrefix(name, "trusted.") {
 				list = append(append(list, name...), 0)
 			}
 		}

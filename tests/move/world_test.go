@@ -270,6 +270,49 @@ func TestProjectsOnTheTarget(t *testing.T) {
 	m.wantTidy()
 }
 
+// TestARevokedACLStaysRevoked: XFS lists an ACL a second time, as an attribute
+// trusted.SGI_ACL_FILE. Copied to another filesystem and back it would be the ACL
+// of long ago.
+func TestARevokedACLStaysRevoked(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, "root", "fuse", "loop", "xfs", "ext4")
+	m := newMountOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "xfs", "320M")})
+	m.Put(1, "d/f", "content")
+	harness.Must(t, "setfacl", "-m", "u:1005:r", m.Tier(1, "d"), m.Tier(1, "d/f"))
+	m.Up()
+	time.Sleep(quiet)
+	m.carry("promote", "d/f").wantMoved(t, 1)
+	for _, rel := range []string{"d", "d/f"} {
+		if out := harness.Must(t, "getfattr", "-h", "-d", "-m", "-", m.Tier(0, rel)); strings.Contains(out, "SGI_ACL") {
+			t.Errorf("on ext4: %s", out)
+		}
+	}
+	// What an earlier version has left there does no harm.
+	harness.Must(t, "setfattr", "-n", "trusted.SGI_ACL_FILE", "-v", "0x00000000", m.Tier(0, "d/f"))
+	harness.Must(t, "setfacl", "-x", "u:1005", m.Path("d/f"))
+	time.Sleep(quiet)
+	m.carry("demote", "d/f").wantMoved(t, 1)
+	m.wantOn(1, "d/f", "content")
+	if out := harness.Must(t, "getfacl", "-cnp", m.Path("d/f")); strings.Contains(out, "user:1005") {
+		t.Errorf("it is back:\n%s", out)
+	}
+}
+
+// TestSparseFilesNeedTheRoomOfTheirBlocks, not of their size.
+func TestSparseFilesNeedTheRoomOfTheirBlocks(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, "root", "fuse", "loop", "ext4")
+	m := newMountOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "16M")}, "minfree=0")
+	m.Put(0, "f", "content")
+	ok(t, "truncate", os.Truncate(m.Tier(0, "f"), 1<<30))
+	m.Up()
+	time.Sleep(quiet)
+	m.carry("demote", "f").wantMoved(t, 1)
+	if st := harness.Stat(t, m.Tier(1, "f")); st.Size != 1<<30 || st.Blocks*512 > 1<<20 {
+		t.Errorf("%d bytes in %d blocks", st.Size, st.Blocks)
+	}
+}
+
 // TestReadOnlyTiers neither take files nor give them away.
 func TestReadOnlyTiers(t *testing.T) {
 	t.Parallel()
