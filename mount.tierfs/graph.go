@@ -71,7 +71,7 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 	}
 	g.fs, err = tierfs.New(set, tierfs.Config{
 		Options: rules(o), Log: log, RawLinks: o.RawLinks, Inodes32: o.Inodes32,
-		Export: o.NoForget, Marked: g.joined.Listed, Freed: g.memory.Freed, Used: g.used, Passthrough: o.Passthrough != mountopt.PassthroughOff,
+		Export: o.NoForget, Freed: g.memory.Freed, Used: g.used, Passthrough: o.Passthrough != mountopt.PassthroughOff,
 		Cache:   caches[o.Cache],
 		MaxDirs: b.dirs, MaxFiles: b.files, MaxListings: memoryForListings(),
 	})

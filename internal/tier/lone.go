@@ -6,9 +6,8 @@ import (
 )
 
 // lone judges the only tier of a mount. It has no members and writes nothing;
-// but the directory may be a member of a set whose other tiers are left out.
-// What it keeps for those is then no file of the user's. A mark that cannot be
-// read is: an ordinary user's daemon may not look into that of root's.
+// but the directory may be a member of a set whose other tiers are left out. What
+// it keeps for those is shown: the mount may be a tier itself, of that very set.
 func (g *guard) lone() (*JoinResult, error) {
 	s, err := look(g.roots[0])
 	if err != nil {
@@ -18,7 +17,6 @@ func (g *guard) lone() (*JoinResult, error) {
 	if s.readMark() != nil || !s.listed() {
 		return j, nil
 	}
-	j.Listed = true
 	var paths []string
 	for _, m := range inOrder(s.rec.Members) {
 		if m.State == stateServed {

@@ -28,7 +28,6 @@ type Identity struct {
 type JoinResult struct {
 	Warnings, Notes []string
 	Owner           bool // holds the lock of every writable tier: may move and replay
-	Listed          bool // a single tier that is a member of a set
 	SetID           string
 	Members         []Identity // in the order of the roots
 	Refused         error      // why TakeOver failed, if not for a lock that another holds

@@ -36,7 +36,6 @@ type Options struct {
 type Config struct {
 	Options
 	Log         *slog.Logger
-	Marked      bool // a single tier has records too, of the set that it is a member of
 	RawLinks    bool // symlink targets are shown as they are stored
 	Inodes32    bool
 	Export      bool // IDs are good for as long as the file is there (noforget)
@@ -62,7 +61,6 @@ type FS struct {
 	dirs                  *inode.DirCache
 	options               atomic.Pointer[Options]
 	rawLinks, union, root bool
-	hides                 bool // the tiers' own records
 	freed                 func(bytes int)
 	used                  Used
 	export                bool
@@ -108,7 +106,6 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	if fs.freed == nil {
 		fs.freed = func(int) {}
 	}
-	fs.hides = fs.union || cfg.Marked
 	fs.rawLinks = cfg.RawLinks || !fs.union
 	fs.options.Store(&cfg.Options)
 	fs.journal = newJournal(fs)
@@ -195,7 +192,7 @@ func (fs *FS) getDir(id uint64) (*inode.Inode, error) {
 const hiddenName = ".tierfs"
 
 func (fs *FS) hidden(parent *inode.Inode, name string) bool {
-	return fs.hides && parent.ID == inode.RootID && name == hiddenName
+	return fs.union && parent.ID == inode.RootID && name == hiddenName
 }
 
 // as runs fn as uid and gid on the filesystem; an ordinary user's daemon is
