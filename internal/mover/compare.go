@@ -50,12 +50,12 @@ func sameTarget(a, b *tier.Dir, name string, sta, stb *unix.Stat_t) (bool, error
 // sameContent compares two files of that size. One that ends before it has
 // changed meanwhile, or cannot be read.
 func sameContent(ctx context.Context, a, b *tier.Dir, name string, size int64) (bool, error) {
-	fa, err := openQuietly(a, name)
+	fa, err := a.OpenQuietly(name, unix.O_NONBLOCK)
 	if err != nil {
 		return false, err
 	}
 	defer fa.Close()
-	fb, err := openQuietly(b, name)
+	fb, err := b.OpenQuietly(name, unix.O_NONBLOCK)
 	if err != nil {
 		return false, err
 	}
@@ -79,15 +79,4 @@ func sameContent(ctx context.Context, a, b *tier.Dir, name string, size int64) (
 		}
 	}
 	return true, nil
-}
-
-// openQuietly opens a file for reading and leaves its access time alone where
-// the daemon may ask for that (O_NOATIME, open(2)).
-func openQuietly(d *tier.Dir, name string) (*tier.File, error) {
-	const flags = unix.O_RDONLY | unix.O_NONBLOCK
-	f, err := d.Open(name, flags|unix.O_NOATIME, 0)
-	if err == unix.EPERM {
-		f, err = d.Open(name, flags, 0)
-	}
-	return f, err
 }

@@ -67,7 +67,7 @@ func (m *Mover) verdict(p Policy, f *found) Verdict {
 	v.Detail = p.detail(facts, c, why)
 	if why == Moved {
 		h := &haul{job: &job{m: m, policy: p}}
-		if v.To, v.Skip = h.target(f.rank, c, uint64(f.st.Blocks*blockSize)); v.Skip != Moved {
+		if v.To, v.Skip = h.target(f.rank, c, uint64(f.st.Blocks*BlockSize)); v.Skip != Moved {
 			v.Detail += "; it stays: " + v.Skip.Text()
 		}
 	}

@@ -37,7 +37,7 @@ type looker struct {
 func (l *looker) file(f *found) error {
 	facts := l.m.factsOf(f)
 	if c, _ := l.policy.judge(facts, 1); c == down {
-		l.heat.add(l.policy.age(facts), f.st.Blocks*blockSize)
+		l.heat.add(l.policy.age(facts), f.st.Blocks*BlockSize)
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func (h *haul) endDir() error {
 func (h *haul) carry(files []*found) {
 	var bytes int64
 	for _, f := range files {
-		bytes += f.st.Blocks * blockSize
+		bytes += f.st.Blocks * BlockSize
 	}
 	to, why := h.target(files[0].rank, h.course, uint64(bytes))
 	switch {
@@ -224,8 +224,8 @@ func (h *haul) carry(files []*found) {
 	}
 }
 
-// blockSize is the unit of st_blocks (stat(2)).
-const blockSize = 512
+// BlockSize is the unit of st_blocks (stat(2)).
+const BlockSize = 512
 
 // flight is a batch under way.
 type flight struct {

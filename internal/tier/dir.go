@@ -116,12 +116,15 @@ func (d *Dir) OpenDir(name string) (*Dir, error) {
 // List opens the directory itself for reading its rows.
 func (d *Dir) List() (*File, error) { return d.Open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0) }
 
-// ListQuietly is List that leaves the directory's access time alone, where the
-// daemon may ask for that (O_NOATIME, open(2)).
-func (d *Dir) ListQuietly() (*File, error) {
-	f, err := d.Open(".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOATIME, 0)
+// ListQuietly is List that leaves the directory's access time alone.
+func (d *Dir) ListQuietly() (*File, error) { return d.OpenQuietly(".", unix.O_DIRECTORY) }
+
+// OpenQuietly opens name for reading, with more flags, so that its access time
+// stays, where the daemon may ask for that (O_NOATIME, open(2)).
+func (d *Dir) OpenQuietly(name string, flags int) (*File, error) {
+	f, err := d.Open(name, unix.O_RDONLY|unix.O_NOATIME|flags, 0)
 	if err == unix.EPERM {
-		return d.List()
+		return d.Open(name, unix.O_RDONLY|flags, 0)
 	}
 	return f, err
 }

@@ -379,7 +379,7 @@ func (x *transfer) room(st *unix.Stat_t) error {
 			x.free -= int64(x.b.MinFree(space.Blocks * uint64(unit)))
 		}
 	}
-	need := min(st.Size, st.Blocks*512) // the unit of st_blocks (stat(2))
+	need := min(st.Size, st.Blocks*mover.BlockSize)
 	if x.free < need {
 		return errNoRoom
 	}
@@ -389,11 +389,7 @@ func (x *transfer) room(st *unix.Stat_t) error {
 
 // openSource opens a file so that its access time stays.
 func openSource(d *tier.Dir, name string) (*tier.File, error) {
-	const flags = unix.O_RDONLY | unix.O_NONBLOCK
-	f, err := d.Open(name, flags|unix.O_NOATIME, 0)
-	if err == unix.EPERM {
-		f, err = d.Open(name, flags, 0)
-	}
+	f, err := d.OpenQuietly(name, unix.O_NONBLOCK)
 	if err == unix.EAGAIN { // somebody has a lease on it
 		err = errOpenBelow
 	}
