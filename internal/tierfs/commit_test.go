@@ -35,10 +35,7 @@ func TestNobodyWaitsForALowerTierThatAMoveWaitsFor(t *testing.T) {
 		"the source has gone":    {1, 0, "aside"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, 2)
-			r.write(c.from, "f", "content")
-			time.Sleep(settleTime)
-			fs := r.open()
+			r, fs := newSettled(t, c.from)
 			in := r.admit(fs, "f")
 			passed := 0
 			atFault = func(p string) {
@@ -99,10 +96,7 @@ func (r *rig) left(fs *FS, from, to int, point string) {
 func TestAMoveThatWasLeftIsEndedSoon(t *testing.T) {
 	for name, c := range map[string]struct{ from, to int }{"down": {0, 1}, "up": {1, 0}} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, 2)
-			r.write(c.from, "f", "content")
-			time.Sleep(settleTime)
-			fs := r.open()
+			r, fs := newSettled(t, c.from)
 			in := r.admit(fs, "f")
 			r.left(fs, c.from, c.to, "named")
 
@@ -132,10 +126,7 @@ func TestAMoveThatWasLeftIsEndedSoon(t *testing.T) {
 
 // Two versions are for the administrator, who is told once.
 func TestAMoveThatWasLeftKeepsTwoVersions(t *testing.T) {
-	r := newRig(t, 2)
-	r.write(0, "f", "content")
-	time.Sleep(settleTime)
-	fs := r.open()
+	r, fs := newSettled(t, 0)
 	r.left(fs, 0, 1, "named")
 	r.write(0, "f", "one version")
 	r.write(1, "f", "another version")

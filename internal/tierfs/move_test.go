@@ -25,6 +25,16 @@ func (r *rig) old(rank int, name string) {
 // settleTime is when a file counts as quiet.
 const settleTime = 50 * time.Millisecond
 
+// newSettled is a filesystem of two tiers, and on one of them a file f that may
+// move.
+func newSettled(t *testing.T, rank int) (*rig, *FS) {
+	t.Helper()
+	r := newRig(t, 2)
+	r.write(rank, "f", "content")
+	time.Sleep(settleTime)
+	return r, r.open()
+}
+
 // move moves files by their paths, all of one directory.
 func (r *rig) move(fs *FS, from, to int, dir string, names ...string) []mover.Outcome {
 	r.Helper()
@@ -271,10 +281,7 @@ func TestMoveLeavesANameThatAppearsOnTheTarget(t *testing.T) {
 func TestMoveGivesWayToAnOpenOutOfBand(t *testing.T) {
 	for _, point := range []string{"leased", "copied", "recorded", "placed", "checked", "aside"} {
 		t.Run(point, func(t *testing.T) {
-			r := newRig(t, 2)
-			r.write(0, "f", "content")
-			time.Sleep(settleTime)
-			fs := r.open()
+			r, fs := newSettled(t, 0)
 			opened := make(chan error, 1)
 			o := r.moveWith(fs, point, func() {
 				path := r.at(0, "f")
@@ -451,10 +458,7 @@ func TestRelocationStaysInItsPlace(t *testing.T) {
 // Where a server would have to give the lease, EAGAIN says nothing. But who has
 // closed a file may still write into it by a mapping.
 func TestMoveWithoutLeases(t *testing.T) {
-	r := newRig(t, 2)
-	r.write(0, "f", "content")
-	time.Sleep(settleTime)
-	fs := r.open()
+	r, fs := newSettled(t, 0)
 	fs.Tiers()[0].Remote = true
 	outside, err := os.Open(r.at(0, "f")) // the kernel says EAGAIN
 	if err != nil {
@@ -473,10 +477,7 @@ func TestMoveWithoutLeases(t *testing.T) {
 
 // is there until the move ends.
 func TestListingFromBeforeAMoveLeadsToTheSameInode(t *testing.T) {
-	r := newRig(t, 2)
-	r.write(1, "f", "content")
-	time.Sleep(settleTime)
-	fs := r.open()
+	r, fs := newSettled(t, 1)
 	in := r.admit(fs, "f")
 	l := &listing{taken: fs.names.total()}
 	if err := fs.list(fs.table.Root(), 0, l); err != nil || l.len() != 3 {
@@ -533,10 +534,7 @@ func TestMoveKeepsTheCopyWhenTheSourceCannotComeBack(t *testing.T) {
 func TestMoveUpGivesWayToAnOpenOutOfBand(t *testing.T) {
 	for _, point := range []string{"leased", "recorded", "placed", "named", "checked", "aside"} {
 		t.Run(point, func(t *testing.T) {
-			r := newRig(t, 2)
-			r.write(1, "f", "content")
-			time.Sleep(settleTime)
-			fs := r.open()
+			r, fs := newSettled(t, 1)
 			opened := make(chan error, 1)
 			atFault = func(p string) {
 				if p != point {
@@ -580,10 +578,7 @@ func TestMoveUpGivesWayToAnOpenOutOfBand(t *testing.T) {
 // A client may have mapped the copy and closed it by the time that the source
 // turns out to have changed.
 func TestMoveKeepsACopyThatIsMapped(t *testing.T) {
-	r := newRig(t, 2)
-	r.write(1, "f", "content")
-	time.Sleep(settleTime)
-	fs := r.open()
+	r, fs := newSettled(t, 1)
 	in := r.admit(fs, "f")
 	atFault = func(p string) {
 		if p == "named" {
@@ -631,10 +626,7 @@ func TestMoveWaitsOnceForAListing(t *testing.T) {
 // A server that has lost its first answer says that the copy is not there, when
 // it has renamed it: the record must stay.
 func TestMoveKeepsTheRecordOfACopyThatIsGone(t *testing.T) {
-	r := newRig(t, 2)
-	r.write(0, "f", "content")
-	time.Sleep(settleTime)
-	fs := r.open()
+	r, fs := newSettled(t, 0)
 	o := r.moveWith(fs, "locked", func() {
 		if err := os.Rename(r.only(1, ".tierfs/staging"), r.at(1, "f")); err != nil {
 			t.Fatal(err)
