@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,14 +48,28 @@ func move(name string, ask asker, f flags, args []string) error {
 		for _, rel := range g.rels {
 			req.Paths = append(req.Paths, control.Name(rel))
 		}
-		end, err := ask(clientFor(g.mount), ctx, req, out.lines(g.mount))
-		out.add(end)
-		if err != nil {
+		begun := out.begun
+		_, err := ask(clientFor(g.mount), ctx, req, out.lines(g.mount))
+		switch {
+		case err != nil && out.begun == begun:
 			out.close()
 			return cannotAsk(g.mount, err)
+		case err != nil:
+			return out.end(endedEarly(g.mount, err))
 		}
 	}
-	return out.end(ctx.Err() != nil)
+	if ctx.Err() != nil {
+		return out.end(failure{exitTrouble, errors.New("interrupted; what was begun is finished or taken back, and the rest is where it was")})
+	}
+	return out.end(nil)
+}
+
+// endedEarly says what ended a job on m after it had begun.
+func endedEarly(m daemon.Mount, err error) error {
+	if errors.Is(err, control.ErrCutOff) {
+		return failure{exitCannot, fmt.Errorf("mount %q: the daemon has died in the middle of the job, and no file is lost; umount -l it and mount it again, so that what was begun is finished or taken back, and see the system log", m.Dir)}
+	}
+	return failure{exitTrouble, fmt.Errorf("mount %q: the job ended early: %w; nothing is lost: what was begun is finished or taken back, and the rest is where it was; run it again for the rest", m.Dir, err)}
 }
 
 // untilInterrupted ends at the first ^C. A second one ends the command.
@@ -68,8 +83,10 @@ func untilInterrupted() (context.Context, func()) {
 // terminal with the troubles only.
 type moveReport struct {
 	flags
-	bar   *bar
-	total control.Totals
+	bar      *bar
+	begun    int // jobs that have told what they are to do
+	expected int // files that these are to look at
+	total    control.Totals
 }
 
 func newMoveReport(f flags) *moveReport {
@@ -84,6 +101,8 @@ func newMoveReport(f flags) *moveReport {
 func (r *moveReport) lines(m daemon.Mount) func(control.Line) {
 	return func(l control.Line) {
 		if l.Begin != nil {
+			r.begun++
+			r.expected += looked(*l.Begin)
 			r.bar.expect(*l.Begin)
 		}
 		if l.Copied > 0 {
@@ -98,6 +117,12 @@ func (r *moveReport) lines(m daemon.Mount) func(control.Line) {
 
 func (r *moveReport) file(f control.File) {
 	r.bar.done(f)
+	if f.Skip == "" {
+		r.total.Files++
+		r.total.Bytes += f.Bytes
+	} else {
+		r.total.Skipped[f.Skip]++
+	}
 	switch {
 	case r.json:
 		_ = printJSONLine(f)
@@ -134,32 +159,23 @@ func reason(skip, detail string) string {
 	return text
 }
 
-func (r *moveReport) add(end control.Totals) {
-	r.total.Files += end.Files
-	r.total.Bytes += end.Bytes
-	for why, n := range end.Skipped {
-		r.total.Skipped[why] += n
+// looked is how many files were looked at.
+func looked(t control.Totals) int {
+	n := t.Files
+	for _, skipped := range t.Skipped {
+		n += skipped
 	}
+	return n
 }
 
 func (r *moveReport) close() { r.bar.close() }
 
-// end prints the totals. What is too young, no file, or where it shall be is no
-// trouble.
-func (r *moveReport) end(interrupted bool) error {
+// end prints the totals; early says what ended the jobs before their end, if
+// anything did. What is too young, no file, or where it shall be is no trouble.
+func (r *moveReport) end(early error) error {
 	r.close()
-	if r.json {
-		if err := printJSONLine(struct {
-			End         control.Totals `json:"end"`
-			Interrupted bool           `json:"interrupted,omitempty"`
-		}{r.total, interrupted}); err != nil {
-			return err
-		}
-	} else {
-		fmt.Println(totalsLine(r.total, moves(r.dryRun)))
-	}
-	if interrupted {
-		return failure{exitTrouble, errors.New("interrupted; what was begun is finished, and the rest is where it was")}
+	if err := r.printTotals(early); err != nil || early != nil {
+		return cmp.Or(early, err)
 	}
 	for why := range r.total.Skipped {
 		switch mover.Reason(why) {
@@ -173,6 +189,33 @@ func (r *moveReport) end(interrupted bool) error {
 		}
 	}
 	return nil
+}
+
+// printTotals tells what is known: of a job that ended early not why the rest
+// stays, as nobody has looked.
+func (r *moveReport) printTotals(early error) error {
+	unseen := max(r.expected-looked(r.total), 0)
+	if r.json {
+		end := struct {
+			End    control.Totals `json:"end"`
+			Unseen int            `json:"unseen,omitempty"`
+			Early  string         `json:"early,omitempty"`
+		}{End: r.total}
+		if early != nil {
+			end.Unseen, end.Early = unseen, early.Error()
+		}
+		return printJSONLine(end)
+	}
+	text := totalsLine(r.total, moves(r.dryRun))
+	switch {
+	case early == nil:
+	case r.begun == 0:
+		text += "; the rest was not looked at"
+	case unseen > 0:
+		text += fmt.Sprintf("; %s not looked at", human.Count(unseen, "file"))
+	}
+	_, err := fmt.Println(text)
+	return err
 }
 
 // totalsLine is "moved 3 files, 1.0 MiB; 2 stay: 1 open through the mount, …".

@@ -88,7 +88,7 @@ func (g *graph) permit() {
 	case g.pauses.Load() > 0:
 		g.mover.Permit(false, whyPaused)
 	case !g.visible.Load():
-		g.mover.Permit(false, "the mount has gone")
+		g.mover.Permit(false, errEnds.Error())
 	case !g.joined.Owner:
 		g.mover.Permit(false, "another daemon has the locks of these tiers; it moves files, or this one when it ends")
 	default:

@@ -300,23 +300,32 @@ func (s *service) undo() bool {
 	return true
 }
 
-// end leaves in order after the kernel has ended the connection.
+// end leaves in order after the kernel has ended the connection. Whoever waits
+// for a job is told how it ended, so the jobs end before the socket does, and it
+// is waited for without the locks that their answers may need.
 func (s *service) end() {
+	s.graph.endWork()
+	s.mu.Lock()
+	socket := s.control
+	s.mu.Unlock()
+	if socket != nil {
+		socket.Close(graceTime)
+	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	s.mu.Lock()
-	s.cleanUp()
+	s.crash.Remove()
 	s.mu.Unlock()
 	s.graph.close()
 	s.logger.Info(s.point.Path + " served to its end")
 }
 
-// cleanUp removes what the daemon keeps in the runtime directory.
+// cleanUp removes at once what the daemon keeps in the runtime directory.
 //
 // LOCKS_REQUIRED(s.mu)
 func (s *service) cleanUp() {
 	if s.control != nil {
-		s.control.Close()
+		s.control.Close(0)
 		s.control = nil
 	}
 	s.crash.Remove()

@@ -6,7 +6,7 @@ import (
 )
 
 // errEnds is the end of a job by the end of the mount.
-var errEnds = errors.New("the mount ends")
+var errEnds = errors.New("the mount was unmounted")
 
 // work runs fn as one of the tasks that close ends and waits for. It ends with
 // ctx too.
@@ -18,7 +18,11 @@ func (g *graph) work(ctx context.Context, fn func(ctx context.Context) error) er
 	if !g.begin(func() { done <- fn(ctx) }) {
 		return errEnds
 	}
-	return <-done
+	err := <-done
+	if errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx)
+	}
+	return err
 }
 
 // begin begins a task, unless close waits for the last ones already.

@@ -26,7 +26,7 @@ func (c *Client) Plan(ctx context.Context, fn func(Line)) (Totals, error) {
 }
 
 func (c *Client) job(ctx context.Context, method, path string, body any, fn func(Line)) (end Totals, err error) {
-	done := errCutOff
+	done := ErrCutOff
 	err = c.stream(ctx, method, path, body, func(text []byte) error {
 		var l Line
 		if err := json.Unmarshal(text, &l); err != nil {
@@ -56,7 +56,7 @@ func (c *Client) Why(path string) (v Verdict, err error) {
 
 // Check asks for POST /v1/check and hands each finding to fn.
 func (c *Client) Check(ctx context.Context, r Check, fn func(Finding)) (end CheckEnd, err error) {
-	done := errCutOff
+	done := ErrCutOff
 	err = c.stream(ctx, http.MethodPost, "/v1/check", r, func(text []byte) error {
 		var l CheckLine
 		if err := json.Unmarshal(text, &l); err != nil {

@@ -46,7 +46,7 @@ func serve(t *testing.T, d Daemon) (path string, s *Server) {
 		t.Fatal(err)
 	}
 	s = Serve(l, d, quiet)
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { s.Close(0) })
 	return path, s
 }
 
@@ -86,7 +86,7 @@ func TestSocketIsForItsOwnerAlone(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, st.Mode(), err)
 		}
 	}
-	s.Close()
+	s.Close(0)
 	if left, _ := filepath.Glob(filepath.Dir(path) + "/*"); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
 	}
@@ -174,7 +174,7 @@ func TestStaleSocketIsReplacedAndALaterOneKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer later.Close()
-	first.Close()
+	first.Close(0)
 	if _, err := os.Lstat(path); err != nil {
 		t.Error("the first daemon has removed the socket of the later one")
 	}
@@ -284,7 +284,7 @@ func TestCloseCutsOffIdleClients(t *testing.T) {
 	}
 	defer conn.Close()
 	done := make(chan struct{})
-	go func() { s.Close(); close(done) }()
+	go func() { s.Close(time.Second); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(10 * time.Second):

@@ -152,7 +152,7 @@ func TestJobEndsWithItsClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		if what == "server" {
-			s.Close()
+			s.Close(0)
 		}
 		conn.Close()
 		select {

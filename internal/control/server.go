@@ -44,9 +44,12 @@ func Serve(l net.Listener, d Daemon, log *slog.Logger) *Server {
 	return s
 }
 
-// Close ends the server and removes its socket. Requests under way are cut off:
-// the mount they speak of is gone.
-func (s *Server) Close() {
+// Close removes the socket and ends the server. Requests under way are answered,
+// as far as patience goes, and then cut off: the mount they speak of is gone.
+func (s *Server) Close(patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_ = s.http.Shutdown(ctx)
 	_ = s.http.Close()
 	_ = s.listener.Close() // in case Serve had not taken it yet
 	<-s.done

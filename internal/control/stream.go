@@ -26,10 +26,13 @@ const maxLine = 64 << 10
 // move by the thousand in a second, and each send wakes the client.
 const lineDelay = 50 * time.Millisecond
 
+// errLeft ends a job whose client has closed its side, or does not read.
+var errLeft = errors.New("the command that asked for it was interrupted")
+
 // lines is an answer of many JSON objects, one a line.
 type lines struct {
 	ctl  *http.ResponseController
-	stop context.CancelFunc
+	stop context.CancelCauseFunc
 
 	mu  sync.Mutex
 	out *json.Encoder // to the client; GUARDED_BY(mu)
@@ -40,7 +43,8 @@ type lines struct {
 // interest: when it has closed its side of the connection, and when a line
 // cannot be written. The server's own time limits are for short answers.
 func begin(w http.ResponseWriter, r *http.Request) (context.Context, *lines) {
-	ctx, stop := context.WithCancel(r.Context())
+	ctx, stop := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	context.AfterFunc(r.Context(), func() { stop(errLeft) })
 	l := &lines{ctl: http.NewResponseController(w), out: json.NewEncoder(w), stop: stop}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	_ = l.ctl.SetReadDeadline(time.Time{}) // past it, the client would count as gone
@@ -54,7 +58,7 @@ func (l *lines) put(v any) {
 	defer l.mu.Unlock()
 	_ = l.ctl.SetWriteDeadline(time.Now().Add(lineTime))
 	if l.out.Encode(v) != nil {
-		l.stop()
+		l.stop(errLeft)
 		return
 	}
 	if l.due == nil {
@@ -81,12 +85,12 @@ func (l *lines) end() {
 		l.due.Stop()
 		l.due = nil
 	}
-	l.stop()
+	l.stop(nil)
 }
 
 func (l *lines) flush() {
 	if l.ctl.Flush() != nil {
-		l.stop()
+		l.stop(errLeft)
 	}
 }
 
@@ -131,15 +135,31 @@ func (c *Client) stream(ctx context.Context, method, path string, body any, fn f
 func (c *Client) eachLine(r io.Reader, fn func(line []byte) error) error {
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, maxLine)
+	in.Split(wholeLines)
 	for in.Scan() {
 		if err := fn(in.Bytes()); err != nil {
 			return err
 		}
 	}
-	if err := in.Err(); err != nil {
-		return fmt.Errorf("control socket %s: %w; see the system log", c.path, err)
+	switch err := in.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return fmt.Errorf("control socket %s: %w; is the daemon of another release?", c.path, err)
+	case err != nil:
+		return ErrCutOff
 	}
 	return nil
+}
+
+// wholeLines is bufio.ScanLines, but what a daemon that has gone had written of
+// a line is none.
+func wholeLines(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return 0, nil, io.ErrUnexpectedEOF
+	}
+	return 0, nil, nil
 }
 
 // refusal is the error in an answer that is not 200.
@@ -151,5 +171,5 @@ func (c *Client) refusal(resp *http.Response) error {
 	return errors.New(f.Error)
 }
 
-// errCutOff says that an answer in lines has no last one.
-var errCutOff = errors.New("the daemon has gone in the middle of its answer; see the system log")
+// ErrCutOff says that an answer in lines has no last one.
+var ErrCutOff = errors.New("the daemon has gone in the middle of its answer; see the system log")

@@ -82,7 +82,7 @@ func (m *Mover) warn(p Policy) {
 	}
 }
 
-const whyEnded = "the mount is ending"
+const whyEnded = "the mount was unmounted"
 
 // Permit says whether this daemon may move, and why not. It ends the job under
 // way if it may not.

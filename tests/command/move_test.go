@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -88,17 +90,13 @@ func TestJobsThatCannotBeDone(t *testing.T) {
 	harness.OneLine(t, stderr, "tierfs: ", m.Dir)
 }
 
-// ^C in the middle: what is under way is finished or taken back, and the totals
-// are what has happened.
-func TestInterruptedJobEndsInOrder(t *testing.T) {
-	const files = 3000
-	m := harness.New(t, 1)
-	old(t, m.Primary, files)
-	m.Up()
-	quiet()
+// stopped demotes all of m, calls stop once a file has moved, and returns how
+// many have moved, the last line, what was on standard error and the exit code.
+func stopped(t *testing.T, m *harness.Mount, stop func(job *os.Process)) (moved int, last, stderr string, code int) {
+	t.Helper()
 	cmd := exec.Command(harness.CLI, "demote", "--older-than", "1s", m.Dir)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
+	var errs strings.Builder
+	cmd.Stderr = &errs
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -106,36 +104,107 @@ func TestInterruptedJobEndsInOrder(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	moved, last := 0, ""
 	for in := bufio.NewScanner(pipe); in.Scan(); last = in.Text() {
 		if strings.Contains(in.Text(), ": moved from tier 0 to tier 1") {
 			if moved++; moved == 1 {
-				if err := cmd.Process.Signal(os.Interrupt); err != nil {
-					t.Fatal(err)
-				}
+				stop(cmd.Process)
 			}
 		}
 	}
 	_ = cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 1 {
-		t.Errorf("exit code %d\n%s", code, stderr.String())
+	return moved, last, errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// ^C in the middle: what is under way is finished or taken back, and the totals
+// are what has happened. Of the rest they say no more than that: nobody has
+// looked at it.
+func TestInterruptedJobEndsInOrder(t *testing.T) {
+	const files = 3000
+	m := harness.New(t, 1)
+	old(t, m.Primary, files)
+	m.Up()
+	quiet()
+	moved, last, stderr, code := stopped(t, m, func(job *os.Process) {
+		if err := job.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if code != 1 {
+		t.Errorf("exit code %d\n%s", code, stderr)
 	}
-	harness.OneLine(t, stderr.String(), "interrupted")
+	harness.OneLine(t, stderr, "interrupted")
+	checkStopped(t, m, files, moved, last)
+	var out string
+	harness.Eventually(t, "no job runs", func() bool {
+		out, _ = tierfs(t, 0, "status", m.Dir)
+		return !strings.Contains(out, "  running ")
+	})
+	harness.Contains(t, out, "; ended early: the command that asked for it was interrupted\n")
+	if n := len(harness.List(t, m.Dir)); n != files {
+		t.Errorf("%d files are seen, want %d", n, files)
+	}
+}
+
+// A clean umount is no crash: the command says that it was one, and what has
+// moved by then.
+func TestUmountEndsAJobInOrder(t *testing.T) {
+	const files = 3000
+	m := harness.New(t, 1)
+	old(t, m.Primary, files)
+	m.Up()
+	quiet()
+	moved, last, stderr, code := stopped(t, m, func(*os.Process) { harness.Must(t, "umount", m.Dir) })
+	m.Gone(0)
+	if code != 1 {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	harness.OneLine(t, stderr, m.Dir, "the job ended early: the mount was unmounted; nothing is lost")
+	checkStopped(t, m, files, moved, last)
+}
+
+// A daemon that is killed in a job cannot say so. No file is lost with it.
+func TestDaemonThatDiesInAJobIsSaidToHave(t *testing.T) {
+	const files = 3000
+	m := harness.New(t, 1)
+	old(t, m.Primary, files)
+	m.Up()
+	quiet()
+	moved, _, stderr, code := stopped(t, m, func(*os.Process) {
+		if err := unix.Kill(m.Pid(), unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if code != 2 || moved == files {
+		t.Errorf("exit code %d, %d files moved\n%s", code, moved, stderr)
+	}
+	harness.OneLine(t, stderr, m.Dir, "the daemon has died in the middle of the job, and no file is lost")
+	m.Gone(128 + int(unix.SIGKILL))
+	harness.Must(t, "umount", "-l", m.Dir)
+	m.Up()
+	if n := len(harness.List(t, m.Dir)); n != files {
+		t.Errorf("%d files are seen, want %d", n, files)
+	}
+}
+
+// checkStopped holds the last line of a job that was stopped to what it has done.
+func checkStopped(t *testing.T, m *harness.Mount, files, moved int, last string) {
+	t.Helper()
 	if moved == 0 || moved == files {
 		t.Errorf("%d of %d files were moved", moved, files)
 	}
 	if want := fmt.Sprintf("moved %d file", moved); !strings.HasPrefix(last, want) {
 		t.Errorf("the last line is %q, want %q", last, want)
 	}
+	sum := moved
+	for _, n := range regexp.MustCompile(`; (\d+) (?:stay:|files not looked at$)`).FindAllStringSubmatch(last, -1) {
+		k, _ := strconv.Atoi(n[1])
+		sum += k
+	}
+	if sum != files || !strings.HasSuffix(last, " not looked at") {
+		t.Errorf("the last line is %q: the sum is %d, want %d", last, sum, files)
+	}
 	if n := len(harness.List(t, m.Fallbacks[0])) - 1; n != moved {
 		t.Errorf("%d files are on the fallback, %d were said to be", n, moved)
-	}
-	harness.Eventually(t, "no job runs", func() bool {
-		out, _ := tierfs(t, 0, "status", m.Dir)
-		return !strings.Contains(out, "  running ")
-	})
-	if n := len(harness.List(t, m.Dir)); n != files {
-		t.Errorf("%d files are seen, want %d", n, files)
 	}
 }
 
