@@ -23,14 +23,15 @@ endif
 # The binary depends on the source, the Go release and VERSION alone: no paths,
 # no C library, and no time, so SOURCE_DATE_EPOCH has nothing left to date. The
 # version is ours to give: Go's own look at git fails in a checkout that belongs
-# to another user, such as one that root tests.
+# to another user, such as one that root tests. Packages say STRIP='-s -w', which
+# leaves out what only debuggers read.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
-LDFLAGS := -X main.version=$(VERSION)
+LDFLAGS := $(STRIP) -X main.version=$(VERSION)
 
 MANPAGES := $(wildcard man/*.[1-8])
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint race soak bench bench-quick bench-move fuzz man install uninstall demo clean help
+.PHONY: build test lint race soak bench bench-quick bench-move fuzz man dist deb completion install uninstall demo clean help
 
 build: ## build bin/mount.tierfs and its second name bin/tierfs (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mount.tierfs ./mount.tierfs
@@ -80,10 +81,29 @@ man: ## format the man pages as text into bin/man
 	@mkdir -p bin/man
 	@for page in $(MANPAGES); do mandoc -Tutf8 "$$page" >"bin/$$page.txt" && echo "bin/$$page.txt"; done
 
+# Packages, of amd64 and arm64. What is dated in them bears the date of the last commit, or outside a git checkout
+# that of the files.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+RELEASE := $(shell sed -n 's/^\#\# \([0-9][^ ]*\).*/\1/p' CHANGELOG.md | head -n 1)
+
+dist: ## pack the source into bin/tierfs-RELEASE.tar.gz
+	@packaging/dist.sh $(RELEASE)
+
+deb: dist ## build bin/deb/tierfs_*.deb from it, checked by lintian
+	@tests/requirements.sh deb
+	@packaging/deb.sh $(RELEASE)
+
 bin/mount.tierfs:
 	@$(MAKE) build
 
-install: bin/mount.tierfs ## install under DESTDIR (PREFIX, SBINDIR, BINDIR, MANDIR, BASHDIR, ZSHDIR, FISHDIR) what was built
+# The completions are what the command prints. A command that was built for another machine cannot run here, so then
+# one for this machine is built beside it.
+foreign = $(filter-out $(shell $(GO) env GOHOSTOS)/$(shell $(GO) env GOHOSTARCH),$(shell $(GO) env GOOS)/$(shell $(GO) env GOARCH))
+completion: bin/mount.tierfs
+	$(if $(foreign),@GOOS= GOARCH= CGO_ENABLED=0 $(GO) build -trimpath -o bin/completion/tierfs ./mount.tierfs,@mkdir -p bin/completion && ln -sf ../mount.tierfs bin/completion/tierfs)
+	@for shell in bash zsh fish; do bin/completion/tierfs completion $$shell >bin/completion/$$shell || exit 1; done
+
+install: completion ## install under DESTDIR (PREFIX, SBINDIR, BINDIR, MANDIR, BASHDIR, ZSHDIR, FISHDIR) what was built
 	install -D -m 0755 bin/mount.tierfs $(DESTDIR)$(SBINDIR)/mount.tierfs
 	ln -sf mount.tierfs $(DESTDIR)$(SBINDIR)/mount.fuse.tierfs
 	install -d $(DESTDIR)$(BINDIR)
@@ -91,17 +111,17 @@ install: bin/mount.tierfs ## install under DESTDIR (PREFIX, SBINDIR, BINDIR, MAN
 	for page in $(MANPAGES); do \
 		install -D -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; \
 	done
-	install -d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
-	bin/tierfs completion bash >$(DESTDIR)$(BASHDIR)/tierfs
-	bin/tierfs completion zsh >$(DESTDIR)$(ZSHDIR)/_tierfs
-	bin/tierfs completion fish >$(DESTDIR)$(FISHDIR)/tierfs.fish
-	chmod 644 $(DESTDIR)$(BASHDIR)/tierfs $(DESTDIR)$(ZSHDIR)/_tierfs $(DESTDIR)$(FISHDIR)/tierfs.fish
+	ln -sf mount.tierfs.8 $(DESTDIR)$(MANDIR)/man8/mount.fuse.tierfs.8
+	install -D -m 0644 bin/completion/bash $(DESTDIR)$(BASHDIR)/tierfs
+	install -D -m 0644 bin/completion/zsh $(DESTDIR)$(ZSHDIR)/_tierfs
+	install -D -m 0644 bin/completion/fish $(DESTDIR)$(FISHDIR)/tierfs.fish
 
 uninstall: ## remove what install put there; mounts that are up stay up
 	rm -f $(DESTDIR)$(SBINDIR)/mount.tierfs $(DESTDIR)$(SBINDIR)/mount.fuse.tierfs $(DESTDIR)$(BINDIR)/tierfs
 	for page in $(MANPAGES); do \
 		rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; \
 	done
+	rm -f $(DESTDIR)$(MANDIR)/man8/mount.fuse.tierfs.8
 	rm -f $(DESTDIR)$(BASHDIR)/tierfs $(DESTDIR)$(ZSHDIR)/_tierfs $(DESTDIR)$(FISHDIR)/tierfs.fish
 
 demo: build ## show a mount of two directories, with the commands (as root)

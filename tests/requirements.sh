@@ -6,17 +6,17 @@
 # installed and the network is not touched. Without root or apt-get the missing
 # packages are named, and the tests that need them skip themselves and say so.
 #
-# usage: tests/requirements.sh [demo]     demo: only what `make demo` uses
+# usage: tests/requirements.sh [WHAT]     WHAT: test, or one of those in the first column
 set -eu
 
 # The C compiler serves the race detector alone: the product is built without.
 # Of the C library's headers, stdlib.h stands for all.
 wanted() {
 	cat <<-END
-		demo  fusermount3              fuse3
-		demo  unshare                  util-linux
-		demo  mount                    mount
-		demo  du                       coreutils
+		test,demo  fusermount3         fuse3
+		test,demo  unshare             util-linux
+		test,demo  mount               mount
+		test,demo  du                  coreutils
 		test  getfacl                  acl
 		test  getfattr                 attr
 		test  chattr                   e2fsprogs
@@ -40,6 +40,10 @@ wanted() {
 		test  fish                     fish
 		test  gcc                      gcc
 		test  /usr/include/stdlib.h    libc6-dev
+		deb   dh                       debhelper
+		deb   dpkg-buildpackage        dpkg-dev
+		deb   fakeroot                 fakeroot
+		deb   lintian                  lintian
 	END
 }
 
@@ -51,8 +55,8 @@ present() {
 }
 
 lacking() {
-	wanted | while read -r kind proof package; do
-		case ${1:-test} in "$kind" | test) present "$proof" || echo "$package" ;; esac
+	wanted | while read -r kinds proof package; do
+		case ,$kinds, in *,"${1:-test}",*) present "$proof" || echo "$package" ;; esac
 	done | sort -u | tr '\n' ' '
 }
 

@@ -47,7 +47,8 @@ func TestUninstallRemovesWhatInstallPutThere(t *testing.T) {
 	dest := t.TempDir()
 	made(t, dest, "install")
 	want := []string{
-		"/usr/local/bin/tierfs", bashFile, fishFile, "/usr/local/share/man/man8/mount.tierfs.8", "/usr/local/share/man/man8/tierfs.8",
+		"/usr/local/bin/tierfs", bashFile, fishFile,
+		"/usr/local/share/man/man8/mount.fuse.tierfs.8", "/usr/local/share/man/man8/mount.tierfs.8", "/usr/local/share/man/man8/tierfs.8",
 		zshFile, "/usr/sbin/mount.fuse.tierfs", "/usr/sbin/mount.tierfs",
 	}
 	if got := below(t, dest); !slices.Equal(got, want) {
