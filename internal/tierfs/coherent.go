@@ -51,10 +51,12 @@ type coherence struct {
 	all    atomic.Uint64             // the last stamp on everything
 	stamps [stampSlots]atomic.Uint64 // the last stamps on names and backing inodes, by their hash
 	told   struct{ names, attrs, sweeps atomic.Uint64 }
+	lost   atomic.Int64 // when events were last said to be lost, in ns since 1970
 
 	orders    orders
 	negatives negatives
 	sweeper   sweeper
+	root      beginning
 
 	mu      sync.Mutex
 	watches map[uint64]*watch.Watch // by device; GUARDED_BY(mu)
@@ -174,13 +176,37 @@ func (c *coherence) confirm(e *fusedev.Entry, in *inode.Inode, at entryName, m m
 
 // attr makes the kernel ask for the attributes of an inode anew.
 func (c *coherence) attr(id uint64) {
-	if c.kernel == nil {
+	if c.kernel == nil || id == c.fs.table.Root().ID && !c.root.over() {
 		return
 	}
 	c.told.attrs.Add(1)
 	if c.kernel.InvalAttr(id) != nil && c.fs.table.Holds(id) {
 		c.orders.retry(id)
 	}
+}
+
+// beginning is the time until the kernel has the attributes of the mount's root.
+//
+// It makes that inode by itself, owned by root and closed to everybody else, and
+// asks for the attributes at the first use. It drops the answer if InvalAttr comes
+// before it (fuse_change_attributes), and whoever has asked is refused: EACCES. Any
+// other inode comes with its attributes. So nothing is told of the root in this
+// time, and what is answered has no timeout, which needs no telling.
+type beginning struct{ answered atomic.Int64 } // when it was first, in ns since 1970
+
+// beginningLasts is longer than a client takes to take an answer that it has.
+const beginningLasts = time.Second
+
+// answer is called for each answer that has the root's attributes.
+func (b *beginning) answer() {
+	if b.answered.Load() == 0 {
+		b.answered.CompareAndSwap(0, time.Now().UnixNano())
+	}
+}
+
+func (b *beginning) over() bool {
+	first := b.answered.Load()
+	return first != 0 && time.Now().UnixNano()-first > int64(beginningLasts)
 }
 
 // start watches the tiers' filesystems, if all of them can be.

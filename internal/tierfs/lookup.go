@@ -300,6 +300,10 @@ func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t, since moment) *fusedev.Ent
 	if !in.InUse() && fs.coherence.attrHolds(in, since) {
 		e.AttrTTL = keepFor
 	}
+	if in == fs.table.Root() && !fs.coherence.root.over() {
+		fs.coherence.root.answer()
+		e.AttrTTL = 0
+	}
 	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && !in.IsDir() || in.Mappable() {
 		e.AttrTTL = 0
 	}
