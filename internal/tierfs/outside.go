@@ -1,6 +1,8 @@
 package tierfs
 
 import (
+	"time"
+
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
 	"github.com/tierfs/tierfs/internal/watch"
@@ -48,10 +50,17 @@ func (l listener) each(o watch.Object, fn func(rank int, k inode.Key, in *inode.
 	}
 }
 
+// lostAgain is for how long no more is said of lost events.
+const lostAgain = time.Minute
+
 // Lost is told that events are missing.
 func (l listener) Lost() {
-	l.c.fs.log.Info("more changes in the tiers than could be kept track of; everything is looked up anew")
-	l.c.everything()
+	c := l.c
+	now, last := time.Now().UnixNano(), c.lost.Load()
+	if (last == 0 || now-last > int64(lostAgain)) && c.lost.CompareAndSwap(last, now) {
+		c.fs.log.Info("more changes in the tiers than could be kept track of; everything is looked up anew, and what follows of this kind within a minute is not told")
+	}
+	c.everything()
 }
 
 // Ended is told that there will be no more.

@@ -60,6 +60,7 @@ type Watch struct {
 	end   int // an eventfd that ends the wait for events
 	done  sync.WaitGroup
 	ended atomic.Bool
+	fds   sync.RWMutex // held to use the descriptors by who is not waited for, and to close them
 
 	read, dropped, told atomic.Uint64
 }
@@ -128,6 +129,8 @@ func (w *Watch) Close() {
 	w.ended.Store(true)
 	w.Stop()
 	w.done.Wait()
+	w.fds.Lock()
+	defer w.fds.Unlock()
 	for _, fd := range []int{w.names, w.attrs, w.mount, w.end} {
 		if fd >= 0 {
 			unix.Close(fd)
@@ -148,6 +151,8 @@ func (w *Watch) Ignore(fd int) error {
 func (w *Watch) Heed(fd int) error { return w.mark(fd, unix.FAN_MARK_REMOVE|unix.FAN_MARK_IGNORE) }
 
 func (w *Watch) mark(fd int, flags uint) error {
+	w.fds.RLock()
+	defer w.fds.RUnlock()
 	if w.ended.Load() {
 		return os.ErrClosed
 	}
