@@ -21,7 +21,7 @@ func parse(t *testing.T, s string) Options {
 
 func TestOptionsDefault(t *testing.T) {
 	const want = "create=parent,minfree=1%:1G,statfs=sum,inodes=64," +
-		"cache=timeout,entry_timeout=1,attr_timeout=1,negative_timeout=0,tier_timeout=10,passthrough=auto,acl,age=newest,rw,nosuid,nodev"
+		"cache=auto,entry_timeout=1,attr_timeout=1,negative_timeout=0,tier_timeout=10,passthrough=auto,acl,age=newest,rw,nosuid,nodev"
 	if got := Default().String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -61,9 +61,9 @@ func TestOptionsSetTheirField(t *testing.T) {
 		{"negative_timeout=3", func(o *Options) { o.NegativeTimeout = 3 * time.Second }},
 		{"tier_timeout=1m", func(o *Options) { o.TierTimeout = time.Minute }},
 		{"threads=1024", func(o *Options) { o.Threads = 1024 }},
-		{"cache=auto", func(o *Options) { o.Cache = CacheAuto }},
+		{"cache=auto", func(*Options) {}},
 		{"cache=coherent", func(o *Options) { o.Cache = CacheCoherent }},
-		{"cache=timeout", func(*Options) {}},
+		{"cache=timeout", func(o *Options) { o.Cache = CacheTimeout }},
 		{"passthrough", func(o *Options) { o.Passthrough = PassthroughOn }},
 		{"passthrough=on", func(o *Options) { o.Passthrough = PassthroughOn }},
 		{"passthrough=off", func(o *Options) { o.Passthrough = PassthroughOff }},

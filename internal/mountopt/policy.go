@@ -48,9 +48,9 @@ func (p Passthrough) String() string {
 type Cache int
 
 const (
-	CacheTimeout  Cache = iota
-	CacheAuto           // coherent where every tier can be watched
-	CacheCoherent       // asked for by name
+	CacheAuto     Cache = iota // coherent where every tier can be watched
+	CacheCoherent              // asked for by name
+	CacheTimeout
 )
 
 // Age is what the age of a file counts from.

@@ -27,7 +27,7 @@ func TestTableRowsAreWhole(t *testing.T) {
 
 // sample is a valid value for each option that wants one, other than the default.
 var sample = map[string]string{
-	"fallback": "/a", "create": "primary", "minfree": "7%", "statfs": "primary", "inodes": "32", "cache": "coherent",
+	"fallback": "/a", "create": "primary", "minfree": "7%", "statfs": "primary", "inodes": "32", "cache": "timeout",
 	"entry_timeout": "7", "attr_timeout": "7", "negative_timeout": "7", "tier_timeout": "7",
 	"demote": "7d", "age": "mtime", "high": "90%", "low": "70%", "promote": "3/1d", "ignore_comm": "rsync:updatedb",
 	"window": "01:00-05:30", "exclude": "*.tmp", "mover_rate": "7M",

@@ -29,7 +29,7 @@ func tierfsOptions() []option {
 			Help: "keep the identity of every file that was looked up, so that NFS can export the mount"},
 			func(o *Options) *bool { return &o.NoForget }, true),
 
-		choice(Entry{Name: "cache", Arg: "auto|coherent|timeout", Default: "timeout",
+		choice(Entry{Name: "cache", Arg: "auto|coherent|timeout", Default: "auto",
 			Help: "let the kernel trust names and attributes until a tier is seen to change, or for the timeouts"},
 			func(o *Options) *Cache { return &o.Cache }, CacheAuto, CacheCoherent, CacheTimeout),
 		timeout(Entry{Name: "entry_timeout", Arg: "SECONDS", Default: "1",
