@@ -43,7 +43,7 @@ const (
 // Only the primary's files grow old: a file on a fallback stays there, so that
 // the tiers below fill up one after the other.
 func (p *Policy) judge(f facts, coldest time.Duration) (course, Reason) {
-	if why := f.fixed(); why != Moved {
+	if why := f.kept(); why != Moved {
 		return stay, why
 	}
 	switch {
@@ -71,7 +71,7 @@ func (r *Request) ask(p *Policy, f facts) (course, Reason) {
 	if r.Up {
 		c, against = up, pinFallback
 	}
-	why := f.fixed()
+	why := f.kept()
 	switch {
 	case why != Moved:
 	case r.Up && f.rank == 0:
@@ -90,7 +90,7 @@ func (r *Request) ask(p *Policy, f facts) (course, Reason) {
 
 // comeUp says whether a file that is opened often moves to the primary.
 func (p *Policy) comeUp(f facts) (course, Reason) {
-	why := f.fixed()
+	why := f.kept()
 	switch {
 	case why != Moved:
 	case f.pin == pinFallback || f.pin == pinNone:
@@ -103,8 +103,8 @@ func (p *Policy) comeUp(f facts) (course, Reason) {
 	return stay, why
 }
 
-// fixed is why a file never moves, if it does not.
-func (f facts) fixed() Reason {
+// kept is why a file never moves, if it does not.
+func (f facts) kept() Reason {
 	switch {
 	case f.st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return Special
@@ -112,6 +112,8 @@ func (f facts) fixed() Reason {
 		return Excluded
 	case f.st.Nlink > 1:
 		return Linked
+	case f.fixed:
+		return Fixed
 	}
 	return Moved
 }

@@ -11,7 +11,7 @@ var texts = map[Reason]string{
 	Changed:     "changed while it was copied",
 	Linked:      "has more than one name (hard links)",
 	Special:     "not a regular file",
-	Fixed:       "immutable or append-only (chattr)",
+	Fixed:       "immutable or append-only (chattr), or its directory is",
 	Excluded:    "left out by exclude=",
 	Pinned:      "pinned by user.tierfs.pin",
 	NoRoom:      "no room for it on the other tier, or its owner's quota is used up there",

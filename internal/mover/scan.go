@@ -17,6 +17,7 @@ type found struct {
 	rank      int
 	dir, name string
 	st        unix.Stat_t // of what is not a regular file perhaps the type alone
+	fixed     bool        // chattr(1) keeps it where it is, or its directory does
 	pin       pin
 	excluded  bool
 }
@@ -52,6 +53,7 @@ type walk struct {
 type level struct {
 	dir      *tier.Dir
 	path     string
+	fixed    bool // nothing can be removed from it
 	pin      pin
 	excluded bool
 	subs     []string // to be entered
@@ -71,7 +73,9 @@ func (w *walk) run(ctx context.Context, start string) (err error) {
 	}()
 	w.buf = make([]byte, rowBytes)
 	w.dev = w.tier.Dev()
-	w.push(w.tier.RootDir(), "", pinUnset, false)
+	if err := w.root(); err != nil {
+		return err
+	}
 	names := split(start)
 	for i, name := range names {
 		// Those above have served: only what is below start is asked for.
@@ -100,19 +104,31 @@ func (w *walk) run(ctx context.Context, start string) (err error) {
 	return nil
 }
 
-// step goes one name of the start's path down, or tells of the file that it is.
-func (w *walk) step(from level, name string, last bool) error {
-	var st unix.Stat_t
-	if err := from.dir.Stat(name, &st); err != nil {
+// root puts the tier's root on the way.
+func (w *walk) root() error {
+	var s tier.Sight
+	d := w.tier.RootDir()
+	if err := d.Look(".", &s); err != nil {
+		d.Put()
 		return err
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+	w.push(d, "", &s, pinUnset, false)
+	return nil
+}
+
+// step goes one name of the start's path down, or tells of the file that it is.
+func (w *walk) step(from level, name string, last bool) error {
+	var s tier.Sight
+	if err := from.dir.Look(name, &s); err != nil {
+		return err
+	}
+	if s.Stat.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return w.enter(from, name)
 	}
 	if !last {
 		return unix.ENOTDIR
 	}
-	if err := w.tell(&from, name, &st); err != nil {
+	if err := w.tell(&from, name, &s); err != nil {
 		return err
 	}
 	return w.to.endDir()
@@ -169,25 +185,25 @@ func (w *walk) enter(from level, name string) error {
 	if excluded && w.prune {
 		return nil
 	}
-	var st unix.Stat_t
-	// First stat: an open would mount what autofs has there.
-	if err := from.dir.Stat(name, &st); err != nil {
+	var s tier.Sight
+	// First look: an open would mount what autofs has there.
+	if err := from.dir.Look(name, &s); err != nil {
 		return err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Dev != w.dev {
+	if s.Stat.Mode&unix.S_IFMT != unix.S_IFDIR || s.Stat.Dev != w.dev {
 		return nil
 	}
 	d, err := from.dir.OpenDir(name)
 	if err != nil {
 		return err
 	}
-	w.push(d, at, from.pin, excluded)
+	w.push(d, at, &s, from.pin, excluded)
 	return nil
 }
 
 // push puts d on the way; its own pin counts for more than its parent's.
-func (w *walk) push(d *tier.Dir, at string, inherited pin, excluded bool) {
-	w.stack = append(w.stack, level{dir: d, path: at, pin: pinOf(d, ".", inherited), excluded: excluded})
+func (w *walk) push(d *tier.Dir, at string, s *tier.Sight, inherited pin, excluded bool) {
+	w.stack = append(w.stack, level{dir: d, path: at, fixed: s.Fixed, pin: pinOf(d, ".", inherited), excluded: excluded})
 }
 
 // list tells of the files in the last directory on the way and notes its
@@ -223,29 +239,29 @@ func (w *walk) list(ctx context.Context) error {
 }
 
 func (w *walk) row(l *level, row sys.Dirent) error {
-	var st unix.Stat_t
+	var s tier.Sight
 	switch row.Type {
 	case unix.DT_DIR:
 		l.subs = append(l.subs, row.Name)
 		return nil
 	case unix.DT_REG, unix.DT_UNKNOWN:
-		if err := l.dir.Stat(row.Name, &st); err != nil {
+		if err := l.dir.Look(row.Name, &s); err != nil {
 			return w.passOver(err)
 		}
 	default:
-		st.Mode = uint32(row.Type) << 12 // IFTODT(3)
+		s.Stat.Mode = uint32(row.Type) << 12 // IFTODT(3)
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+	if s.Stat.Mode&unix.S_IFMT == unix.S_IFDIR {
 		l.subs = append(l.subs, row.Name)
 		return nil
 	}
-	return w.tell(l, row.Name, &st)
+	return w.tell(l, row.Name, &s)
 }
 
-func (w *walk) tell(l *level, name string, st *unix.Stat_t) error {
-	f := &found{rank: w.tier.Rank, dir: l.path, name: name, st: *st, pin: l.pin, excluded: l.excluded}
+func (w *walk) tell(l *level, name string, s *tier.Sight) error {
+	f := &found{rank: w.tier.Rank, dir: l.path, name: name, st: s.Stat, fixed: l.fixed || s.Fixed, pin: l.pin, excluded: l.excluded}
 	f.excluded = f.excluded || matches(w.exclude, f.path())
-	if st.Mode&unix.S_IFMT == unix.S_IFREG && !f.excluded {
+	if f.st.Mode&unix.S_IFMT == unix.S_IFREG && !f.excluded {
 		f.pin = pinOf(l.dir, name, l.pin)
 	}
 	return w.to.file(f)

@@ -55,7 +55,7 @@ const (
 	Changed     Reason = "changed"          // while it was copied
 	Linked      Reason = "hard-links"       // it has more than one name
 	Special     Reason = "not-a-file"       // a link, fifo, socket, device
-	Fixed       Reason = "immutable"        // or append-only
+	Fixed       Reason = "immutable"        // or append-only, or its directory is
 	Excluded    Reason = "excluded"         // by exclude=
 	Pinned      Reason = "pinned"           // by user.tierfs.pin
 	NoRoom      Reason = "no-room"          // on the target, or its owner's quota

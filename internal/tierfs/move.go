@@ -168,7 +168,7 @@ var (
 	errWanted    = errors.New("somebody opened or changed it meanwhile")
 	errLinked    = errors.New("it has several names")
 	errSpecial   = errors.New("not a regular file")
-	errFixed     = errors.New("it is immutable or append-only")
+	errFixed     = errors.New("it is immutable or append-only, or its directory is")
 	errShadowed  = errors.New("a higher tier has the name")
 	errTaken     = errors.New("another tier has the name too")
 	errInner     = errors.New("another filesystem is mounted inside the tier there")
@@ -232,6 +232,9 @@ func (x *transfer) enter() (leave func(), err error) {
 	if err == nil {
 		err = onTier(x.sd)
 	}
+	if err == nil {
+		err = x.takes()
+	}
 	if err != nil {
 		leave()
 		return nil, err
@@ -239,14 +242,28 @@ func (x *transfer) enter() (leave func(), err error) {
 	return leave, nil
 }
 
-// onTier is errInner for a directory on another filesystem mounted in the tier.
+// takes looks at the directory on the target, if that has it.
+func (x *transfer) takes() error {
+	d, err := x.fs.dir(x.dir, x.b.To)
+	if err != nil {
+		return unlessAbsent(err)
+	}
+	defer d.Put()
+	return onTier(d)
+}
+
+// onTier is errInner for a directory on another filesystem mounted in the tier,
+// and errFixed for one that nothing can be removed from.
 func onTier(d *tier.Dir) error {
-	var st unix.Stat_t
-	if err := d.StatSelf(&st); err != nil {
+	var s tier.Sight
+	if err := d.Look(".", &s); err != nil {
 		return err
 	}
-	if st.Dev != d.Tier.Dev() {
+	switch {
+	case s.Stat.Dev != d.Tier.Dev():
 		return errInner
+	case s.Fixed:
+		return errFixed
 	}
 	return nil
 }
