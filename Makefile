@@ -31,7 +31,7 @@ LDFLAGS := $(STRIP) -X main.version=$(VERSION)
 MANPAGES := $(wildcard man/*.[1-8])
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint race soak bench bench-quick bench-move fuzz man dist deb completion install uninstall demo clean help
+.PHONY: build test lint race soak bench bench-quick bench-move fuzz man dist deb rpm completion install uninstall demo clean help
 
 build: ## build bin/mount.tierfs and its second name bin/tierfs (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mount.tierfs ./mount.tierfs
@@ -92,6 +92,10 @@ dist: ## pack the source into bin/tierfs-RELEASE.tar.gz
 deb: dist ## build bin/deb/tierfs_*.deb from it, checked by lintian
 	@tests/requirements.sh deb
 	@packaging/deb.sh $(RELEASE)
+
+rpm: dist ## build bin/rpm/tierfs-*.rpm from it, checked by rpmlint
+	@tests/requirements.sh rpm
+	@packaging/rpm.sh $(RELEASE)
 
 bin/mount.tierfs:
 	@$(MAKE) build

@@ -44,6 +44,8 @@ wanted() {
 		deb   dpkg-buildpackage        dpkg-dev
 		deb   fakeroot                 fakeroot
 		deb   lintian                  lintian
+		rpm   rpmbuild                 rpm
+		rpm   rpmlint                  rpmlint
 	END
 }
 
