@@ -9,6 +9,8 @@ MANDIR  ?= $(PREFIX)/share/man
 BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+# systemd looks for generators there under /usr/local as well.
+GENERATORDIR ?= $(PREFIX)/lib/systemd/system-generators
 
 GO       ?= go
 FUZZTIME ?= 30s
@@ -107,11 +109,13 @@ completion: bin/mount.tierfs
 	$(if $(foreign),@GOOS= GOARCH= CGO_ENABLED=0 $(GO) build -trimpath -o bin/completion/tierfs ./mount.tierfs,@mkdir -p bin/completion && ln -sf ../mount.tierfs bin/completion/tierfs)
 	@for shell in bash zsh fish; do bin/completion/tierfs completion $$shell >bin/completion/$$shell || exit 1; done
 
-install: completion ## install under DESTDIR (PREFIX, SBINDIR, BINDIR, MANDIR, BASHDIR, ZSHDIR, FISHDIR) what was built
+install: completion ## install under DESTDIR (PREFIX, SBINDIR, BINDIR, MANDIR, BASHDIR, ZSHDIR, FISHDIR, GENERATORDIR) what was built
 	install -D -m 0755 bin/mount.tierfs $(DESTDIR)$(SBINDIR)/mount.tierfs
 	ln -sf mount.tierfs $(DESTDIR)$(SBINDIR)/mount.fuse.tierfs
 	install -d $(DESTDIR)$(BINDIR)
 	ln -sfr $(DESTDIR)$(SBINDIR)/mount.tierfs $(DESTDIR)$(BINDIR)/tierfs
+	install -d $(DESTDIR)$(GENERATORDIR)
+	ln -sfr $(DESTDIR)$(SBINDIR)/mount.tierfs $(DESTDIR)$(GENERATORDIR)/tierfs-generator
 	for page in $(MANPAGES); do \
 		install -D -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; \
 	done
@@ -125,7 +129,7 @@ uninstall: ## remove what install put there; mounts that are up stay up
 	for page in $(MANPAGES); do \
 		rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; \
 	done
-	rm -f $(DESTDIR)$(MANDIR)/man8/mount.fuse.tierfs.8
+	rm -f $(DESTDIR)$(MANDIR)/man8/mount.fuse.tierfs.8 $(DESTDIR)$(GENERATORDIR)/tierfs-generator
 	rm -f $(DESTDIR)$(BASHDIR)/tierfs $(DESTDIR)$(ZSHDIR)/_tierfs $(DESTDIR)$(FISHDIR)/tierfs.fish
 
 demo: build ## show a mount of two directories, with the commands (as root)

@@ -18,18 +18,19 @@ const module = "github.com/tierfs/tierfs"
 // what is not in its list it must do without. The command builds the graph, so
 // it alone sees everything.
 var mayImport = map[string][]string{
-	"internal/sys":      {},
-	"internal/mountopt": {},
-	"internal/control":  {},
-	"internal/human":    {},
-	"internal/tier":     {"internal/human", "internal/sys"},
-	"internal/watch":    {"internal/sys"},
-	"internal/inode":    {"internal/tier"},
-	"internal/fusedev":  {"internal/sys"},
-	"internal/daemon":   {"internal/sys"},
-	"internal/mover":    {"internal/human", "internal/tier", "internal/sys"},
-	"internal/tierfs":   {"internal/inode", "internal/mover", "internal/tier", "internal/sys", "internal/fusedev", "internal/watch"},
-	"mount.tierfs": {"internal/control", "internal/daemon", "internal/fusedev", "internal/human", "internal/inode", "internal/mover",
+	"internal/sys":       {},
+	"internal/mountopt":  {},
+	"internal/control":   {},
+	"internal/human":     {},
+	"internal/tier":      {"internal/human", "internal/sys"},
+	"internal/watch":     {"internal/sys"},
+	"internal/inode":     {"internal/tier"},
+	"internal/fusedev":   {"internal/sys"},
+	"internal/daemon":    {"internal/sys"},
+	"internal/generator": {"internal/daemon", "internal/mountopt"},
+	"internal/mover":     {"internal/human", "internal/tier", "internal/sys"},
+	"internal/tierfs":    {"internal/inode", "internal/mover", "internal/tier", "internal/sys", "internal/fusedev", "internal/watch"},
+	"mount.tierfs": {"internal/control", "internal/daemon", "internal/fusedev", "internal/generator", "internal/human", "internal/inode", "internal/mover",
 		"internal/mountopt", "internal/sys", "internal/tier", "internal/tierfs"},
 }
 

@@ -1,7 +1,7 @@
 // Command mount.tierfs is all of tierfs in one binary. As mount.tierfs or
 // mount.fuse.tierfs it is the helper that mount(8) calls; as tierfs it is the
 // administrator's command, or the helper when its first argument is a path, as
-// mount.fuse3 calls it.
+// mount.fuse3 calls it. As tierfs-generator it writes drop-ins for systemd.
 //
 // A mount goes through three programs that are all this one, told apart by
 // TIERFS_STAGE in the environment. The arguments stay as they were given, so
@@ -46,6 +46,8 @@ func run(stage string, args []string) int {
 		return report(helperName, enter(args))
 	case stage == stageServe:
 		return serve(args)
+	case len(args) > 0 && filepath.Base(args[0]) == generatorName:
+		return report(generatorName, generate(args[1:]))
 	case len(args) > 0 && isHelper(args):
 		return report(helperName, helper(args))
 	}

@@ -47,7 +47,7 @@ func TestUninstallRemovesWhatInstallPutThere(t *testing.T) {
 	dest := t.TempDir()
 	made(t, dest, "install")
 	want := []string{
-		"/usr/local/bin/tierfs", bashFile, fishFile,
+		"/usr/local/bin/tierfs", "/usr/local/lib/systemd/system-generators/tierfs-generator", bashFile, fishFile,
 		"/usr/local/share/man/man8/mount.fuse.tierfs.8", "/usr/local/share/man/man8/mount.tierfs.8", "/usr/local/share/man/man8/tierfs.8",
 		zshFile, "/usr/sbin/mount.fuse.tierfs", "/usr/sbin/mount.tierfs",
 	}
