@@ -36,6 +36,7 @@ const (
 // else.
 type graph struct {
 	log     *slog.Logger
+	dir     string           // the mount point
 	options mountopt.Options // as mounted
 	memory  *daemon.Memory
 	set     *tier.Set
@@ -60,8 +61,8 @@ func newGraph(roots []string, dir string, o mountopt.Options, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	g := &graph{log: log, options: o, memory: daemon.NewMemory(), set: set, stop: func() {}}
-	if err := g.join(dir); err != nil {
+	g := &graph{log: log, dir: dir, options: o, memory: daemon.NewMemory(), set: set, stop: func() {}}
+	if err := g.join(); err != nil {
 		g.close()
 		return nil, err
 	}
@@ -130,9 +131,9 @@ func (g *graph) extend(roots []string, own string) (taken int, err error) {
 // up for it, because they belong to the judgement that took them.
 func (g *graph) joinWith(t *tier.Tier) error {
 	g.joined.Close()
-	joined, err := tier.Join(append(members(g.set), member(t)))
+	joined, err := tier.Join(append(members(g.set), member(t)), g.dir)
 	if err != nil {
-		if again, e := tier.Join(members(g.set)); e == nil {
+		if again, e := tier.Join(members(g.set), g.dir); e == nil {
 			g.joined = again
 		}
 		return err
@@ -143,11 +144,11 @@ func (g *graph) joinWith(t *tier.Tier) error {
 }
 
 // join checks where the tiers are, and that they are the members of one set.
-func (g *graph) join(dir string) error {
-	if err := checkPlaces(g.set, dir); err != nil {
+func (g *graph) join() error {
+	if err := checkPlaces(g.set, g.dir); err != nil {
 		return err
 	}
-	joined, err := tier.Join(members(g.set))
+	joined, err := tier.Join(members(g.set), g.dir)
 	if err != nil {
 		return err
 	}
@@ -178,7 +179,7 @@ func checkTiers(roots []string, dir string, o mountopt.Options) ([]string, error
 	if err := checkPlaces(set, dir); err != nil {
 		return nil, err
 	}
-	notes, err := tier.Check(members(set))
+	notes, err := tier.Check(members(set), dir)
 	return slices.Concat(notes, foreignMounts(set), noPassthrough(set, o)), err
 }
 
@@ -365,7 +366,7 @@ func (g *graph) rejoin(ctx context.Context) {
 	resume := g.pause()
 	g.joinMu.Lock()
 	g.joined.Close()
-	joined, err := tier.Join(members(g.set))
+	joined, err := tier.Join(members(g.set), g.dir)
 	if err == nil {
 		g.joined = joined
 	}

@@ -84,7 +84,11 @@ func vacant(point daemon.MountPoint) error {
 	if point.Dead() {
 		return fmt.Errorf("mount point %q: the daemon of the mount there is gone; umount -l it first", point.Path)
 	}
-	return fmt.Errorf("mount point %q: already mounted; unmount it first", point.Path)
+	by := ""
+	if pid, err := clientFor(point.Top).PID(); err == nil && pid > 0 {
+		by = fmt.Sprintf(" by daemon %d", pid)
+	}
+	return fmt.Errorf("mount point %q: already mounted: %s%s; unmount it first, or mount -o remount to change options", point.Path, point.Top.Source, by)
 }
 
 // rehearse does what a mount does up to the point where it changes anything. A

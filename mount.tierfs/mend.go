@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/tierfs/tierfs/internal/control"
@@ -12,8 +11,8 @@ import (
 
 // Check answers POST /v1/check.
 func (s *service) Check(ctx context.Context, req control.Check, emit func(control.Finding)) (end control.CheckEnd, err error) {
-	if req.Repair && !s.graph.owner() {
-		return end, errors.New("check: another daemon has the tiers too; unmount that one before a repair")
+	if holder, owner := s.graph.owner(); req.Repair && !owner {
+		return end, fmt.Errorf("check: another daemon has the tiers too%s; unmount that one before a repair", holder)
 	}
 	c := &mover.Check{Tiers: s.graph.set.Tiers(), Owned: s.graph.fs.Owned}
 	c.Emit = func(f mover.Finding) {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/mountopt"
 	"github.com/tierfs/tierfs/internal/mover"
-	"slices"
 )
 
 // newMover makes the mover of a mount with fallbacks. Without a policy it waits
@@ -90,7 +92,7 @@ func (g *graph) permit() {
 	case !g.visible.Load():
 		g.mover.Permit(false, errEnds.Error())
 	case !g.joined.Owner:
-		g.mover.Permit(false, "another daemon has the locks of these tiers; it moves files, or this one when it ends")
+		g.mover.Permit(false, fmt.Sprintf("another daemon has the locks of these tiers%s; it moves files, or this one when it ends", g.joined.Holder))
 	default:
 		g.mover.Permit(true, "")
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+
+	"github.com/tierfs/tierfs/internal/tier"
 )
 
 // errEnds is the end of a job by the end of the mount.
@@ -43,10 +45,10 @@ func (g *graph) endWork() {
 	g.stop()
 }
 
-// owner reports whether this daemon alone has the tiers. A mount of one tier
-// has no members to lock.
-func (g *graph) owner() bool {
+// owner reports whether this daemon alone has the tiers, or who has them too. A
+// mount of one tier has no members to lock.
+func (g *graph) owner() (other tier.Holder, alone bool) {
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()
-	return g.joined.Owner
+	return g.joined.Holder, g.joined.Owner
 }

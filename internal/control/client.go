@@ -82,6 +82,18 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return conn, nil
 }
 
+// PID is the process that listens, by the kernel's word: it need not answer.
+func (c *Client) PID() (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), statusTime)
+	defer cancel()
+	conn, err := c.dial(ctx, "", "")
+	if err != nil {
+		return 0, err
+	}
+	conn.Close()
+	return int(c.pid.Load()), nil
+}
+
 // Status asks for GET /v1/status.
 func (c *Client) Status() (Status, error) {
 	var s Status

@@ -108,8 +108,8 @@ func (c *Check) entry(ctx context.Context, m merged, dirs []*tier.Dir, i int, ro
 	case row.Name != tier.MarkName:
 	case m.path != "":
 		c.foreignMark(dirs[i], m.path)
-	case len(c.Tiers) > 1:
-		return // looked at already
+	default:
+		return // looked at already; that of a single tier belongs to another mount
 	}
 	var st unix.Stat_t
 	for _, d := range dirs[:i] {

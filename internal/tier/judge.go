@@ -17,6 +17,7 @@ type verdict struct {
 	stale           []bool   // the tier's list is not list
 	claimed         []*member
 	warnings, notes []string
+	holder          Holder // who has the lock of a tier, if we do not get it
 }
 
 // candidate is the mark for step 1 of Join.
@@ -365,6 +366,7 @@ func (j *judgement) compose() {
 			next = append(next, *m)
 		}
 	}
+	j.warnOrder()
 	next = inOrder(next)
 	if j.first || j.split || !slices.Equal(next, j.list.Members) {
 		j.list.Generation++
@@ -391,6 +393,37 @@ func (j *judgement) noteMove(t seen, was *member) {
 	if what != nil {
 		j.notes = append(j.notes, fmt.Sprintf("tier %s: %s", show(t.Path), strings.Join(what, "; ")))
 	}
+}
+
+// warnOrder tells of members that have changed places: a primary that is slow
+// takes new files as well as one that is fast, and nobody would notice. The list
+// has the new order from now on, so it is told once.
+func (j *judgement) warnOrder() {
+	var now []*member
+	var paths []string
+	for i, t := range j.tiers {
+		if was := j.claimed[i]; was != nil && was.State == stateServed {
+			now, paths = append(now, was), append(paths, t.Path)
+		}
+	}
+	before := slices.SortedFunc(slices.Values(now), func(a, b *member) int { return cmp.Compare(a.Rank, b.Rank) })
+	if slices.Equal(now, before) {
+		return
+	}
+	what := fmt.Sprintf("%s now, %s before", show(strings.Join(paths, ":")), pathsOf(before))
+	if now[0] != before[0] && now[0] == j.claimed[0] {
+		what = fmt.Sprintf("the primary was %s and is %s now, so new files go there", show(string(before[0].Path)), show(paths[0]))
+	}
+	j.warnings = append(j.warnings, "tiers in another order: "+what+"; if that is not meant, unmount and put the options in the old order; else there is nothing to do, and it is not told again")
+}
+
+// pathsOf are the paths of members in an option.
+func pathsOf(members []*member) string {
+	var paths []string
+	for _, m := range members {
+		paths = append(paths, string(m.Path))
+	}
+	return show(strings.Join(paths, ":"))
 }
 
 // leave keeps a member in the list that is not among the tiers. That it left is

@@ -7,7 +7,8 @@ import (
 
 // lone judges the only tier of a mount. It has no members and writes nothing;
 // but the directory may be a member of a set whose other tiers are left out. What
-// it keeps for those is shown: the mount may be a tier itself, of that very set.
+// it keeps for those is shown: the mount may be a tier itself, of that very set,
+// which knows it by the mount point then and not by the tier.
 func (g *guard) lone() (*JoinResult, error) {
 	s, err := look(g.roots[0])
 	if err != nil {
@@ -19,6 +20,9 @@ func (g *guard) lone() (*JoinResult, error) {
 	}
 	var paths []string
 	for _, m := range inOrder(s.rec.Members) {
+		if m.ID == s.rec.ID && string(m.Path) == g.at && g.at != s.Path {
+			return j, nil
+		}
 		if m.State == stateServed {
 			paths = append(paths, strings.ReplaceAll(string(m.Path), ":", `\:`))
 		}

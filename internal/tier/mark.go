@@ -459,27 +459,27 @@ func syncDir(dirfd int) error {
 	return nil
 }
 
-// lockMark takes the lock of a tier without waiting. held is false if another
-// process has it. The lock goes with the descriptor.
-func lockMark(rootFD int) (fd int, held bool, err error) {
+// lockMark takes the lock of a tier without waiting. It goes with the descriptor,
+// which is -1 if another process has it: then the holder, as far as is known.
+func lockMark(rootFD int) (fd int, holder Holder, err error) {
 	dirfd, err := OpenMarkDir(rootFD, true)
 	if err != nil {
-		return -1, false, err
+		return -1, holder, err
 	}
 	defer unix.Close(dirfd)
 	fd, err = openLock(dirfd)
 	if err != nil {
-		return -1, false, fmt.Errorf("%s/%s: %w", MarkName, lockName, err)
+		return -1, holder, fmt.Errorf("%s/%s: %w", MarkName, lockName, err)
 	}
 	err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {
-		return fd, true, nil
+		return fd, holder, nil
 	}
-	unix.Close(fd)
+	defer unix.Close(fd)
 	if err == unix.EWOULDBLOCK {
-		return -1, false, nil
+		return -1, readHolder(fd), nil
 	}
-	return -1, false, fmt.Errorf("%s/%s: flock: %w", MarkName, lockName, err)
+	return -1, holder, fmt.Errorf("%s/%s: flock: %w", MarkName, lockName, err)
 }
 
 // openLock opens for writing: NFS maps flock to byte ranges, which want that.

@@ -27,7 +27,8 @@ type Identity struct {
 // JoinResult is what Join found and holds.
 type JoinResult struct {
 	Warnings, Notes []string
-	Owner           bool // holds the lock of every writable tier: may move and replay
+	Owner           bool   // holds the lock of every writable tier: may move and replay
+	Holder          Holder // who has one of them, if this one is not the owner
 	SetID           string
 	Members         []Identity // in the order of the roots
 	Refused         error      // why TakeOver failed, if not for a lock that another holds
@@ -37,8 +38,8 @@ type JoinResult struct {
 }
 
 // Join verifies that every root is the member that the newest list names, or
-// writes the lists of a first mount. With one root it writes nothing. Nothing has
-// been written anywhere if it refuses a tier.
+// writes the lists of a first mount, for the mount on at. With one root it writes
+// nothing. Nothing has been written anywhere if it refuses a tier.
 //
 // INVARIANT: a list names a writable tier only after that tier's own mark, with
 // the ID in the list, is durable. So a tier that is named and carries no mark
@@ -57,8 +58,8 @@ type JoinResult struct {
 // to the tiers it names. Replace and Adopt write a candidate too, with the
 // request in it; step 1 keeps the request and step 2 ends it, so that it is
 // there for as long as no list names the tier.
-func Join(roots []Root) (*JoinResult, error) {
-	g, err := newGuard(roots)
+func Join(roots []Root, at string) (*JoinResult, error) {
+	g, err := newGuard(roots, at)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +67,8 @@ func Join(roots []Root) (*JoinResult, error) {
 }
 
 // Check is the judgement of Join as text. It writes nothing.
-func Check(roots []Root) ([]string, error) {
-	g, err := newGuard(roots)
+func Check(roots []Root, at string) ([]string, error) {
+	g, err := newGuard(roots, at)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +96,7 @@ func (j *JoinResult) TakeOver() bool {
 	var next JoinResult
 	j.Refused = j.guard.own(&next)
 	if j.Refused != nil || !next.Owner {
+		j.Holder = next.Holder
 		return false
 	}
 	j.guard.close()
@@ -149,16 +151,17 @@ func VerifyMember(fd int, path string, want Identity) error {
 // guard judges and writes the membership of the tiers of one mount.
 type guard struct {
 	roots   []Root
+	at      string // the mount point
 	rootDev uint64 // st_dev of "/", which a tier is on whose disk is not mounted
 	write   func(dirfd int, rec *record) error
 }
 
-func newGuard(roots []Root) (*guard, error) {
+func newGuard(roots []Root, at string) (*guard, error) {
 	var st unix.Stat_t
 	if err := unix.Stat("/", &st); err != nil {
 		return nil, fmt.Errorf("/: %w", err)
 	}
-	return &guard{roots: roots, rootDev: uint64(st.Dev), write: writeRecord}, nil
+	return &guard{roots: roots, at: at, rootDev: uint64(st.Dev), write: writeRecord}, nil
 }
 
 func (g *guard) join() (*JoinResult, error) {
@@ -202,7 +205,7 @@ func (g *guard) own(j *JoinResult) error {
 		}
 		j.Owner, j.locks = true, locks
 	}
-	j.Warnings, j.Notes = v.warnings, v.notes
+	j.Warnings, j.Notes, j.Holder = v.warnings, v.notes, v.holder
 	j.SetID, j.Members = v.identities(all)
 	return nil
 }
@@ -230,15 +233,17 @@ func (g *guard) lock(v *verdict) (locks []int, all bool, err error) {
 		if r.ReadOnly {
 			continue
 		}
-		fd, held, err := lockMark(r.FD)
-		if held {
+		fd, holder, err := lockMark(r.FD)
+		if fd >= 0 {
+			signLock(fd, g.at)
 			locks = append(locks, fd)
 			continue
 		}
 		closeAll(locks)
 		switch {
 		case err == nil:
-			v.notes = append(v.notes, "another tierfs serves these tiers: it moves files, this one does not")
+			v.holder = holder
+			v.notes = append(v.notes, fmt.Sprintf("another tierfs serves these tiers%s: it moves files, this one does not", holder))
 		case v.first || v.fresh[i] || !takesNothing(err):
 			return nil, false, cannotWrite(r, err)
 		default:

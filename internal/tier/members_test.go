@@ -139,7 +139,7 @@ func (b *place) guard(names ...string) *guard {
 		}
 		roots = append(roots, Root{Path: b.path(name), Rank: rank, FD: fd, ReadOnly: isReadOnly(fd)})
 	}
-	g, err := newGuard(roots)
+	g, err := newGuard(roots, "")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -315,10 +315,26 @@ func TestOneTierOfASetIsToldOf(t *testing.T) {
 	for name, says := range map[string]string{"a": "tier " + b.path("a"), "b": "tier " + b.path("b")} {
 		j := b.joinUp(name)
 		wantOne(t, "warning", j.Warnings, says, "the set of "+b.path("a")+", "+b.path("b"), "mount "+b.path("a")+" with fallback="+b.path("b"))
-		lines, err := Check(b.guard(name).roots)
+		lines, err := Check(b.guard(name).roots, "")
 		if err != nil || !slices.Equal(lines, j.Warnings) {
 			t.Errorf("checked: %q, %v", lines, err)
 		}
+	}
+	// By the path that the set has for it, it is a tier of that. Mounted over
+	// itself, it is what hides the others.
+	g := b.guard("a")
+	defer g.close()
+	for _, g.at = range []string{b.path("a"), b.path("b")} {
+		if j, err := g.join(); err != nil || len(j.Warnings) != 1 {
+			t.Errorf("on %s: %+v, %v", g.at, j, err)
+		}
+	}
+	b.rename("a", "backing")
+	g = b.guard("backing")
+	defer g.close()
+	g.at = b.path("a")
+	if j, err := g.join(); err != nil || len(j.Warnings) != 0 {
+		t.Errorf("a tier of its set: %q, %v", j.Warnings, err)
 	}
 }
 
@@ -373,20 +389,20 @@ func TestCheckWritesNothing(t *testing.T) {
 	b := newPlace(t, "a", "b")
 	before := b.snapshot()
 	roots := b.guard("a", "b").roots
-	if _, err := Check(roots); err != nil {
+	if _, err := Check(roots, ""); err != nil {
 		t.Error(err)
 	}
 	if !reflect.DeepEqual(before, b.snapshot()) {
 		t.Error("it wrote something")
 	}
-	j, err := Join(roots)
+	j, err := Join(roots, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	j.Close()
 	b.rename("b", "gone")
 	makeDirs(t, b.path("b"))
-	_, err = Check(b.guard("a", "b").roots)
+	_, err = Check(b.guard("a", "b").roots, "")
 	wantError(t, err, "probably not mounted")
 }
 
@@ -589,14 +605,62 @@ func TestNewTierOnRootFilesystemIsRefused(t *testing.T) {
 	b.quiet("a", "b", "own", "n")
 }
 
-func TestNewOrderIsAccepted(t *testing.T) {
-	b := newPlace(t, "a", "b", "c")
+func TestNewOrderIsAcceptedWithAWarning(t *testing.T) {
+	b := newPlace(t, "a", "b", "c", "n")
 	b.joinUp("a", "b", "c")
 	j := b.joinUp("c", "a", "b")
-	if len(j.Notes) != 3 || len(j.Warnings) != 0 {
-		t.Errorf("notes %q, warnings %q", j.Notes, j.Warnings)
+	wantOne(t, "warning", j.Warnings, "the primary was "+b.path("a")+" and is "+b.path("c")+" now, so new files go there")
+	if len(j.Notes) != 3 {
+		t.Errorf("notes %q", j.Notes)
 	}
 	b.quiet("c", "a", "b")
+	wantOne(t, "warning", b.joinUp("c", "b", "a").Warnings, b.path("c")+":"+b.path("b")+":"+b.path("a")+" now, "+b.path("c")+":"+b.path("a"))
+	b.quiet("c", "b", "a")
+	// A new tier among them, or one less, is no other order.
+	if j := b.joinUp("n", "c", "b", "a"); len(j.Warnings) != 0 {
+		t.Errorf("%q", j.Warnings)
+	}
+	wantOne(t, "warning", b.joinUp("n", "b", "a").Warnings, "not in the options")
+}
+
+// Whoever finds a tier in use is told by whom.
+func TestHolderOfATierIsNamed(t *testing.T) {
+	b := newPlace(t, "a", "b")
+	g := b.guard("a", "b")
+	g.at = "/srv/my docs"
+	defer g.close()
+	first, err := g.join()
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := fmt.Sprintf(" (daemon %d, mounted on \"/srv/my docs\")", os.Getpid())
+	second := b.join("b", "a")
+	if second.Holder.String() != holder {
+		t.Errorf("holder%s, want%s", second.Holder, holder)
+	}
+	wantNote(t, second.Notes, "another tierfs serves these tiers"+holder+": it moves files, this one does not")
+	wantError(t, Replace(b.path("a"), b.path("b")), "a tierfs serves it"+holder)
+	first.Close()
+	if !second.TakeOver() || second.Holder != (Holder{}) {
+		t.Errorf("not taken over, or a holder still: %+v", second.Holder)
+	}
+	for text, want := range map[string]Holder{
+		"": {}, "12": {}, "12 /a": {}, "x /a\n": {}, "12 a\n": {}, "12 /a\x1b\n": {12, "/a\x1b"},
+		"12 /" + strings.Repeat("x", 2*unix.PathMax) + "\n": {},
+	} {
+		path := filepath.Join(t.TempDir(), "lock")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readHolder(int(f.Fd())); got != want {
+			t.Errorf("%.20q: %+v", text, got)
+		}
+		f.Close()
+	}
 }
 
 func TestMovedPathIsAccepted(t *testing.T) {
@@ -986,10 +1050,11 @@ func TestFullDisk(t *testing.T) {
 	b.quiet("a", "b")
 
 	fill("b")
-	wantOne(t, "warning", b.joinUp("b", "a").Warnings, "tier "+b.path("b"), "no space left on device", "free some space")
+	b.rename("a", "a2") // the lists are to change
+	wantOne(t, "warning", b.joinUp("a2", "b").Warnings, "tier "+b.path("b"), "no space left on device", "free some space")
 	wantFiles(t, b.path("b/"+MarkName), lockName, listName)
 	os.Remove(b.path("b/fill"))
-	b.quiet("b", "a")
+	b.quiet("a2", "b")
 }
 
 // Set halves that were mounted apart know different things; together again,

@@ -128,12 +128,12 @@ func forget(path, dir string) error {
 // withLock writes the record that change makes of a tier. A daemon that serves
 // the tier holds the lock.
 func withLock(r Root, change func(*seen) (*record, error)) error {
-	lock, held, err := lockMark(r.FD)
+	lock, holder, err := lockMark(r.FD)
 	if err != nil {
 		return fmt.Errorf("adopt: %w", cannotWrite(r, err))
 	}
-	if !held {
-		return fmt.Errorf("adopt: tier %s: a tierfs serves it; unmount that first", show(r.Path))
+	if lock < 0 {
+		return fmt.Errorf("adopt: tier %s: a tierfs serves it%s; unmount that first", show(r.Path), holder)
 	}
 	defer unix.Close(lock)
 	s := seen{Root: r}

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestSecondMountIsRefused(t *testing.T) {
 		if code != failed {
 			t.Errorf("%q: exit code %d, want %d", args, code, failed)
 		}
-		harness.OneLine(t, stderr, "mount.tierfs: ", "already mounted")
+		harness.OneLine(t, stderr, "mount.tierfs: ", fmt.Sprintf("already mounted: %s by daemon %d;", m.Primary, pid))
 		if n := len(harness.MountsAt(m.Dir)); n != 1 {
 			t.Fatalf("%q: %d mounts", args, n)
 		}

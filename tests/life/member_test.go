@@ -270,6 +270,32 @@ func TestMemberMountedAloneSaysSo(t *testing.T) {
 	harness.WantList(t, alone.Dir, ".tierfs")
 }
 
+// A mount may be a tier of another. It carries the mark of that set, and is no
+// member of it that is mounted alone.
+func TestMountThatIsATierIsNoMemberMountedAlone(t *testing.T) {
+	inner := harness.New(t, 0)
+	outer := harness.NewOn(t, []string{harness.On(t, "tmpfs", "8M"), inner.Dir})
+	for range 2 {
+		if _, stderr, code := inner.TryUp(); code != 0 || stderr != "" {
+			t.Errorf("exit code %d: %q", code, stderr)
+		}
+		outer.Up()
+		harness.Write(t, inner.Path("f"), "f")
+		harness.WantRead(t, outer.Path("f"), "f")
+		outer.Down()
+		out, stderr, code := harness.Run(t, harness.CLI, "check", inner.Dir)
+		if code != 0 || stderr != "" {
+			t.Errorf("check: exit code %d\n%s%s", code, out, stderr)
+		}
+		harness.OneLine(t, out, "looked at 2 names in 1 directory: 0 findings")
+		inner.Down()
+	}
+	alone := harness.NewOn(t, inner.Tiers) // elsewhere than that set has it
+	_, stderr, _ := alone.TryUp()
+	harness.OneLine(t, stderr, inner.Primary, "and the files on the others are not shown")
+	alone.Down()
+}
+
 func TestForeignTierIsRefused(t *testing.T) {
 	a, b := harness.New(t, 1), harness.New(t, 1)
 	for _, m := range []*harness.Mount{a, b} {
@@ -290,7 +316,9 @@ func TestCopyOfATierIsRefused(t *testing.T) {
 	refused(harness.NewOn(t, append(slices.Clone(m.Tiers), m.Fallbacks[0]+".copy")), m.Fallbacks[0], "copy")
 }
 
-func TestNewOrderOfTheMembersIsAccepted(t *testing.T) {
+// Swapped by mistake, the slow tier would take the new files, and nobody would
+// notice. Swapped on purpose, it is told once.
+func TestNewOrderOfTheMembersIsAcceptedAndSaidOnce(t *testing.T) {
 	m := harness.New(t, 2)
 	for _, tier := range m.Tiers {
 		harness.Write(t, tier+"/which", tier)
@@ -301,8 +329,23 @@ func TestNewOrderOfTheMembersIsAccepted(t *testing.T) {
 			tiers = append(tiers, m.Tiers[i])
 		}
 		next := harness.NewOn(t, tiers)
-		next.Up()
+		_, rehearsed, _ := harness.Run(t, append(next.Args(), "-f")...)
+		_, stderr, code := next.TryUp()
+		if code != 0 {
+			t.Fatalf("%v: exit code %d\n%s", order, code, stderr)
+		}
+		switch {
+		case order[0] != 0:
+			harness.OneLine(t, stderr, "the primary was "+m.Tiers[0]+" and is "+tiers[0]+" now, so new files go there", "put the options in the old order")
+		case order[1] != 1:
+			harness.OneLine(t, stderr, "tiers in another order: ", strings.Join(tiers, ":")+" now")
+		}
+		harness.Contains(t, rehearsed, stderr)
 		harness.WantRead(t, next.Path("which"), tiers[0])
+		next.Down()
+		if _, again, _ := next.TryUp(); strings.Contains(again, "order") {
+			t.Errorf("%v: told again: %q", order, again)
+		}
 		next.Down()
 	}
 }
