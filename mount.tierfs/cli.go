@@ -35,7 +35,7 @@ func commands() []command {
 	}
 }
 
-var moveFlags = []string{"older-than", "dry-run", "json"}
+var moveFlags = []string{"older-than", "dry-run", "all", "json"}
 
 // Exit codes of the command.
 const (

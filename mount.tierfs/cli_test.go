@@ -54,7 +54,7 @@ func TestFlagsStandBeforeAndAfterOperands(t *testing.T) {
 func TestCommandsHaveForms(t *testing.T) {
 	for name, want := range map[string]string{
 		"status": "tierfs status [--json] [MOUNT...]",
-		"demote": "tierfs demote [--older-than AGE] [--dry-run] [--json] PATH...",
+		"demote": "tierfs demote [--older-than AGE] [--dry-run] [--all] [--json] PATH...",
 		"adopt":  "tierfs adopt DIR | --replace NEWDIR MEMBERDIR",
 		"help":   "tierfs help",
 	} {
@@ -126,7 +126,7 @@ func TestBashCompletes(t *testing.T) {
 	for words, want := range map[string]string{
 		"tierfs de":            "demote",
 		"tierfs p":             "promote plan",
-		"tierfs demote --":     "--older-than --dry-run --json",
+		"tierfs demote --":     "--older-than --dry-run --all --json",
 		"tierfs check --re":    "--repair --rename",
 		"tierfs completion ":   "bash zsh fish",
 		"tierfs demote a":      "a file",
@@ -197,7 +197,7 @@ func TestLinesOfAJob(t *testing.T) {
 
 // A name or a text of a user's daemon must not reach root's terminal raw.
 func TestFindingsArePrintedSafely(t *testing.T) {
-	x := control.Finding{Kind: "staged\x1b", Path: "a\x1b", Tier: 1, Text: "x\x1b", Mend: "remove\x1b", Error: "EIO\x1b"}
+	x := control.Finding{Kind: "staged\x1b", At: "a\x1b", Tier: 1, Text: "x\x1b", Mend: "remove\x1b", Error: "EIO\x1b"}
 	for _, mended := range []bool{true, false} {
 		x.Mended = mended
 		if got := findingLine(x, true); strings.Contains(got, "\x1b") {
@@ -205,7 +205,7 @@ func TestFindingsArePrintedSafely(t *testing.T) {
 		}
 		x.Error = ""
 	}
-	if got := findingLine(control.Finding{Kind: "staged", Path: ".tierfs/staging/x", Tier: 1, Text: "t", Mend: "remove it"}, true); got != "staged: tier 1: .tierfs/staging/x: t; to mend it: remove it" {
+	if got := findingLine(control.Finding{Kind: "staged", At: "/srv/slow/.tierfs/staging/x", Tier: 1, Text: "t", Mend: "remove it"}, true); got != "staged: tier 1: /srv/slow/.tierfs/staging/x: t; to mend it: remove it" {
 		t.Error(got)
 	}
 }

@@ -24,7 +24,7 @@ func (f *flags) set(names ...string) *flag.FlagSet {
 	for _, name := range names {
 		switch name {
 		case "all":
-			fs.BoolVar(&f.all, name, false, "list every file")
+			fs.BoolVar(&f.all, name, false, "list every file, where else there is a summary")
 		case "json":
 			fs.BoolVar(&f.json, name, false, "print JSON")
 		case "dry-run":

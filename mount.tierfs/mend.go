@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/mover"
@@ -30,7 +31,11 @@ func (s *service) Check(ctx context.Context, req control.Check, emit func(contro
 
 // finding mends what was found, if it is asked to, and describes it.
 func (s *service) finding(f mover.Finding, req control.Check) control.Finding {
-	x := control.Finding{Kind: string(f.Kind), Path: control.Name(f.Path), Tier: f.Rank, Over: f.Over, Bytes: f.Bytes, Text: f.Text()}
+	tiers := s.graph.set.Tiers()
+	x := control.Finding{
+		Kind: string(f.Kind), Path: control.Name(f.Path), Tier: f.Rank, Over: f.Over, Bytes: f.Bytes,
+		At: control.Name(filepath.Join(tiers[f.Rank].Root, f.Path)), Text: f.Text(tiers[f.Over].Root),
+	}
 	var mend func(mover.Finding) error
 	switch {
 	case f.Kind == mover.SameCopy, f.Kind == mover.Staged:
@@ -56,6 +61,6 @@ func (s *service) finding(f mover.Finding, req control.Check) control.Finding {
 		return x
 	}
 	x.Mended = true
-	s.logger.Info("check: mended", "kind", f.Kind, "tier", s.graph.set.Tiers()[f.Rank].Root, "path", f.Path, "how", x.Mend)
+	s.logger.Info("check: mended", "kind", f.Kind, "tier", tiers[f.Rank].Root, "path", f.Path, "how", x.Mend)
 	return x
 }

@@ -79,19 +79,24 @@ func untilInterrupted() (context.Context, func()) {
 	return ctx, stop
 }
 
-// moveReport shows what jobs do: lines of JSON, plain lines, or a bar on a
-// terminal with the troubles only.
+// moveReport shows what jobs do: lines of JSON, plain lines, a bar on a terminal
+// with the troubles only, or in short what they would do.
 type moveReport struct {
 	flags
 	bar      *bar
-	begun    int // jobs that have told what they are to do
-	expected int // files that these are to look at
+	short    *summary // instead of a line for each file, if that is only what would be
+	begun    int      // jobs that have told what they are to do
+	expected int      // files that these are to look at
 	total    control.Totals
 }
 
 func newMoveReport(f flags) *moveReport {
 	r := &moveReport{flags: f, total: control.Totals{Skipped: map[string]int{}}}
-	if !f.json && !f.dryRun {
+	switch {
+	case f.json, f.all:
+	case f.dryRun:
+		r.short = newSummary()
+	default:
 		r.bar = newBar()
 	}
 	return r
@@ -126,6 +131,8 @@ func (r *moveReport) file(f control.File) {
 	switch {
 	case r.json:
 		_ = printJSONLine(f)
+	case r.short != nil:
+		r.short.add(f)
 	case r.bar == nil:
 		fmt.Println(fileLine(f, r.dryRun))
 	case f.Skip == string(mover.Failed):
@@ -205,6 +212,9 @@ func (r *moveReport) printTotals(early error) error {
 			end.Unseen, end.Early = unseen, early.Error()
 		}
 		return printJSONLine(end)
+	}
+	if r.short != nil {
+		r.short.print(os.Stdout)
 	}
 	text := totalsLine(r.total, moves(r.dryRun))
 	switch {

@@ -15,7 +15,7 @@ import (
 // kind of files they are.
 const maxNamed = 3
 
-// summary is what a plan says of files that are too many to list.
+// summary is what a plan or a dry run says of files that are too many to list.
 type summary struct {
 	lots map[fate]*lot
 }

@@ -25,6 +25,7 @@ type CheckEnd struct {
 type Finding struct {
 	Kind   string `json:"kind"`
 	Path   Name   `json:"path"` // in the tier
+	At     Name   `json:"at"`   // beside the mount: the tier's root and Path
 	Tier   int    `json:"tier"` // its rank
 	Over   int    `json:"over"` // the rank that is shown instead; Tier if none is
 	Bytes  int64  `json:"bytes,omitempty"`

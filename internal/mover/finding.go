@@ -35,18 +35,20 @@ const (
 	Unread    Kind = "unread"     // could not be looked at
 )
 
-// Text says what it is and what a person can do.
-func (f Finding) Text() string {
+// Text says what it is and what a person can do. over is the root of the tier of
+// rank Over.
+func (f Finding) Text(over string) string {
+	over = fmt.Sprintf("tier %d, %s", f.Over, over)
 	switch f.Kind {
 	case SameCopy:
-		return fmt.Sprintf("hidden by the same file on tier %d", f.Over)
+		return "hidden by the same file on " + over
 	case OtherCopy:
-		return fmt.Sprintf("hidden by another file of that name on tier %d; compare them and remove or rename one", f.Over)
+		return fmt.Sprintf("hidden by another file of that name on %s; compare them and remove or rename one", over)
 	case OtherType:
 		if f.Low.Mode&unix.S_IFMT == unix.S_IFDIR {
-			return fmt.Sprintf("a directory, hidden by a file of that name on tier %d; rename one of them in its tier", f.Over)
+			return fmt.Sprintf("a directory, hidden by a file of that name on %s; rename one of them in its tier", over)
 		}
-		return fmt.Sprintf("a file, hidden by a directory of that name on tier %d; rename one of them in its tier", f.Over)
+		return fmt.Sprintf("a file, hidden by a directory of that name on %s; rename one of them in its tier", over)
 	case Staged:
 		return "a copy that never came into place"
 	case Record:

@@ -20,6 +20,8 @@ func TestDemoteAndPromote(t *testing.T) {
 	m.Up()
 	quiet()
 	out, _ := tierfs(t, 0, "demote", m.Path("d"), "--older-than", "1s", "--dry-run")
+	harness.Contains(t, out, "would move from tier 0 to tier 1: 3 files, 2.9 KiB\n  "+m.Path("d/0000"), "\nwould move 3 files, 2.9 KiB\n")
+	out, _ = tierfs(t, 0, "demote", m.Path("d"), "--older-than", "1s", "--dry-run", "--all")
 	harness.Contains(t, out, m.Path("d/00000")+": would move from tier 0 to tier 1, 1000 B\n", "would move 3 files, 2.9 KiB\n")
 	harness.WantList(t, m.Primary+"/d", "00000", "00001", "00002")
 

@@ -76,6 +76,7 @@ func terminal(t *testing.T) (master, slave *os.File) {
 func TestProgressIsShownOnATerminal(t *testing.T) {
 	m := harness.New(t, 1)
 	old(t, m.Primary+"/bar", 300)
+	old(t, m.Primary+"/all", 2)
 	old(t, m.Primary+"/dumb", 2)
 	old(t, m.Primary+"/plain", 2)
 	m.Up()
@@ -85,6 +86,8 @@ func TestProgressIsShownOnATerminal(t *testing.T) {
 	if strings.Contains(out, "moved from tier") {
 		t.Errorf("lines beside the bar:\n%s", out)
 	}
+	out = onTerminal(t, 0, "TERM=xterm NO_COLOR=", "", "demote", "--older-than", "1s", "--all", m.Path("all"))
+	harness.Contains(t, out, m.Path("all/00001")+": moved from tier 0 to tier 1")
 	for env, dir := range map[string]string{"TERM=dumb NO_COLOR=": "dumb", "TERM=xterm NO_COLOR=1": "plain"} {
 		out := onTerminal(t, 0, env, "", "demote", "--older-than", "1s", m.Path(dir))
 		harness.Contains(t, out, m.Path(dir+"/00001")+": moved from tier 0 to tier 1", "moved 2 files, ")
