@@ -33,7 +33,7 @@ LDFLAGS := $(STRIP) -X main.version=$(VERSION)
 MANPAGES := $(wildcard man/*.[1-8])
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint race soak bench bench-quick bench-move fuzz man dist deb rpm completion install uninstall demo clean help
+.PHONY: build test system lint race soak bench bench-quick bench-move fuzz man dist deb rpm completion install uninstall demo clean help
 
 build: ## build bin/mount.tierfs and its second name bin/tierfs (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mount.tierfs ./mount.tierfs
@@ -45,6 +45,10 @@ test: build ## install what the tests need (as root), lint, run every test
 	@: >$(TIERFS_SKIPLOG)
 	@tests/lint.sh
 	@TIERFS_BIN=bin/mount.tierfs tests/run.sh
+
+system: build deb rpm ## the packages in fresh Debian systems, booted on this kernel and on 6.1 and 6.12 (as root; NAMES="deb-trixie rpm")
+	@tests/requirements.sh system
+	@tests/system/run.sh $(NAMES)
 
 lint: ## gofmt, vet, staticcheck, govulncheck, shellcheck, mandoc
 	@tests/lint.sh

@@ -13,7 +13,7 @@ set -eu
 # Of the C library's headers, stdlib.h stands for all.
 wanted() {
 	cat <<-END
-		test,demo  fusermount3         fuse3
+		test,demo,system  fusermount3  fuse3
 		test,demo  unshare             util-linux
 		test,demo  mount               mount
 		test,demo  du                  coreutils
@@ -26,9 +26,9 @@ wanted() {
 		test  setquota                 quota
 		test  setcap                   libcap2-bin
 		test  findmnt                  util-linux
-		test  smbd                     samba
-		test  smbclient                smbclient
-		test  /usr/share/doc/samba-vfs-modules  samba-vfs-modules
+		test,system  smbd              samba
+		test,system  smbclient         smbclient
+		test,system  /usr/share/doc/samba-vfs-modules  samba-vfs-modules
 		test  ps                       procps
 		test  ganesha.nfsd             nfs-ganesha-vfs
 		test  nfs-ls                   libnfs-utils
@@ -40,12 +40,19 @@ wanted() {
 		test  fish                     fish
 		test  gcc                      gcc
 		test  /usr/include/stdlib.h    libc6-dev
-		deb   dh                       debhelper
-		deb   dpkg-buildpackage        dpkg-dev
-		deb   fakeroot                 fakeroot
-		deb   lintian                  lintian
-		rpm   rpmbuild                 rpm
-		rpm   rpmlint                  rpmlint
+		deb,system  dh                 debhelper
+		deb,system  dpkg-buildpackage  dpkg-dev
+		deb,system  fakeroot           fakeroot
+		deb,system  lintian            lintian
+		rpm,system  rpmbuild           rpm
+		rpm,system  rpmlint            rpmlint
+		system  dnf                    dnf
+		system  createrepo_c           createrepo-c
+		system  debootstrap            debootstrap
+		system  qemu-system-x86_64     qemu-system-x86
+		system  journalctl             systemd
+		system  depmod                 kmod
+		system  debugfs                e2fsprogs
 	END
 }
 

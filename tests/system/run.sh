@@ -1,0 +1,44 @@
+#!/bin/bash
+# run.sh runs the system tests: the packages in fresh Debian systems, booted with
+# their systemd on this kernel and, in virtual machines, on others. It prints TAP.
+#
+# usage: tests/system/run.sh [NAME...]
+#   NAME: deb-SUITE, systemd-SUITE, rpm, samba, vm-SUITE-KERNEL; all if none is given
+# CACHE, a directory outside of the work tree, keeps what is downloaded, 700 MB.
+set -u
+here=$(dirname "$(realpath "$0")")
+export CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tierfs-system}
+mkdir -p "$CACHE"
+cd "$here/../.." || exit 2
+[ $# != 0 ] || set -- deb-bookworm deb-trixie systemd-bookworm systemd-trixie rpm samba vm-bookworm-6.1 vm-trixie-6.12
+
+# samba is the tests of a share, from among those that make test runs.
+samba() {
+	TIERFS_REQUIRE=root,fuse,smbd,smbclient TIERFS_BIN=$PWD/bin/mount.tierfs go test -count=1 -v ./tests/samba |
+		sed -n 's/^--- PASS: \([^ ]*\).*/ok - \1/p; s/^--- FAIL: \([^ ]*\).*/not ok - \1/p; s/^--- SKIP: \([^ ]*\).*/not ok - \1: skipped/p; s/^ok .*/# done/p'
+}
+
+run() {
+	local suite=${1#*-}
+	case $1 in
+	deb-*) "$here/deb.sh" "$suite" ;;
+	systemd-*) "$here/systemd.sh" "$suite" ;;
+	vm-*) "$here/vm.sh" "${suite%-*}" "${suite#*-}" ;;
+	rpm) "$here/rpm.sh" bookworm ;;
+	samba) samba ;;
+	*) echo "no test of that name" && false ;;
+	esac 2>&1
+}
+
+# Each line of a test gets its number and the name of what it belongs to. One that
+# came to no end, or ended with an error, has failed.
+for name; do
+	run "$name" | sed "s/^\(not \)*ok - /\1ok - $name: /; /^\(not \)*ok - /!s/^#* */# $name: /"
+	status=${PIPESTATUS[0]}
+	[ "$status" = 0 ] || echo "not ok - $name: exit $status"
+done | awk '
+	BEGIN { print "TAP version 13" }
+	/^ok - / { sub(/^ok/, "ok " ++n); passed++ }
+	/^not ok - / { sub(/^not ok/, "not ok " ++n); failed++ }
+	{ print; fflush() }
+	END { print "1.." n; print passed + 0 " passed, " failed + 0 " failed"; exit failed != 0 || n == 0 }'
