@@ -56,7 +56,17 @@ func (s *service) Why(ctx context.Context, path string) (control.Verdict, error)
 }
 
 func totalsOf(t mover.Totals) control.Totals {
-	return control.Totals{Files: t.Files, Bytes: t.Bytes, Skipped: byWord(t.Skipped)}
+	return control.Totals{Files: t.Files, Bytes: t.Bytes, Skipped: byWord(t.Skipped), Full: fullOf(t.Full)}
+}
+
+func fullOf(all []mover.Full) (list []control.Full) {
+	for _, f := range all {
+		list = append(list, control.Full{
+			Tier: f.Rank, Path: control.Name(f.Root), Free: f.Free, MinFree: f.MinFree, Planned: max(f.Planned, 0),
+			Files: f.Files, Bytes: f.Bytes, Text: f.Error(),
+		})
+	}
+	return list
 }
 
 func byWord(counts map[mover.Reason]int) map[string]int {
@@ -94,7 +104,7 @@ func runOf(r *mover.Report) *control.Run {
 	if r == nil {
 		return nil
 	}
-	return &control.Run{Kind: r.Kind, Begin: r.Begin, End: r.End, Error: r.Error, Tally: tallyOf(r.Tally)}
+	return &control.Run{Kind: r.Kind, Begin: r.Begin, End: r.End, Error: r.Error, Tally: tallyOf(r.Tally), Full: fullOf(r.Full)}
 }
 
 func tallyOf(t mover.Tally) control.Tally {

@@ -49,7 +49,8 @@ func move(name string, ask asker, f flags, args []string) error {
 			req.Paths = append(req.Paths, control.Name(rel))
 		}
 		begun := out.begun
-		_, err := ask(clientFor(g.mount), ctx, req, out.lines(g.mount))
+		end, err := ask(clientFor(g.mount), ctx, req, out.lines(g.mount))
+		out.total.Full = append(out.total.Full, end.Full...)
 		switch {
 		case err != nil && out.begun == begun:
 			out.close()
@@ -160,7 +161,7 @@ func moves(would bool) string {
 // not say all.
 func reason(skip, detail string) string {
 	text := daemon.Printable(mover.Reason(skip).Text())
-	if detail != "" && skip == string(mover.Failed) {
+	if why := mover.Reason(skip); detail != "" && (why == mover.Failed || why == mover.NoRoom) {
 		text += " (" + daemon.Printable(detail) + ")"
 	}
 	return text
@@ -228,17 +229,31 @@ func (r *moveReport) printTotals(early error) error {
 	return err
 }
 
-// totalsLine is "moved 3 files, 1.0 MiB; 2 stay: 1 open through the mount, …".
+// totalsLine is "moved 3 files, 1.0 MiB; 1 stays: open through the mount", or
+// "…; 3 stay: 1 open through the mount, 2 …".
 func totalsLine(t control.Totals, moved string) string {
 	text := fmt.Sprintf("%s %s, %s", moved, human.Count(t.Files, "file"), human.Bytes(t.Bytes))
-	stay := 0
-	var why []string
-	for _, word := range slices.Sorted(maps.Keys(t.Skipped)) {
-		stay += t.Skipped[word]
-		why = append(why, fmt.Sprintf("%d %s", t.Skipped[word], reason(word, "")))
-	}
-	if stay == 0 {
+	n := looked(t) - t.Files
+	switch {
+	case n == 0:
 		return text
+	case n == 1:
+		text += "; 1 stays: "
+	default:
+		text += fmt.Sprintf("; %d stay: ", n)
 	}
-	return fmt.Sprintf("%s; %d stay: %s", text, stay, strings.Join(why, ", "))
+	return text + reasons(t.Skipped) + fullLine(t.Full)
+}
+
+// reasons is "1 open through the mount, 2 …". A single one goes without its
+// number, which is said before.
+func reasons(skipped map[string]int) string {
+	var why []string
+	for _, word := range slices.Sorted(maps.Keys(skipped)) {
+		if len(skipped) == 1 {
+			return reason(word, "")
+		}
+		why = append(why, fmt.Sprintf("%d %s", skipped[word], reason(word, "")))
+	}
+	return strings.Join(why, ", ")
 }

@@ -36,13 +36,13 @@ func moverLines(m *control.Mover) string {
 		fmt.Fprintf(&b, "  moving fails since %s; see the log\n", moment(m.FailingSince))
 	}
 	if r := m.Running; r != nil {
-		fmt.Fprintf(&b, "  running %s since %s: %s\n", show(r.Kind), moment(r.Begin), tallyLine(r.Tally))
+		fmt.Fprintf(&b, "  running %s since %s: %s\n", show(r.Kind), moment(r.Begin), tallyLine(r.Tally)+fullLine(r.Full))
 	}
 	if !m.Next.IsZero() {
 		fmt.Fprintf(&b, "  next    %s\n", moment(m.Next))
 	}
 	if r := m.Last; r != nil {
-		fmt.Fprintf(&b, "  last    %s at %s, %s long: %s%s\n", show(r.Kind), moment(r.Begin), human.About(r.End.Sub(r.Begin)), tallyLine(r.Tally), because(r.Error))
+		fmt.Fprintf(&b, "  last    %s at %s, %s long: %s%s\n", show(r.Kind), moment(r.Begin), human.About(r.End.Sub(r.Begin)), tallyLine(r.Tally)+fullLine(r.Full), because(r.Error))
 	}
 	fmt.Fprintf(&b, "  moved   %s\n", tallyLine(m.Sum))
 	return b.String()
@@ -65,6 +65,14 @@ func tallyLine(t control.Tally) string {
 	}
 	if len(why) > 0 {
 		text += "; left in place: " + strings.Join(why, ", ")
+	}
+	return text
+}
+
+// fullLine is "; no room for 2 files, 1.0 MiB: tier 1 (/srv/slow) has …".
+func fullLine(all []control.Full) (text string) {
+	for _, f := range all {
+		text += fmt.Sprintf("; no room for %s, %s: %s", human.Count(f.Files, "file"), human.Bytes(f.Bytes), daemon.Printable(f.Text))
 	}
 	return text
 }

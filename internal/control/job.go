@@ -43,6 +43,19 @@ type Totals struct {
 	Files   int            `json:"files"`
 	Bytes   int64          `json:"bytes"`
 	Skipped map[string]int `json:"skipped,omitempty"` // by reason
+	Full    []Full         `json:"full,omitempty"`    // tiers that had no room
+}
+
+// Full is a tier that had no room for files.
+type Full struct {
+	Tier    int    `json:"tier"` // rank
+	Path    Name   `json:"path"`
+	Free    uint64 `json:"free"`              // bytes, for ordinary users
+	MinFree uint64 `json:"minfree"`           // of them that stay free
+	Planned int64  `json:"planned,omitempty"` // of them that a plan has given to other files
+	Files   int    `json:"files"`             // that found no room
+	Bytes   int64  `json:"bytes"`
+	Text    string `json:"text"` // all of it in words
 }
 
 // Why is the body of POST /v1/why.
@@ -80,6 +93,7 @@ type Run struct {
 	End   time.Time `json:"end,omitzero"`
 	Error string    `json:"error,omitempty"`
 	Tally
+	Full []Full `json:"full,omitempty"` // tiers that had no room
 }
 
 // Tally counts what has become of files.

@@ -32,6 +32,7 @@ type Totals struct {
 	Files   int
 	Bytes   int64
 	Skipped map[Reason]int
+	Full    []Full // tiers that had no room
 }
 
 // Verdict is what the policy says of one file.

@@ -42,8 +42,7 @@ type Mover struct {
 	last    *Report                 // GUARDED_BY(mu)
 	next    time.Time               // GUARDED_BY(mu)
 	failing time.Time               // GUARDED_BY(mu)
-	told    string                  // GUARDED_BY(mu): the last trouble in the log
-	toldAt  time.Time               // GUARDED_BY(mu)
+	told    map[string]time.Time    // GUARDED_BY(mu): trouble in the log, and since when
 	sum     Tally                   // GUARDED_BY(mu)
 }
 
@@ -51,7 +50,7 @@ type Mover struct {
 func New(tree Tree, cfg Config) *Mover {
 	m := &Mover{
 		tree: tree, log: cfg.Log, minFree: cfg.MinFree, pace: NewPace(0), opens: newOpens(),
-		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), forbid: func(error) {}, now: time.Now,
+		told: map[string]time.Time{}, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), forbid: func(error) {}, now: time.Now,
 	}
 	m.Permit(false, "not yet begun")
 	m.SetPolicy(cfg.Policy)

@@ -402,6 +402,33 @@ func TestPlanTellsOfEveryFile(t *testing.T) {
 	}
 }
 
+// TestFullTierIsToldOnce, and not by every scan.
+func TestFullTierIsToldOnce(t *testing.T) {
+	r := newRig(t, 2, brief)
+	r.file(0, "d/a", 1<<20, 0)
+	r.file(0, "d/b", 1<<20, 0)
+	r.free(t, 0)
+	ripen()
+	got := r.scan()
+	if len(got.Full) != 1 || got.Full[0].Files != 2 || got.Full[0].Bytes != 2<<20 || got.Skipped[NoRoom] != 2 {
+		t.Errorf("%+v", got)
+	}
+	r.scan()
+	log := r.log.String()
+	for _, part := range []string{"tier=" + r.roots[1], "free=", "minfree=", "files=2", `bytes="2 MiB"`, "lower minfree"} {
+		if !strings.Contains(log, part) {
+			t.Errorf("log %q, want %s", log, part)
+		}
+	}
+	if strings.Count(log, "\n") != 1 {
+		t.Errorf("log %q", log)
+	}
+	v, err := r.m.Why(context.Background(), "d/a")
+	if err != nil || v.Skip != NoRoom || !strings.Contains(v.Detail, "no room for it on the other tier: tier 1 ("+r.roots[1]+") has ") {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 func TestWhyGivesTheReason(t *testing.T) {
 	r := newRig(t, 2, Policy{Demote: 30 * day, Age: AgeMtime, Opens: 3, Within: day})
 	r.file(0, "d/young", 3, 12*day)

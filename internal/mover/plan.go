@@ -66,9 +66,13 @@ func (m *Mover) verdict(p Policy, f *found) Verdict {
 	v := Verdict{Path: f.path(), Rank: f.rank, Bytes: f.st.Size, Age: p.age(facts), To: f.rank, Skip: why}
 	v.Detail = p.detail(facts, c, why)
 	if why == Moved {
+		var full *Full
 		h := &haul{job: &job{m: m, policy: p}}
-		if v.To, v.Skip = h.target(f.rank, c, uint64(f.st.Blocks*BlockSize)); v.Skip != Moved {
+		if v.To, v.Skip, full = h.target(f.rank, c, uint64(f.st.Blocks*BlockSize)); v.Skip != Moved {
 			v.Detail += "; it stays: " + v.Skip.Text()
+		}
+		if v.Skip == NoRoom {
+			v.Detail += ": " + full.Error()
 		}
 	}
 	return v

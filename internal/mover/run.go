@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,8 @@ type job struct {
 	quiet  time.Duration
 	dry    bool // tell only
 
+	planned map[uint64]int64 // bytes that are on their way to filesystems, or would be, by device
+
 	emit    func(Event)       // told of each file; may be nil
 	copying func(bytes int64) // told of what is copied of the others; may be nil
 
@@ -29,7 +32,7 @@ type job struct {
 }
 
 func (m *Mover) newJob(kind string, quiet time.Duration, emit func(Event)) *job {
-	return &job{m: m, policy: m.currentPolicy(), quiet: quiet, emit: emit, r: Report{Kind: kind, Begin: time.Now()}}
+	return &job{m: m, policy: m.currentPolicy(), quiet: quiet, emit: emit, planned: map[uint64]int64{}, r: Report{Kind: kind, Begin: time.Now()}}
 }
 
 // report is what it has done so far.
@@ -37,7 +40,7 @@ func (j *job) report() Report {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r := j.r
-	r.Tally = r.Tally.clone()
+	r.Tally, r.Full = r.Tally.clone(), slices.Clone(r.Full)
 	return r
 }
 
@@ -55,6 +58,7 @@ func (j *job) finish(err error) Report {
 		j.m.log.Info("files have moved", "job", r.Kind, "files_down", r.FilesDown, "bytes_down", human.Bytes(r.BytesDown),
 			"files_up", r.FilesUp, "bytes_up", human.Bytes(r.BytesUp), "took", human.About(r.End.Sub(r.Begin)))
 	}
+	j.m.warnFull(r)
 	if trouble != nil && j.m.isNews(trouble.Error(), r.End) {
 		j.m.log.Warn("some files could not be moved; they stay where they are and are tried again", "job", r.Kind, "files", r.Skipped[Failed], "err", trouble)
 	}
@@ -69,17 +73,18 @@ const newsEvery = time.Hour
 func (m *Mover) isNews(trouble string, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if trouble == m.told && now.Sub(m.toldAt) < newsEvery {
+	maps.DeleteFunc(m.told, func(_ string, at time.Time) bool { return now.Sub(at) >= newsEvery })
+	if _, told := m.told[trouble]; told {
 		return false
 	}
-	m.told, m.toldAt = trouble, now
+	m.told[trouble] = now
 	return true
 }
 
 // totals are what the job has done, or would.
 func (j *job) totals() Totals {
 	r := j.report()
-	return Totals{Files: r.FilesDown + r.FilesUp, Bytes: r.BytesDown + r.BytesUp, Skipped: r.Skipped}
+	return Totals{Files: r.FilesDown + r.FilesUp, Bytes: r.BytesDown + r.BytesUp, Skipped: r.Skipped, Full: r.Full}
 }
 
 // blame notes why something was passed over.
@@ -93,11 +98,15 @@ func (j *job) blame(err error) {
 
 // settle notes what has become of a file.
 func (j *job) settle(f *found, to int, o Outcome) {
+	full := j.figures(to, &o)
 	j.mu.Lock()
 	if o.Skip == Moved {
 		j.r.moved(f.rank, to, o.Bytes)
 	} else {
 		j.r.skip(o.Skip, 1)
+	}
+	if full != nil {
+		j.count(full, o.Bytes)
 	}
 	j.mu.Unlock()
 	if o.Skip == Failed {
@@ -203,24 +212,31 @@ func (h *haul) endDir() error {
 }
 
 // carry moves the files of one batch. If there is no room for all, there may be
-// for some.
+// for some, and what batches under way take is known when they have landed.
 func (h *haul) carry(files []*found) {
 	var bytes int64
 	for _, f := range files {
 		bytes += f.st.Blocks * BlockSize
 	}
-	to, why := h.target(files[0].rank, h.course, uint64(bytes))
+	from := files[0].rank
+	to, why, full := h.target(from, h.course, uint64(bytes))
 	switch {
+	case why == NoRoom && len(h.flights) > 0:
+		h.landAll()
+		h.carry(files)
 	case why == NoRoom && len(files) > 1:
 		for i := range files {
 			h.carry(files[i : i+1])
 		}
+	case why == NoRoom:
+		h.settle(files[0], to, Outcome{Bytes: files[0].st.Size, Skip: why, Err: full})
 	case why != Moved || h.dry:
 		for _, f := range files {
 			h.settle(f, to, Outcome{Bytes: f.st.Size, Skip: why})
 		}
+		h.plan(from, to, bytes)
 	default:
-		h.move(files, to)
+		h.move(files, to, bytes)
 	}
 }
 
@@ -231,6 +247,7 @@ const BlockSize = 512
 type flight struct {
 	files  []*found
 	to     int
+	bytes  int64        // that it takes of the target, at most
 	copied atomic.Int64 // bytes
 	out    chan []Outcome
 }
@@ -257,16 +274,17 @@ func flightsWith(files []*found) int {
 
 // move sends a batch off. Those of one directory follow each other, since each
 // keeps the times of the directory.
-func (h *haul) move(files []*found, to int) {
+func (h *haul) move(files []*found, to int, bytes int64) {
 	for len(h.flights) >= flightsWith(files) || h.flying(files[0].dir) {
 		h.land()
 	}
-	f := &flight{files: files, to: to, out: make(chan []Outcome, 1)}
+	f := &flight{files: files, to: to, bytes: bytes, out: make(chan []Outcome, 1)}
 	b := &Batch{Dir: files[0].dir, From: files[0].rank, To: to, Quiet: h.quiet, Pace: h.m.pace.Counting(&f.copied), MinFree: h.m.minFree}
 	for _, file := range files {
 		b.Names = append(b.Names, file.name)
 	}
 	h.flights = append(h.flights, f)
+	h.planned[h.m.tree.Tiers()[to].Dev()] += bytes
 	go func() { f.out <- h.m.tree.Move(h.ctx, b) }()
 }
 
@@ -279,6 +297,7 @@ func (h *haul) land() {
 	f := h.flights[0]
 	out := h.await(f)
 	h.flights = h.flights[1:]
+	h.planned[h.m.tree.Tiers()[f.to].Dev()] -= f.bytes
 	for i, o := range out {
 		h.settle(f.files[i], f.to, o)
 	}

@@ -33,6 +33,7 @@ type Report struct {
 	End   time.Time `json:"end,omitzero"`
 	Error string    `json:"error,omitempty"` // why it ended early
 	Tally
+	Full []Full `json:"full,omitempty"` // tiers that had no room
 }
 
 // Tally counts what has become of files.
@@ -89,7 +90,7 @@ func (t Tally) clone() Tally {
 // fails reports that nothing has moved although something was to, and could not
 // for a cause that does not go away by itself.
 func (t *Tally) fails() bool {
-	return t.FilesDown+t.FilesUp == 0 && t.Skipped[Failed]+t.Skipped[NoRoom]+t.Skipped[Away] > 0
+	return t.FilesDown+t.FilesUp == 0 && t.Skipped[Failed]+t.Skipped[NoRoom]+t.Skipped[Quota]+t.Skipped[Away] > 0
 }
 
 // Status is the state of this moment.

@@ -58,7 +58,9 @@ const (
 	Fixed       Reason = "immutable"        // or append-only, or its directory is
 	Excluded    Reason = "excluded"         // by exclude=
 	Pinned      Reason = "pinned"           // by user.tierfs.pin
-	NoRoom      Reason = "no-room"          // on the target, or its owner's quota
+	NoRoom      Reason = "no-room"          // on the target
+	Quota       Reason = "quota"            // its owner's or project's on the target
+	TooLarge    Reason = "too-large"        // for the target's filesystem
 	Shadowed    Reason = "shadowed"         // a higher tier has the name: the mount does not show it
 	Blocked     Reason = "blocked"          // the target has the name, or a file where a directory must be
 	Attributes  Reason = "attributes"       // the target cannot hold its extended attributes or ACL

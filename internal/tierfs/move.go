@@ -197,8 +197,12 @@ func (x *transfer) reason(ctx context.Context, err error) mover.Reason {
 		return mover.Shadowed
 	case errTaken, errInner, unix.EEXIST, unix.EBUSY, unix.EXDEV:
 		return mover.Blocked
-	case errNoRoom, unix.ENOSPC, unix.EDQUOT, unix.EFBIG:
+	case errNoRoom, unix.ENOSPC:
 		return mover.NoRoom
+	case unix.EDQUOT:
+		return mover.Quota
+	case unix.EFBIG:
+		return mover.TooLarge
 	case mover.ErrAttributes:
 		return mover.Attributes
 	case errAway, unix.EROFS:

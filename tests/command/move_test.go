@@ -48,7 +48,7 @@ func TestDemoteAndPromote(t *testing.T) {
 	harness.WantList(t, m.Primary+"/d", "00001")
 
 	out, _ = tierfs(t, 0, "promote", m.Path("d/00001"))
-	harness.Contains(t, out, m.Path("d/00001")+": stays: on the primary already\n", "moved 0 files, 0 B; 1 stay: 1 on the primary already\n")
+	harness.Contains(t, out, m.Path("d/00001")+": stays: on the primary already\n", "moved 0 files, 0 B; 1 stays: on the primary already\n")
 	out, _ = tierfs(t, 0, "demote", m.Path("d/00002"))
 	harness.Contains(t, out, m.Path("d/00002")+": stays: no lower tier to move it to\n")
 }
@@ -64,7 +64,7 @@ func TestWhatStaysIsSaidAndIsTrouble(t *testing.T) {
 	}
 	defer f.Close()
 	out, _ := tierfs(t, 1, "demote", "--older-than", "1s", m.Path("00000"), m.Path("00001"))
-	harness.Contains(t, out, m.Path("00000")+": stays: open through the mount\n", "moved 1 file, 1001 B; 1 stay: 1 open through the mount\n")
+	harness.Contains(t, out, m.Path("00000")+": stays: open through the mount\n", "moved 1 file, 1001 B; 1 stays: open through the mount\n")
 	// Too young is what was asked for.
 	out, _ = tierfs(t, 0, "demote", "--older-than", "200d", m.Path("00002"))
 	harness.Contains(t, out, m.Path("00002")+": stays: ", "moved 0 files")

@@ -244,7 +244,7 @@ func TestOwnersQuotaOnTheTarget(t *testing.T) {
 	m.Up()
 	time.Sleep(quiet)
 	r := m.carry("demote", "")
-	r.wantSkip(t, "large", "no-room")
+	r.wantSkip(t, "large", "quota")
 	m.wantOn(0, "large", text("large", 2*part))
 	m.wantOn(1, "small", text("small", part/4))
 	m.wantTidy()

@@ -1,0 +1,97 @@
+package mover
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tierfs/tierfs/internal/human"
+	"github.com/tierfs/tierfs/internal/tier"
+)
+
+// Full is a tier that had no room for files, and how it stood then. As an error
+// it says more about NoRoom.
+type Full struct {
+	Rank     int    `json:"tier"`
+	Root     string `json:"path"`
+	Free     uint64 `json:"free"`                // bytes, for ordinary users
+	MinFree  uint64 `json:"minfree"`             // of them that stay free
+	Planned  int64  `json:"planned,omitempty"`   // of them that a plan has given to other files, less what it takes away
+	NoInodes bool   `json:"no_inodes,omitempty"` // there is none left
+	High     int    `json:"high,omitempty"`      // percent that the primary would be fuller than; 0 if that is not the cause
+
+	Files int   `json:"files"` // that found no room
+	Bytes int64 `json:"bytes"`
+}
+
+func (f *Full) Error() string {
+	text := fmt.Sprintf("tier %d (%s) has %s free", f.Rank, f.Root, human.Bytes(f.Free))
+	if f.MinFree > 0 {
+		text += fmt.Sprintf(" and is to keep %s (minfree)", human.Bytes(f.MinFree))
+	}
+	if f.Planned > 0 {
+		text += fmt.Sprintf(", with %s planned for other files", human.Bytes(f.Planned))
+	}
+	switch {
+	case f.NoInodes:
+		text += ", but no inode left"
+	case f.High > 0:
+		text += fmt.Sprintf(", but would be over %d %% full (high)", f.High)
+	}
+	return text
+}
+
+// spare is how many bytes it would take.
+func (f *Full) spare() int64 { return int64(f.Free) - int64(f.MinFree) - f.Planned }
+
+// fullness are the figures of a tier at this moment.
+func (m *Mover) fullness(t *tier.Tier) (*Full, error) {
+	st, err := t.Space()
+	if err != nil {
+		return nil, err
+	}
+	unit := uint64(st.Frsize)
+	return &Full{
+		Rank: t.Rank, Root: t.Root, Free: st.Bavail * unit, MinFree: m.minFree(st.Blocks * unit),
+		NoInodes: st.Files > 0 && st.Ffree == 0, // Btrfs counts none
+	}, nil
+}
+
+// figures puts into an outcome which tier has no room, if that is the reason.
+func (j *job) figures(to int, o *Outcome) (full *Full) {
+	if o.Skip != NoRoom || errors.As(o.Err, &full) {
+		return full
+	}
+	full, err := j.m.fullness(j.m.tree.Tiers()[to])
+	if err != nil {
+		return nil
+	}
+	o.Err = full
+	return full
+}
+
+// count adds a file of so many bytes to the tier that had no room for it; the
+// figures are those of the last.
+//
+// LOCKS_REQUIRED(j.mu)
+func (j *job) count(full *Full, bytes int64) {
+	i := slices.IndexFunc(j.r.Full, func(f Full) bool { return f.Rank == full.Rank })
+	if i < 0 {
+		i = len(j.r.Full)
+		j.r.Full = append(j.r.Full, Full{})
+	}
+	files, sum := j.r.Full[i].Files+1, j.r.Full[i].Bytes+bytes
+	j.r.Full[i] = *full
+	j.r.Full[i].Files, j.r.Full[i].Bytes = files, sum
+}
+
+// warnFull says which tiers had no room, not too often.
+func (m *Mover) warnFull(r Report) {
+	for _, f := range r.Full {
+		if f.High > 0 || !m.isNews("full: "+f.Root, r.End) {
+			continue
+		}
+		m.log.Warn("a tier has no room for files that are to move there, so they stay; make room on it, lower minfree, or add a fallback",
+			"job", r.Kind, "tier", f.Root, "free", human.Bytes(f.Free), "minfree", human.Bytes(f.MinFree), "files", f.Files, "bytes", human.Bytes(f.Bytes))
+	}
+}

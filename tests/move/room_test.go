@@ -1,0 +1,94 @@
+package move
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
+)
+
+// TestPlanKnowsWhatFits: the files before have taken what was free, whether they
+// would move with the next one or before it. What is said is what happens, also
+// of batches that are under way together.
+func TestPlanKnowsWhatFits(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, "root", "fuse", "loop", "ext4")
+	tiers := []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "16M")}
+	m := newMountOn(t, tiers, "minfree=4M", "window=00:00-00:01")
+	const files, size = 10, 2 * part
+	for i := range files {
+		m.Put(0, fmt.Sprintf("%d/f", i%5), "")
+		m.Put(0, fmt.Sprintf("%d/f%d", i%5, i), text("f", size))
+	}
+	m.Up("demote=1s")
+	time.Sleep(quiet)
+	full := "tier 1 (" + tiers[1] + ") has "
+	out := harness.Must(t, harness.CLI, "plan", m.Dir)
+	harness.Contains(t, out, "stay, no room for it on the other tier: ", "; no room for ", full, " free and is to keep 4 MiB (minfree), with ", " planned for other files")
+	out = harness.Must(t, harness.CLI, "plan", "--all", m.Dir)
+	harness.Contains(t, out, ": stays: no room for it on the other tier ("+full)
+	plan := lastLine(t, harness.Must(t, harness.CLI, "plan", "--json", m.Dir))
+	if len(plan.Full) != 1 {
+		t.Fatalf("%+v", plan)
+	}
+	f := plan.Full[0]
+	if f.Path != tiers[1] || f.MinFree != 4<<20 || f.Files == 0 || f.Files != plan.Skipped["no-room"] || f.Bytes != int64(f.Files*size) || f.Planned < int64((files-f.Files)*size) {
+		t.Errorf("%+v", plan)
+	}
+	said, _, _ := harness.Run(t, harness.CLI, "demote", "--older-than", "1s", "--dry-run", "--json", m.Dir)
+	if dry := lastLine(t, said); dry.Files != plan.Files || len(dry.Full) != 1 {
+		t.Errorf("a dry run: %+v, want %+v", dry, plan)
+	}
+	var st unix.Statfs_t
+	said, _, code := harness.Run(t, harness.CLI, "demote", "--older-than", "1s", "--json", m.Dir)
+	if done := lastLine(t, said); done.Files != plan.Files || done.Skipped["no-room"] != f.Files || code != 1 {
+		t.Errorf("demote: %+v, want %+v", done, plan)
+	}
+	ok(t, "statfs", unix.Statfs(tiers[1], &st))
+	if free := st.Bavail * uint64(st.Bsize); free < 4<<20 {
+		t.Errorf("%d bytes are free, less than minfree", free)
+	}
+	out = harness.Must(t, harness.CLI, "status", m.Dir)
+	harness.Contains(t, out, fmt.Sprintf("; no room for %d files, ", f.Files), full)
+	left := ""
+	for i := range files {
+		if rel := fmt.Sprintf("%d/f%d", i%5, i); harness.Exists(t, m.Tier(0, rel)) {
+			left = rel
+		}
+	}
+	time.Sleep(quiet)
+	harness.Must(t, "mount", "-o", "remount,window=00:00-00:00", m.Dir)
+	harness.Eventually(t, "the log says it", func() bool { return strings.Contains(m.Log(), "no room for files") })
+	time.Sleep(3 * time.Second) // three scans
+	if log := m.Log(); strings.Count(log, "no room for files") != 1 || !strings.Contains(log, "tier="+tiers[1]) {
+		t.Errorf("log %s", log)
+	}
+	harness.OneLine(t, harness.Must(t, harness.CLI, "why", m.Path(left)), "it stays: no room for it on the other tier: "+full)
+}
+
+// totals are the sums in the last line of --json.
+type totals struct {
+	Files   int
+	Skipped map[string]int
+	Full    []struct {
+		Path           string
+		MinFree        uint64
+		Files          int
+		Bytes, Planned int64
+	}
+}
+
+func lastLine(t *testing.T, out string) totals {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var end struct{ End totals }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &end); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return end.End
+}
