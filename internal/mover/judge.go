@@ -1,6 +1,7 @@
 package mover
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -114,8 +115,18 @@ func (f facts) kept() Reason {
 		return Linked
 	case f.fixed:
 		return Fixed
+	case f.pin == pinBad:
+		return BadPin
 	}
 	return Moved
+}
+
+// more is what is to be said beside the reason.
+func (f *found) more(why Reason) error {
+	if why == BadPin {
+		return errors.New(f.badPin)
+	}
+	return nil
 }
 
 // fresh reports whether content or attributes have changed within d, or will

@@ -178,7 +178,7 @@ func FuzzLasts(f *testing.F) {
 func FuzzPin(f *testing.F) {
 	f.Add([]byte("primary\n"))
 	f.Fuzz(func(t *testing.T, value []byte) {
-		if p := parsePin(value); p != pinUnset && !bytes.HasPrefix(value, []byte(p.String())) {
+		if p := parsePin(value); p != pinBad && !bytes.HasPrefix(value, []byte(p.String())) {
 			t.Errorf("%q is %v", value, p)
 		}
 	})

@@ -1,13 +1,15 @@
 package mover
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
 )
 
-// pinName is the extended attribute by which users pin files and directories.
-const pinName = "user.tierfs.pin"
+// PinName is the extended attribute by which users pin files and directories.
+const PinName = "user.tierfs.pin"
 
 // pin is what it says. The nearest counts: a file's own, else that of the
 // nearest directory above that has one.
@@ -18,24 +20,40 @@ const (
 	pinPrimary      // never goes down; comes up
 	pinFallback     // goes down whatever its age; never comes up
 	pinNone         // to no tier: stays wherever it is, unless somebody asks for it
+	pinBad          // a word that means nothing: stays until somebody has put that right
 )
 
-// maxPin is longer than any word that means something.
-const maxPin = 16
+// pinning is the pin of a file or directory.
+type pinning struct {
+	pin    pin
+	badPin string // of pinBad: which word, and of which path
+}
 
-// pinOf is what name in d says for itself, else what it inherits. A word that
-// means nothing is as good as none.
-func pinOf(d *tier.Dir, name string, inherited pin) pin {
+// maxPin is longer than any word that means something.
+const maxPin = 64
+
+// pinOf is what name in d, which is at a path in the mount, says for itself,
+// else what it inherits.
+func pinOf(d *tier.Dir, name, at string, inherited pinning) pinning {
 	var b [maxPin]byte
-	n, err := d.Getxattr(name, pinName, b[:])
-	if err != nil {
+	n, err := d.Getxattr(name, PinName, b[:])
+	var value string
+	switch err {
+	case nil:
+		if p := parsePin(b[:n]); p != pinBad {
+			return pinning{pin: p}
+		}
+		value = fmt.Sprintf("%q", b[:n])
+	case unix.ERANGE:
+		value = "a long text"
+	default:
 		return inherited
 	}
-	if p := parsePin(b[:n]); p != pinUnset {
-		return p
-	}
-	return inherited
+	return pinning{pinBad, fmt.Sprintf("%s of %q is %s; want primary, fallback or none", PinName, "/"+at, value)}
 }
+
+// IsPin reports whether the attribute may have that value.
+func IsPin(value []byte) bool { return parsePin(value) != pinBad }
 
 // parsePin reads a value. setfattr writes it bare, other tools with a zero byte
 // or a newline behind.
@@ -48,9 +66,9 @@ func parsePin(value []byte) pin {
 	case "none":
 		return pinNone
 	}
-	return pinUnset
+	return pinBad
 }
 
 func (p pin) String() string {
-	return [...]string{"unset", "primary", "fallback", "none"}[p]
+	return [...]string{"unset", "primary", "fallback", "none", "bad"}[p]
 }

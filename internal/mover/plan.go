@@ -90,6 +90,8 @@ func (p *Policy) detail(f facts, c course, why Reason) string {
 		return "pinned to wherever it is (user.tierfs.pin=none)"
 	case why == Pinned:
 		return fmt.Sprintf("pinned to the %s by user.tierfs.pin, and there", f.pin)
+	case why == BadPin:
+		return f.badPin
 	case why == Linked:
 		return fmt.Sprintf("it has %d names (hard links), which would not be one file on two tiers", f.st.Nlink)
 	case why == Fresh:

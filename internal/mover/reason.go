@@ -14,6 +14,7 @@ var texts = map[Reason]string{
 	Fixed:       "immutable or append-only (chattr), or its directory is",
 	Excluded:    "left out by exclude=",
 	Pinned:      "pinned by user.tierfs.pin",
+	BadPin:      "pinned by a user.tierfs.pin that means nothing",
 	NoRoom:      "no room for it on the other tier",
 	Quota:       "a quota of its owner or project is used up on the other tier",
 	TooLarge:    "larger than a file can be on the other tier",

@@ -150,7 +150,7 @@ func (r *rig) pin(rank int, path, value string) {
 	if err := os.MkdirAll(r.at(rank, path), 0755); err != nil && !os.IsExist(err) && !strings.Contains(err.Error(), "not a directory") {
 		r.Fatal(err)
 	}
-	if err := unix.Setxattr(r.at(rank, path), pinName, []byte(value), 0); err != nil {
+	if err := unix.Setxattr(r.at(rank, path), PinName, []byte(value), 0); err != nil {
 		r.Fatal(err)
 	}
 }

@@ -178,7 +178,7 @@ func (h *haul) file(f *found) error {
 	case why != Moved && h.silent:
 		return nil
 	case why != Moved:
-		h.settle(f, f.rank, Outcome{Bytes: f.st.Size, Skip: why})
+		h.settle(f, f.rank, Outcome{Bytes: f.st.Size, Skip: why, Err: f.more(why)})
 		return nil
 	}
 	if c != h.course {

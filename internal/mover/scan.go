@@ -18,8 +18,8 @@ type found struct {
 	dir, name string
 	st        unix.Stat_t // of what is not a regular file perhaps the type alone
 	fixed     bool        // chattr(1) keeps it where it is, or its directory does
-	pin       pin
-	excluded  bool
+	pinning
+	excluded bool
 }
 
 func (f *found) path() string { return path.Join(f.dir, f.name) }
@@ -51,10 +51,10 @@ type walk struct {
 
 // level is a directory on the way.
 type level struct {
-	dir      *tier.Dir
-	path     string
-	fixed    bool // nothing can be removed from it
-	pin      pin
+	dir   *tier.Dir
+	path  string
+	fixed bool // nothing can be removed from it
+	pinning
 	excluded bool
 	subs     []string // to be entered
 }
@@ -112,7 +112,7 @@ func (w *walk) root() error {
 		d.Put()
 		return err
 	}
-	w.push(d, "", &s, pinUnset, false)
+	w.push(d, "", &s, pinning{}, false)
 	return nil
 }
 
@@ -197,13 +197,13 @@ func (w *walk) enter(from level, name string) error {
 	if err != nil {
 		return err
 	}
-	w.push(d, at, &s, from.pin, excluded)
+	w.push(d, at, &s, from.pinning, excluded)
 	return nil
 }
 
 // push puts d on the way; its own pin counts for more than its parent's.
-func (w *walk) push(d *tier.Dir, at string, s *tier.Sight, inherited pin, excluded bool) {
-	w.stack = append(w.stack, level{dir: d, path: at, fixed: s.Fixed, pin: pinOf(d, ".", inherited), excluded: excluded})
+func (w *walk) push(d *tier.Dir, at string, s *tier.Sight, inherited pinning, excluded bool) {
+	w.stack = append(w.stack, level{dir: d, path: at, fixed: s.Fixed, pinning: pinOf(d, ".", at, inherited), excluded: excluded})
 }
 
 // list tells of the files in the last directory on the way and notes its
@@ -259,10 +259,10 @@ func (w *walk) row(l *level, row sys.Dirent) error {
 }
 
 func (w *walk) tell(l *level, name string, s *tier.Sight) error {
-	f := &found{rank: w.tier.Rank, dir: l.path, name: name, st: s.Stat, fixed: l.fixed || s.Fixed, pin: l.pin, excluded: l.excluded}
+	f := &found{rank: w.tier.Rank, dir: l.path, name: name, st: s.Stat, fixed: l.fixed || s.Fixed, pinning: l.pinning, excluded: l.excluded}
 	f.excluded = f.excluded || matches(w.exclude, f.path())
 	if f.st.Mode&unix.S_IFMT == unix.S_IFREG && !f.excluded {
-		f.pin = pinOf(l.dir, name, l.pin)
+		f.pinning = pinOf(l.dir, name, f.path(), l.pinning)
 	}
 	return w.to.file(f)
 }

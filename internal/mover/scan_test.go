@@ -100,7 +100,7 @@ func TestWalkInheritsPinsAndExclusions(t *testing.T) {
 	if err := w.run(context.Background(), ""); err != nil {
 		t.Fatal(err)
 	}
-	if !v.has("f pin=unset excluded=false", "p/f pin=primary excluded=false", "p/q/f pin=primary excluded=false",
+	if !v.has("f pin=unset excluded=false", "p/f pin=primary excluded=false", "p/q/f pin=bad excluded=false",
 		"p/q/own pin=none excluded=false", "cache/f pin=unset excluded=true", "x/cache/f pin=unset excluded=true",
 		"x/y.tmp pin=unset excluded=true", "x/exact pin=unset excluded=true") {
 		t.Errorf("told %q", v.rows)

@@ -58,6 +58,7 @@ const (
 	Fixed       Reason = "immutable"        // or append-only, or its directory is
 	Excluded    Reason = "excluded"         // by exclude=
 	Pinned      Reason = "pinned"           // by user.tierfs.pin
+	BadPin      Reason = "bad-pin"          // user.tierfs.pin has a value that means nothing
 	NoRoom      Reason = "no-room"          // on the target
 	Quota       Reason = "quota"            // its owner's or project's on the target
 	TooLarge    Reason = "too-large"        // for the target's filesystem

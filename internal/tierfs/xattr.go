@@ -6,6 +6,7 @@ import (
 	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/mover"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
@@ -113,6 +114,9 @@ func (fs *FS) reservedXattr(name string) bool {
 func (fs *FS) setxattr(r *fusedev.Request, op *fusedev.SetxattrOp) error {
 	if fs.reservedXattr(op.Name) {
 		return unix.EPERM
+	}
+	if fs.union && op.Name == mover.PinName && !mover.IsPin(op.Value) {
+		return unix.EINVAL // a typing error would let files move that are not to
 	}
 	return fs.changeXattr(r, op.Node, func(f *tier.File) error {
 		set := func() error { return f.Setxattr(op.Name, op.Value, int(op.Flags)) }

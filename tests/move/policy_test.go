@@ -62,6 +62,37 @@ func TestFilesGoDownByThemselves(t *testing.T) {
 	}
 }
 
+// TestPinsThatMeanNothing are refused in the mount, and hold a file where it is
+// if they come from behind it: somebody wanted it to stay somewhere.
+func TestPinsThatMeanNothing(t *testing.T) {
+	m := newMount(t, "demote=1s")
+	m.Put(0, "f", "text")
+	m.Put(0, "d/g", "text")
+	m.Put(0, "d/own", "text")
+	m.Put(0, "free", "text")
+	ok(t, "pin", unix.Setxattr(m.Tier(0, "d"), "user.tierfs.pin", []byte("primry"), 0))
+	m.Up()
+	for _, value := range []string{"primry", "Primary", "", "primary ", strings.Repeat("x", 200)} {
+		for _, rel := range []string{"f", "d"} {
+			harness.WantErrno(t, value, unix.Setxattr(m.Path(rel), "user.tierfs.pin", []byte(value), 0), unix.EINVAL)
+		}
+	}
+	for _, value := range []string{"primary", "fallback", "none", "none\n", "primary\x00"} {
+		m.pin("f", value)
+	}
+	m.pin("d/own", "fallback")
+	m.comes(1, "free")
+	m.comes(1, "d/own")
+	m.comes(0, "d/g")
+	said := `user.tierfs.pin of "/d" is "primry"; want primary, fallback or none`
+	harness.OneLine(t, harness.Must(t, harness.CLI, "why", m.Path("d/g")), "stays: "+said)
+	harness.Contains(t, harness.Must(t, harness.CLI, "plan", m.Dir), "stay, pinned by a user.tierfs.pin that means nothing: 1 file, 4 B\n  "+m.Path("d/g"))
+	harness.Contains(t, harness.Must(t, harness.CLI, "plan", "--all", m.Dir), m.Path("d/g")+": stays: pinned by a user.tierfs.pin that means nothing ("+said)
+	m.carry("demote", "d").wantSkip(t, "d/g", "bad-pin")
+	ok(t, "unpin", unix.Removexattr(m.Path("d"), "user.tierfs.pin"))
+	m.comes(1, "d/g")
+}
+
 // TestRemountChangesThePolicyAtOnce in both directions.
 func TestRemountChangesThePolicyAtOnce(t *testing.T) {
 	m := newMount(t)
