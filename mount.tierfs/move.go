@@ -187,8 +187,8 @@ func (r *moveReport) end(early error) error {
 	}
 	for why := range r.total.Skipped {
 		switch mover.Reason(why) {
-		case mover.Young, mover.Highest, mover.Lowest, mover.Special:
-		case mover.Fresh:
+		case mover.Younger, mover.Highest, mover.Lowest, mover.Special:
+		case mover.Fresh, mover.Arrived:
 			if r.olderThan == 0 {
 				return trouble
 			}

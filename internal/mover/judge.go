@@ -50,18 +50,25 @@ func (p *Policy) judge(f facts, coldest time.Duration) (course, Reason) {
 	switch {
 	case f.pin == pinNone, f.pin == pinFallback && f.rank > 0, f.pin == pinPrimary && f.rank == 0:
 		return stay, Pinned
-	case f.fresh(quiet(p.Demote)):
-		return stay, Fresh
+	}
+	if why := f.recent(quiet(p.Demote)); why != Moved {
+		return stay, why
+	}
+	switch {
 	case f.pin == pinPrimary:
 		return up, Moved
 	case f.rank > 0:
-		return stay, Young
+		return stay, Lower
 	case f.pin == pinFallback:
 		return down, Moved
 	case p.Opens > 0 && f.now.Sub(f.opened) < p.Within:
-		return stay, Young // it would come back at the next open
+		return stay, Used // it would come back at the next open
 	case p.Demote > 0 && p.age(f) >= p.Demote, coldest > 0 && p.age(f) >= coldest:
 		return down, Moved
+	case p.Demote == 0 && p.High == 0:
+		return stay, NoPolicy
+	case f.ahead(p.since(f), quiet(p.Demote)):
+		return stay, Future
 	}
 	return stay, Young
 }
@@ -72,36 +79,40 @@ func (r *Request) ask(p *Policy, f facts) (course, Reason) {
 	if r.Up {
 		c, against = up, pinFallback
 	}
-	why := f.kept()
-	switch {
-	case why != Moved:
-	case r.Up && f.rank == 0:
-		why = Highest
-	case f.pin == against:
-		why = Pinned
-	case f.fresh(quiet(p.Demote, r.OlderThan)):
-		why = Fresh
-	case r.OlderThan > 0 && p.age(f) < r.OlderThan:
-		why = Young
-	default:
-		return c, Moved
+	if why := f.kept(); why != Moved {
+		return stay, why
 	}
-	return stay, why
+	switch {
+	case r.Up && f.rank == 0:
+		return stay, Highest
+	case f.pin == against:
+		return stay, Pinned
+	}
+	d := quiet(p.Demote, r.OlderThan)
+	if why := f.recent(d); why != Moved {
+		return stay, why
+	}
+	switch {
+	case r.OlderThan == 0 || p.age(f) >= r.OlderThan:
+		return c, Moved
+	case f.ahead(p.since(f), d):
+		return stay, Future
+	}
+	return stay, Younger
 }
 
 // comeUp says whether a file that is opened often moves to the primary.
 func (p *Policy) comeUp(f facts) (course, Reason) {
-	why := f.kept()
-	switch {
-	case why != Moved:
-	case f.pin == pinFallback || f.pin == pinNone:
-		why = Pinned
-	case f.fresh(quiet(p.Demote)):
-		why = Fresh
-	default:
-		return up, Moved
+	if why := f.kept(); why != Moved {
+		return stay, why
 	}
-	return stay, why
+	if f.pin == pinFallback || f.pin == pinNone {
+		return stay, Pinned
+	}
+	if why := f.recent(quiet(p.Demote)); why != Moved {
+		return stay, why
+	}
+	return up, Moved
 }
 
 // kept is why a file never moves, if it does not.
@@ -129,14 +140,30 @@ func (f *found) more(why Reason) error {
 	return nil
 }
 
-// fresh reports whether content or attributes have changed within d, or will
-// have, by a clock that is wrong.
-func (f facts) fresh(d time.Duration) bool {
-	return f.now.Sub(stamp(f.st.Mtim)) < d || f.now.Sub(stamp(f.st.Ctim)) < d
+// recent is why a file has to be left alone yet, if content or attributes have
+// changed within d, or will have, by a clock that is wrong. A move makes a file
+// with old content.
+func (f facts) recent(d time.Duration) Reason {
+	modified, changed := stamp(f.st.Mtim), stamp(f.st.Ctim)
+	switch {
+	case f.ahead(later(modified, changed), d):
+		return Future
+	case f.now.Sub(later(modified, changed)) >= d:
+		return Moved
+	case f.now.Sub(modified) >= d && f.now.Sub(f.born) < d:
+		return Arrived
+	}
+	return Fresh
 }
 
+// ahead reports that a time is so far in the future that a clock must be wrong.
+func (f facts) ahead(t time.Time, d time.Duration) bool { return t.Sub(f.now) > d }
+
 // age is how old a file is by the policy, not less than 0.
-func (p *Policy) age(f facts) time.Duration {
+func (p *Policy) age(f facts) time.Duration { return max(0, f.now.Sub(p.since(f))) }
+
+// since is what the age counts from.
+func (p *Policy) since(f facts) time.Time {
 	since := stamp(f.st.Mtim)
 	switch p.Age {
 	case AgeAtime:
@@ -146,7 +173,7 @@ func (p *Policy) age(f facts) time.Duration {
 	case AgeOpened:
 		since = later(since, f.opened)
 	}
-	return max(0, f.now.Sub(since))
+	return since
 }
 
 func stamp(t unix.Timespec) time.Time { return time.Unix(t.Unix()) }

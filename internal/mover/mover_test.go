@@ -35,7 +35,7 @@ func TestScanMovesWhatIsOldEnough(t *testing.T) {
 	r.want(0, "a/new", "b/linked", "b/twice", "keep/old", "up")
 	r.want(1, "a/old", "below")
 	if got.FilesDown != 1 || got.BytesDown != 10 || got.FilesUp != 1 || got.BytesUp != 5 ||
-		got.Skipped[Linked] != 2 || got.Skipped[Pinned] != 1 || got.Skipped[Fresh] != 1 {
+		got.Skipped[Linked] != 2 || got.Skipped[Pinned] != 1 || got.Skipped[Future] != 1 {
 		t.Errorf("report %+v", got)
 	}
 	if b := r.batches[0]; b.Quiet != ripeAge || b.MinFree == nil || b.Pace == nil {
@@ -434,14 +434,14 @@ func TestWhyGivesTheReason(t *testing.T) {
 	r.file(0, "d/young", 3, 12*day)
 	r.file(0, "d/old", 4, 40*day)
 	r.file(1, "d/low", 5, 40*day)
-	if got, err := r.m.Why(context.Background(), "d/old"); err != nil || got.Skip != Fresh || !strings.HasSuffix(got.Detail, "it has to be left alone for 1 minute") {
+	if got, err := r.m.Why(context.Background(), "d/old"); err != nil || got.Skip != Arrived || !strings.HasSuffix(got.Detail, "it has to be left alone for 1 minute") {
 		t.Errorf("%+v, %v", got, err)
 	}
 	r.m.now = func() time.Time { return time.Now().Add(2 * quietTime) }
 	for path, want := range map[string]Verdict{
 		"d/young":    {Path: "d/young", Bytes: 3, Age: 12 * day, Skip: Young, Detail: "aged 12 days by their last modification; files go down after 30 days"},
 		"/d/old":     {Path: "d/old", Bytes: 4, Age: 40 * day, To: 1, Detail: "aged 40 days by their last modification, and files go down after 30 days"},
-		"d/../d/low": {Path: "d/low", Rank: 1, To: 1, Bytes: 5, Age: 40 * day, Skip: Young, Detail: "on a fallback already; 3 opens within 1 day would bring it up"},
+		"d/../d/low": {Path: "d/low", Rank: 1, To: 1, Bytes: 5, Age: 40 * day, Skip: Lower, Detail: "on a fallback already; 3 opens within 1 day would bring it up"},
 	} {
 		got, err := r.m.Why(context.Background(), path)
 		if got.Age = got.Age.Round(time.Hour); err != nil || got != want {

@@ -94,21 +94,26 @@ func (p *Policy) detail(f facts, c course, why Reason) string {
 		return f.badPin
 	case why == Linked:
 		return fmt.Sprintf("it has %d names (hard links), which would not be one file on two tiers", f.st.Nlink)
-	case why == Fresh:
+	case why == Fresh, why == Arrived:
+		what := "changed"
+		if why == Arrived {
+			what = "moved to its tier, or copied there with its times,"
+		}
 		changed := f.now.Sub(later(stamp(f.st.Mtim), stamp(f.st.Ctim)))
-		return fmt.Sprintf("changed %s ago; it has to be left alone for %s", human.About(max(changed, 0)), human.Exactly(quiet(p.Demote)))
-	case why == Young && f.rank > 0 && p.Opens > 0:
+		return fmt.Sprintf("%s %s ago; it has to be left alone for %s", what, human.About(max(changed, 0)), human.Exactly(quiet(p.Demote)))
+	case why == Future:
+		latest := later(later(stamp(f.st.Mtim), stamp(f.st.Ctim)), p.since(f))
+		return fmt.Sprintf("its time is in the future: %s; it stays until then, unless touch(1) puts that right", latest.Format(time.DateTime))
+	case why == Lower && p.Opens > 0:
 		return fmt.Sprintf("on a fallback already; %d opens within %s would bring it up", p.Opens, human.Exactly(p.Within))
-	case why == Young && f.rank > 0:
+	case why == Lower:
 		return "on a fallback already; nothing but a pin or a request brings it up"
-	case why == Young && p.Opens > 0 && f.now.Sub(f.opened) < p.Within:
+	case why == Used:
 		return fmt.Sprintf("opened within the last %s, so it would come back up", human.Exactly(p.Within))
 	case why == Young && p.Demote > 0:
 		return fmt.Sprintf("aged %s by %s; files go down after %s", age, p.Age, human.Exactly(p.Demote))
 	case why == Young && p.High > 0:
 		return fmt.Sprintf("aged %s by %s; the oldest go down when the primary is over %d %% full", age, p.Age, p.High)
-	case why == Young:
-		return "no policy moves files by their age (demote=, high=)"
 	}
 	return why.Text()
 }

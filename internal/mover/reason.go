@@ -5,10 +5,17 @@ package mover
 var texts = map[Reason]string{
 	Moved:       "moved",
 	Young:       "not old enough for the policy",
+	Younger:     "younger than --older-than",
+	NoPolicy:    "no policy moves files by their age (demote=, high=)",
+	Lower:       "on a fallback already",
+	Used:        "opened lately through the mount (promote=)",
 	Fresh:       "changed a moment ago",
+	Arrived:     "moved to its tier a moment ago, or copied there with its times",
+	Future:      "its time is in the future",
 	Open:        "open through the mount",
 	OpenBeneath: "open in the tier, behind the mount",
 	Changed:     "changed while it was copied",
+	InUse:       "opened or in use while it was copied",
 	Linked:      "has more than one name (hard links)",
 	Special:     "not a regular file",
 	Fixed:       "immutable or append-only (chattr), or its directory is",
@@ -41,7 +48,7 @@ func (r Reason) Text() string {
 // something is in the way of it.
 func (r Reason) chosen() bool {
 	switch r {
-	case Young, Special, Excluded, Pinned:
+	case Young, Younger, NoPolicy, Lower, Used, Special, Excluded, Pinned:
 		return true
 	}
 	return false

@@ -36,7 +36,7 @@ func (h *haul) risen(e Event, hot map[string]hotFile) {
 		if err == nil {
 			h.m.opens.arrived(fileKey{0, f.st.Dev, f.st.Ino}, time.Now())
 		}
-	case Open, OpenBeneath, Fresh, Changed, Stopped:
+	case Open, OpenBeneath, Fresh, Arrived, Changed, InUse, Stopped:
 		h.m.opens.heat(e.Path, hot[e.Path])
 	}
 }

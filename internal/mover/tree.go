@@ -49,10 +49,17 @@ type Reason string
 const (
 	Moved       Reason = ""
 	Young       Reason = "young"            // not old enough for the policy
+	Younger     Reason = "younger"          // than a request wants
+	NoPolicy    Reason = "no-policy"        // nothing moves by its age
+	Lower       Reason = "lower"            // on a fallback, where the policy leaves it
+	Used        Reason = "used"             // opened so lately that it would come up again
 	Fresh       Reason = "fresh"            // changed within the last minute, or Quiet
+	Arrived     Reason = "arrived"          // made on its tier as lately, with older content: by a move, mostly
+	Future      Reason = "future"           // it has a time in the future
 	Open        Reason = "open"             // through the mount
 	OpenBeneath Reason = "open-out-of-band" // by somebody who reaches into the tier
 	Changed     Reason = "changed"          // while it was copied
+	InUse       Reason = "in-use"           // opened or else used while it was copied
 	Linked      Reason = "hard-links"       // it has more than one name
 	Special     Reason = "not-a-file"       // a link, fifo, socket, device
 	Fixed       Reason = "immutable"        // or append-only, or its directory is

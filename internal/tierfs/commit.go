@@ -286,7 +286,10 @@ func (x *transfer) unchanged(m *moving) error {
 	if err := x.sd.Stat(m.name, &st); err != nil {
 		return err
 	}
-	if !sameFile(&st, &m.st) || m.asked() {
+	switch {
+	case !sameFile(&st, &m.st):
+		return errAltered
+	case m.asked():
 		return errWanted
 	}
 	return nil
@@ -377,7 +380,7 @@ func (x *transfer) inPlace(m *moving) error {
 		return err
 	}
 	if st.Dev != m.copy.Dev || st.Ino != m.copy.Ino || !x.up() && !sameFile(&st, &m.copy) {
-		return errWanted
+		return errAltered
 	}
 	return nil
 }
@@ -389,7 +392,10 @@ func (x *transfer) asideStill(m *moving) error {
 	if err := x.trash.Stat(m.aside, &st); err != nil {
 		return err
 	}
-	if !sameContent(&st, &m.st) || m.wanted() {
+	switch {
+	case !sameContent(&st, &m.st):
+		return errAltered
+	case m.wanted():
 		return errWanted
 	}
 	return nil

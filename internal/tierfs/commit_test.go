@@ -83,7 +83,7 @@ func (r *rig) left(fs *FS, from, to int, point string) {
 			release = fs.names.use(entryName{fs.table.Root(), "f"})
 		}
 	}
-	r.wantOutcome(r.move(fs, from, to, "", "f")[0], mover.Changed)
+	r.wantOutcome(r.move(fs, from, to, "", "f")[0], mover.InUse)
 	atFault = nil
 	release()
 	r.want(0, "f", true)

@@ -148,6 +148,9 @@ func (x *transfer) count() (n int) {
 
 // skip leaves a file where it is: what has been copied goes.
 func (x *transfer) skip(ctx context.Context, m *moving, err error) {
+	if (err == errWanted || err == mover.ErrGiveWay) && m.altered() {
+		err = errAltered
+	}
 	m.out.Skip, m.out.Err = x.reason(ctx, err), err
 	m.close()
 	if m.staged != "" {
@@ -165,7 +168,8 @@ var (
 	errOpen      = errors.New("it is open")
 	errOpenBelow = errors.New("it is open in the tier's directory")
 	errMapped    = errors.New("it may be mapped by who has closed it, and its filesystem has no leases that would tell")
-	errWanted    = errors.New("somebody opened or changed it meanwhile")
+	errWanted    = errors.New("somebody opened it meanwhile")
+	errAltered   = errors.New("somebody changed it meanwhile")
 	errLinked    = errors.New("it has several names")
 	errSpecial   = errors.New("not a regular file")
 	errFixed     = errors.New("it is immutable or append-only, or its directory is")
@@ -185,8 +189,10 @@ func (x *transfer) reason(ctx context.Context, err error) mover.Reason {
 		return mover.Open
 	case errOpenBelow:
 		return mover.OpenBeneath
-	case errWanted, errUsed, mover.ErrGiveWay:
+	case errAltered:
 		return mover.Changed
+	case errWanted, errUsed, mover.ErrGiveWay:
+		return mover.InUse
 	case errLinked:
 		return mover.Linked
 	case errSpecial:

@@ -86,6 +86,12 @@ func (m *moving) wanted() bool {
 	return m.given
 }
 
+// altered reports whether who wanted the source has changed it already.
+func (m *moving) altered() bool {
+	var st unix.Stat_t
+	return m.src != nil && m.src.Stat(&st) == nil && !sameFile(&st, &m.st)
+}
+
 // close gives up the descriptors, and with the source's the lease
 // (locks_remove_file).
 func (m *moving) close() {

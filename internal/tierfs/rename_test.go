@@ -62,7 +62,7 @@ func TestSyncOfAFileEndsItsMove(t *testing.T) {
 			t.Errorf("sync: %v", err)
 		}
 	})
-	r.wantOutcome(o, mover.Changed)
+	r.wantOutcome(o, mover.InUse)
 	r.wantContent(0, "f", "content")
 	r.wantTidy()
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tierfs/tierfs/tests/harness"
 	"golang.org/x/sys/unix"
@@ -256,6 +257,28 @@ func TestPlanAndWhyGiveReasons(t *testing.T) {
 	if all := decoded(t, out); len(all) != 2 || all[1]["path"] != m.Path("00001") || all[0]["detail"] == "" {
 		t.Errorf("%s", out)
 	}
+}
+
+// What is said of a file must be so.
+func TestReasonsAreTrue(t *testing.T) {
+	m := harness.New(t, 1)
+	old(t, m.Primary, 1)
+	harness.Write(t, m.Primary+"/future", "future")
+	ahead := time.Now().Add(24 * time.Hour)
+	if err := os.Chtimes(m.Primary+"/future", ahead, ahead); err != nil {
+		t.Fatal(err)
+	}
+	m.Up()
+	quiet()
+	out, _ := tierfs(t, 1, "demote", "--older-than", "300d", m.Path("future"))
+	harness.Contains(t, out, m.Path("future")+": stays: its time is in the future\n")
+	out, _ = tierfs(t, 0, "why", m.Path("future"))
+	harness.OneLine(t, out, "stays: its time is in the future: "+ahead.Format(time.DateTime))
+	tierfs(t, 0, "demote", "--older-than", "1s", m.Path("00000"))
+	out, _ = tierfs(t, 1, "promote", m.Path("00000"))
+	harness.Contains(t, out, m.Path("00000")+": stays: moved to its tier a moment ago")
+	out, _ = tierfs(t, 0, "why", m.Path("00000"))
+	harness.OneLine(t, out, "stays: moved to its tier, or copied there with its times, ", " ago; it has to be left alone for 1 minute")
 }
 
 func TestStatusTellsOfTheMover(t *testing.T) {

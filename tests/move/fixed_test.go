@@ -29,7 +29,7 @@ func TestWhatChattrKeepsIsNotPromised(t *testing.T) {
 	m.Up()
 	time.Sleep(quiet)
 	plan := harness.Must(t, harness.CLI, "plan", "--all", m.Dir)
-	dry, _, _ := harness.Run(t, harness.CLI, "demote", "--dry-run", "--older-than", "1s", m.Dir)
+	dry, _, _ := harness.Run(t, harness.CLI, "demote", "--dry-run", "--all", "--older-than", "1s", m.Dir)
 	r := m.carry("demote", "")
 	for rel := range kept {
 		harness.Contains(t, plan, m.Path(rel)+": stays: immutable or append-only (chattr)")

@@ -129,7 +129,7 @@ func TestWhatChangesDuringTheCopyStays(t *testing.T) {
 	r, err := m.ended(job)
 	ok(t, "demote", err)
 	for name, c := range changes {
-		r.wantSkip(t, "d/"+name, "changed")
+		r.wantSkip(t, "d/"+name, "changed", "in-use") // he opens it before he writes
 		m.wantOn(0, "d/"+name, c.want(text(name, part)))
 	}
 	m.wantOn(1, "d/unchanged", "unchanged")
@@ -481,7 +481,11 @@ func TestOpensDuringASlowCopyAreServedAtOnce(t *testing.T) {
 	r, err := m.ended(job)
 	ok(t, "demote", err)
 	for _, name := range names {
-		r.wantSkip(t, "d/"+name, "changed")
+		if strings.HasPrefix(name, "truncate") {
+			r.wantSkip(t, "d/"+name, "changed", "in-use")
+		} else {
+			r.wantSkip(t, "d/"+name, "in-use")
+		}
 	}
 	m.wantTidy()
 }
