@@ -374,7 +374,7 @@ func (g *graph) rejoin(ctx context.Context) {
 	resume()
 	switch {
 	case err != nil:
-		g.log.Error("cannot join the tiers again; serving on", "err", err)
+		g.log.Error("the tiers' locks cannot be taken anew, so files do not move; serving on, mount anew for that", "err", err)
 	case !joined.Owner:
 		g.takeOver(ctx)
 	}

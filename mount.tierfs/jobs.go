@@ -86,7 +86,7 @@ func fileOf(e mover.Event) control.File {
 }
 
 // errOneTier is said of a mount without fallbacks.
-var errOneTier = errors.New("it has one tier, and files have nowhere to move; mount it with fallback=")
+var errOneTier = errors.New("the mount has one tier, and files have nowhere to move; mount it with fallback=")
 
 // moverStatus is the mover as control has it; none in a mount of one tier.
 func (g *graph) moverStatus() *control.Mover {

@@ -48,7 +48,7 @@ func (s *service) untilUnmounted() error {
 				linger = time.After(lingerTime)
 			}
 		case <-linger:
-			s.logger.Warn(fmt.Sprintf("unmounted %s: something still holds it, such as an open file or another mount namespace; serving on until it ends", s.point.Path))
+			s.logger.Warn(fmt.Sprintf("unmounted %s: something still holds it, such as an open file or another mount namespace; end that, as it is served until then", s.point.Path))
 		}
 	}
 }
@@ -90,7 +90,7 @@ func (s *service) unmount(lazy bool) bool {
 			s.logger.Warn(fmt.Sprintf("unmount %s: busy%s; end them, or signal again to unmount lazily", dir, s.holders(dir)))
 			return false
 		default:
-			s.logger.Error(fmt.Sprintf("unmount %s: failed; umount it", dir), "err", err)
+			s.logger.Error(fmt.Sprintf("unmount %s: failed; umount -l it", dir), "err", err)
 			return false
 		}
 	}

@@ -95,7 +95,7 @@ func cannotLocate(path string, err error) error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
-		err = errors.New("no such file")
+		err = errors.New("no such file; name one that is in the mount")
 	case errors.Is(err, unix.ENOTCONN):
 		err = errors.New("the daemon of the mount there has died; umount -l it and mount it again")
 	}
@@ -141,7 +141,7 @@ func oneMount(command string, args []string) (daemon.Mount, error) {
 	case err != nil:
 		return daemon.Mount{}, err
 	case len(mounts) == 0:
-		return daemon.Mount{}, failure{exitCannot, errors.New("no tierfs is mounted")}
+		return daemon.Mount{}, failure{exitCannot, errors.New("no tierfs is mounted here; see findmnt -t fuse.tierfs, and mount.tierfs(8) to mount one")}
 	case len(mounts) > 1:
 		return daemon.Mount{}, usage("%s: several are mounted; name one: tierfs %[1]s %s", command, mounts[0].Dir)
 	}

@@ -68,5 +68,5 @@ func isHelper(args []string) bool {
 func execStage(stage string) error {
 	env := append(os.Environ(), stageEnv+"="+stage)
 	err := syscall.Exec("/proc/self/exe", os.Args, env)
-	return fmt.Errorf("exec /proc/self/exe: %w", err)
+	return fmt.Errorf("exec /proc/self/exe: %w; mount /proc", err)
 }

@@ -236,7 +236,7 @@ func (s *service) openControl() {
 		err = s.listen(control.Path(dir, s.line.Major, s.line.Minor))
 	}
 	if err != nil {
-		s.logger.Log(context.Background(), level, "control socket: not to be had, so status and remount will not work", "err", err)
+		s.logger.Log(context.Background(), level, "control socket: not to be had, so that tierfs and remount cannot reach this mount; see to the cause and mount anew", "dir", dir, "err", err)
 	}
 }
 
@@ -262,7 +262,7 @@ func (s *service) openCrashFile(dir string) {
 	}
 	crash, err := daemon.OpenCrashFile(dir)
 	if err != nil {
-		s.logger.Info("crash report: not to be had", "err", err)
+		s.logger.Info("crash report: no place for one, so that what a crash says is lost; see to the cause and mount anew", "err", err)
 		return
 	}
 	s.mu.Lock()

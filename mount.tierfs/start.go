@@ -24,7 +24,7 @@ func start(cmd mountopt.Command, point daemon.MountPoint) error {
 	signal.Notify(sigs, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	child, pipe, err := spawn()
 	if err != nil {
-		return failure{exitSystem, fmt.Errorf("start the daemon: %w", err)}
+		return failure{exitSystem, fmt.Errorf("start the daemon: %w; see that there is memory and room for one more process", err)}
 	}
 	defer pipe.Close()
 	word := make(chan daemon.Word, 1)
@@ -66,7 +66,7 @@ func conclude(cmd mountopt.Command, point daemon.MountPoint, child *os.Process, 
 	state, err := child.Wait()
 	switch {
 	case err != nil:
-		return fmt.Errorf("wait for the daemon: %w", err)
+		return fmt.Errorf("wait for the daemon: %w; see with findmnt whether the mount is there", err)
 	case state.ExitCode() > 0:
 		return failure{code: state.ExitCode()} // it has said why
 	}

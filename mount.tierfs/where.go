@@ -84,7 +84,7 @@ func placeWithout(file string, l located) (place, error) {
 		rank = v.Tier
 	}
 	if rank >= len(st.Tiers) {
-		return place{}, fmt.Errorf("%q: the daemon names tier %d, and has %d", file, rank, len(st.Tiers))
+		return place{}, fmt.Errorf("%q: the daemon names tier %d, and has %d; ask again, and report it if that stays so", file, rank, len(st.Tiers))
 	}
 	root := st.Tiers[rank].Path
 	return place{control.Name(file), control.Name(root), control.Name(filepath.Join(root, l.rel))}, nil

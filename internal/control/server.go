@@ -38,7 +38,7 @@ func Serve(l net.Listener, d Daemon, log *slog.Logger) *Server {
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(bound(l, os.Geteuid())); !errors.Is(err, http.ErrServerClosed) {
-			log.Warn("control socket: gone; remount to change options is not possible", "err", err)
+			log.Warn("control socket: gone, so that tierfs and remount cannot reach this mount any more; mount anew to have it back", "err", err)
 		}
 	}()
 	return s

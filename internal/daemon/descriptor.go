@@ -24,7 +24,7 @@ func CloseOnExecFrom(first int) error {
 func markEach(first int) error {
 	names, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		return fmt.Errorf("descriptors: %w", err)
+		return fmt.Errorf("descriptors: %w; mount /proc", err)
 	}
 	for _, name := range names {
 		if fd, err := strconv.Atoi(name.Name()); err == nil && fd >= first {
@@ -39,7 +39,7 @@ func markEach(first int) error {
 func GiveUpStdio() error {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("/dev/null: %w", err)
+		return fmt.Errorf("/dev/null: %w; make it (mknod -m 666 /dev/null c 1 3)", err)
 	}
 	defer unix.Close(null)
 	for fd := range 3 {

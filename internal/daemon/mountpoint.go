@@ -95,7 +95,7 @@ func explainMountPoint(dir string, err error) error {
 	case errors.Is(err, unix.ENOTCONN):
 		return fmt.Errorf("mount point %q: the FUSE mount there has died; umount -l it first", dir)
 	}
-	return fmt.Errorf("mount point %q: %w", dir, bare(err))
+	return fmt.Errorf("mount point %q: %w; name a directory that can be reached", dir, bare(err))
 }
 
 // bare takes the call and the path off an error of package os, which the text

@@ -27,7 +27,7 @@ func EnterNamespace(ns string) error {
 	wd, wdErr := os.Getwd()
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return fmt.Errorf("namespace %q: unshare: %w", ns, err)
+		return fmt.Errorf("namespace %q: unshare: %w; it takes CAP_SYS_ADMIN", ns, err)
 	}
 	if err := unix.Setns(fd, unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("namespace %q: %w; it takes a mount namespace and CAP_SYS_ADMIN", ns, err)

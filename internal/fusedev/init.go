@@ -79,7 +79,7 @@ func handshake(dev int, cfg *Config) (use uint64, minor uint32, err error) {
 	buf := make([]byte, bufferSize)
 	n, err := readRequest(dev, buf)
 	if err != nil {
-		return 0, 0, fmt.Errorf("/dev/fuse: reading the kernel's INIT: %w", err)
+		return 0, 0, fmt.Errorf("/dev/fuse: reading the kernel's INIT: %w; see the kernel log", err)
 	}
 	h := parseHeader(buf[:n])
 	c := &cursor{b: buf[inHeaderSize:n]}
@@ -88,7 +88,7 @@ func handshake(dev int, cfg *Config) (use uint64, minor uint32, err error) {
 	readahead := c.u32()
 	have := uint64(c.u32())
 	if h.Opcode != opInit || c.short {
-		return 0, 0, fmt.Errorf("/dev/fuse: the first request is %d, not INIT", h.Opcode)
+		return 0, 0, fmt.Errorf("/dev/fuse: the first request is %d, not INIT; please report it", h.Opcode)
 	}
 	if major != protoMajor || minor < protoMinMinor {
 		return 0, 0, fmt.Errorf("/dev/fuse: the kernel speaks protocol %d.%d, tierfs needs %d.%d (Linux 3.15) or newer", major, minor, protoMajor, protoMinMinor)
@@ -123,7 +123,7 @@ func answerInit(dev int, unique uint64, minor, readahead uint32, use uint64) err
 		order.PutUint32(o[36:], 1) // max_stack_depth: a tier may not be stacked itself
 	}
 	if _, err := unix.Write(dev, b[:]); err != nil {
-		return fmt.Errorf("/dev/fuse: answering INIT: %w", err)
+		return fmt.Errorf("/dev/fuse: answering INIT: %w; see the kernel log", err)
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func openDevice() (int, error) {
 	case unix.EACCES, unix.EPERM:
 		return -1, &DeviceError{fmt.Sprintf("open %s: %v; allow it (chmod 666, or the container's device list)", devFuse, err)}
 	}
-	return -1, fmt.Errorf("open %s: %w", devFuse, err)
+	return -1, fmt.Errorf("open %s: %w; see the kernel log", devFuse, err)
 }
 
 // data is the last argument of mount(2). The kernel takes EINVAL for an answer
@@ -96,7 +96,7 @@ func (m Mount) explain(err error) error {
 	hint := ""
 	switch err {
 	case unix.EPERM:
-		hint = "; it takes CAP_SYS_ADMIN"
+		hint = "; it takes CAP_SYS_ADMIN, so mount as root"
 	case unix.ENODEV:
 		return &DeviceError{fmt.Sprintf("mount fuse.%s: unknown filesystem type; load the fuse module (modprobe fuse)", m.Subtype)}
 	case unix.EINVAL:
@@ -215,15 +215,15 @@ func receive(sock int) (int, error) {
 	oob := make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := unix.Recvmsg(sock, b[:], oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 	if err != nil {
-		return -1, fmt.Errorf("fusermount3: sent no descriptor: %w", err)
+		return -1, fmt.Errorf("fusermount3: sent no descriptor: %w; update fuse3, or mount as root", err)
 	}
 	msgs, err := unix.ParseSocketControlMessage(oob[:n])
 	if err != nil || len(msgs) != 1 {
-		return -1, errors.New("fusermount3: sent no descriptor; update fuse3")
+		return -1, errors.New("fusermount3: sent no descriptor; update fuse3, or mount as root")
 	}
 	fds, err := unix.ParseUnixRights(&msgs[0])
 	if err != nil || len(fds) != 1 {
-		return -1, errors.New("fusermount3: sent no descriptor; update fuse3")
+		return -1, errors.New("fusermount3: sent no descriptor; update fuse3, or mount as root")
 	}
 	return fds[0], unix.SetNonblock(fds[0], false)
 }
@@ -255,7 +255,7 @@ func Remount(dir string, flags uintptr) error {
 	if err := unix.Mount("none", dir, "", flags|unix.MS_REMOUNT, ""); err != nil {
 		hint := ""
 		if err == unix.EBUSY {
-			hint = "; files are open for writing"
+			hint = "; files are open for writing, close them first (fuser -vm)"
 		}
 		return fmt.Errorf("remount %q: %w%s", dir, err, hint)
 	}

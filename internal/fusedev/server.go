@@ -251,7 +251,7 @@ func (s *Server) writeOff(w *worker) {
 
 // lost gives up a worker that could not be made.
 func (s *Server) lost(err error) {
-	s.cfg.Log.Warn("cannot start another worker", "err", err)
+	s.cfg.Log.Warn("cannot start another worker, so others wait for those there are; raise the limit of open files", "err", err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started--

@@ -70,7 +70,7 @@ const (
 func newWorker(s *Server) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("socketpair: %w", err)
+		return fmt.Errorf("socketpair: %w; raise the limit of open files", err)
 	}
 	for _, fd := range pair {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 2*pairMessage)
@@ -81,7 +81,7 @@ func newWorker(s *Server) error {
 	if _, err := unix.Write(w.peer, syntheticInit()); err != nil {
 		unix.Close(pair[0])
 		unix.Close(pair[1])
-		return fmt.Errorf("socketpair: %w", err)
+		return fmt.Errorf("socketpair: %w; raise the limit of open files", err)
 	}
 	s.enlist(w)
 	_, err = fuse.Mount(fmt.Sprintf("/dev/fd/%d", pair[0]), w, &fuse.MountConfig{OpContext: context.Background(), MaxWrite: pairMessage})

@@ -95,7 +95,7 @@ func (t *Tier) Stalled() time.Duration {
 func (t *Tier) lose(why error) {
 	t.stalled.CompareAndSwap(0, int64(time.Since(begun)))
 	if t.away.CompareAndSwap(false, true) {
-		t.log.Error("tier is away: what only it has gives EIO until it is back", "tier", t.Root, "err", why)
+		t.log.Error("tier is away: what only it has gives EIO until it is back; check its disk or server", "tier", t.Root, "err", why)
 	}
 }
 

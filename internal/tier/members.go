@@ -316,7 +316,7 @@ func cannotWrite(r Root, err error) error {
 			return fmt.Errorf("tier %s: %w; %s", show(r.Path), err, do)
 		}
 	}
-	return fmt.Errorf("tier %s: %w", show(r.Path), err)
+	return fmt.Errorf("tier %s: %w; see to that in the tier itself", show(r.Path), err)
 }
 
 // dup is the guard with descriptors of its own, for the caller to close.

@@ -68,7 +68,7 @@ const MaxTiers = 1 << 8
 func (s *Set) Open(root string) (*Tier, error) {
 	rank := len(s.Tiers())
 	if rank >= MaxTiers {
-		return nil, fmt.Errorf("%s %q: one too many; a mount has %d tiers at most", rankName(rank), root, MaxTiers)
+		return nil, fmt.Errorf("%s %q: one too many: a mount has %d tiers at most; leave some out", rankName(rank), root, MaxTiers)
 	}
 	if err := answers(root, s.cfg.Timeout); err != nil {
 		return nil, fmt.Errorf("%s %w", rankName(rank), err)

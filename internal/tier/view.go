@@ -32,7 +32,7 @@ func (t *Tier) view(fd int) int {
 		}
 		why = err.Error()
 	}
-	t.log.Warn("access times follow the tier's own mount, not the options of this one", "tier", t.Root, "reason", why)
+	t.log.Warn("access times follow the tier's own mount, not the options of this one; give them to that mount", "tier", t.Root, "reason", why)
 	return fd
 }
 

@@ -219,7 +219,7 @@ func (fs *FS) eachCopy(in *inode.Inode, what string, fn func(f *tier.File) error
 			return err
 		}
 		if err != nil && !absent(err) {
-			fs.log.Warn("a lower tier refused "+what+" of a directory", "tier", fs.Tiers()[c.Rank].Root, "err", err)
+			fs.log.Warn("a lower tier refused "+what+" of a directory, which differs there now; set it again once that tier takes it", "tier", fs.Tiers()[c.Rank].Root, "err", err)
 		}
 	}
 	return nil

@@ -132,7 +132,7 @@ func (r *record) undo() error {
 func (r *record) settle() error {
 	err := r.j.replayMove(r.in.Relocation)
 	if err != nil && !inUse(err) && r.j.fs.said.first(r.name, time.Now()) {
-		r.j.fs.log.Error("a move that was interrupted cannot be ended", "err", err)
+		r.j.fs.log.Error("a move that was interrupted cannot be ended yet; its record stays in .tierfs/journal, and it is tried again", "err", err)
 	}
 	return err
 }

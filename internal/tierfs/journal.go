@@ -184,7 +184,7 @@ func (r *record) leave(todo chore) {
 // operation that waits to be finished.
 func (r *record) finish() {
 	if err := r.remove(); err != nil {
-		r.j.fs.log.Warn("cannot remove a finished intent yet", "tier", r.t.Root, "err", err)
+		r.j.fs.log.Warn("cannot remove the record of a finished operation yet; it is tried again", "tier", r.t.Root, "err", err)
 		r.leave(dropRecord)
 	}
 }
@@ -230,7 +230,7 @@ func (fs *FS) Replay() {
 			continue
 		}
 		if err := fs.journal.replayTier(t); err != nil {
-			fs.log.Warn("cannot read the journal", "tier", t.Root, "err", err)
+			fs.log.Warn("cannot read .tierfs/journal, so what a crash interrupted may stay unfinished; check the disk and mount anew", "tier", t.Root, "err", err)
 		}
 		fs.sweepStaging(t)
 	}
@@ -312,7 +312,7 @@ func (j *journal) replayTier(t *tier.Tier) error {
 			continue
 		}
 		if err != nil {
-			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal", "tier", t.Root, "record", name, "err", err)
+			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal for the next mount, and tierfs check names it", "tier", t.Root, "record", name, "err", err)
 			continue
 		}
 		j.replays.Add(1)

@@ -171,7 +171,7 @@ func (fs *FS) unmake(r *fusedev.Request, d *tier.Dir, name string) {
 		return err
 	})
 	if err != nil && !absent(err) {
-		fs.log.Warn("a name stays although it was answered with an error", "tier", d.Tier.Root, "name", name, "err", err)
+		fs.log.Warn("a name stays although whoever made it got an error; remove it if it is not wanted", "tier", d.Tier.Root, "name", name, "err", err)
 	}
 }
 

@@ -263,7 +263,7 @@ func (fs *FS) renameOver(x *renaming, sd, dd *tier.Dir, lower []copyAt) error {
 func (fs *FS) replaceLater(x *renaming, dd *tier.Dir, replaced []copyAt, why error) {
 	record, err := fs.intendReplace(x, dd, replaced)
 	if err != nil {
-		fs.log.Warn("a replaced file stays hidden on a lower tier", "name", x.newName, "tier", fs.Tiers()[replaced[0].rank].Root, "err", why)
+		fs.log.Warn("a replaced file stays hidden on a lower tier; tierfs check names it, remove it there", "name", x.newName, "tier", fs.Tiers()[replaced[0].rank].Root, "err", why)
 		return
 	}
 	fs.log.Warn("a replaced file stays hidden on a lower tier until the next mount", "name", x.newName, "tier", fs.Tiers()[replaced[0].rank].Root, "err", why)

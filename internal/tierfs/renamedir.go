@@ -152,7 +152,7 @@ func (fs *FS) renameOnAll(x *renaming, steps []step, alone, replaced []*tier.Dir
 	}
 	for _, d := range alone {
 		if err := d.Rmdir(x.newName); err != nil && !absent(err) {
-			fs.log.Warn("an empty directory that was renamed over stays on a tier", "tier", d.Tier.Root, "name", x.newName, "err", err)
+			fs.log.Warn("an empty directory that was renamed over stays on a tier; remove it there if it is seen in the mount", "tier", d.Tier.Root, "name", x.newName, "err", err)
 		}
 	}
 	if err := syncSteps(steps, alone); err != nil {

@@ -91,7 +91,7 @@ func (fs *FS) goOn(x *renaming, sd, dd *tier.Dir, higher []copyAt, why error) er
 	if fs.dropOld(x, sd) != nil {
 		return why
 	}
-	fs.log.Warn("a file was renamed over one on a disk that fails", "name", x.newName, "tier", fs.Tiers()[higher[0].rank].Root, "err", why)
+	fs.log.Warn("a file was renamed over one on a disk that fails; check that disk", "name", x.newName, "tier", fs.Tiers()[higher[0].rank].Root, "err", why)
 	return nil
 }
 
@@ -154,7 +154,7 @@ func (fs *FS) putBack(x *renaming, all []aside, copies int) (shown bool) {
 		if a.name != "" && a.staging.Rename(a.name, a.from, x.newName, unix.RENAME_NOREPLACE) == nil {
 			shown = shown || i == copies-1
 		} else {
-			fs.log.Error("cannot put back a file that a rename has replaced before it failed", "tier", a.from.Tier.Root, "name", x.newName)
+			fs.log.Error("a file that a rename has replaced cannot be put back, so the rename goes on; check the disk", "tier", a.from.Tier.Root, "name", x.newName)
 		}
 		a.put()
 	}
@@ -201,7 +201,7 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 	case err == nil && others[0].st.Dev != x.src[0].st.Dev:
 		// There is no way back, but until this is durable the record stays.
 		if e := fs.syncAt(x.to, others[0].rank); e != nil {
-			fs.log.Warn("a file was renamed over one on a disk that fails", "name", x.newName, "tier", fs.Tiers()[others[0].rank].Root, "err", e)
+			fs.log.Warn("a file was renamed over one on a disk that fails; check that disk", "name", x.newName, "tier", fs.Tiers()[others[0].rank].Root, "err", e)
 			record.leave(nextMount)
 			return nil
 		}

@@ -414,7 +414,7 @@ func (fs *FS) restore(parent *tier.Dir, name string, was *tier.Dir, st *unix.Sta
 		err = fs.makeBare(parent, name, st)
 	}
 	if err != nil {
-		fs.log.Error("cannot make an empty directory again after a higher tier failed", "tier", parent.Tier.Root, "name", name, "err", err)
+		fs.log.Error("an empty directory is lost on a tier, as a higher one failed while it was removed; make it again if it is missed", "tier", parent.Tier.Root, "name", name, "err", err)
 	}
 }
 
