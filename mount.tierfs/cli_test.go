@@ -214,13 +214,13 @@ func TestStatusShowsTheMover(t *testing.T) {
 	now := time.Now()
 	m := &control.Mover{
 		Policy: "demote after 90d\x1b", Why: "not the owner", FailingSince: now, Next: now,
-		Running: &control.Run{Kind: "scan", Begin: now}, Last: &control.Run{Kind: "demote", Begin: now, End: now.Add(3 * time.Second), Error: "away"},
+		Running: &control.Run{Kind: "scan", Begin: now}, Last: &control.Run{Kind: "demote", Begin: now, End: now.Add(3 * time.Second), Error: "away", Tally: control.Tally{Skipped: map[string]int{"open": 1}}},
 		Sum: control.Tally{FilesDown: 2, BytesDown: 1024, Skipped: map[string]int{"open": 3}},
 	}
 	got := moverLines(m)
 	for _, want := range []string{
 		`  policy  demote after 90d\x1b` + "\n", "nothing moves: not the owner\n", "moving fails since ", "  running scan since ", "  next    ",
-		"3 seconds long: 0 files, 0 B down, 0 files, 0 B up; ended early: away\n", "  moved   2 files, 1 KiB down, 0 files, 0 B up; left in place: 3 open through the mount\n",
+		"3 seconds long: 0 files, 0 B down, 0 files, 0 B up; left in place: 1 open through the mount; ended early: away\n", "  moved   2 files, 1 KiB down, 0 files, 0 B up since the mount\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

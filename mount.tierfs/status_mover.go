@@ -44,7 +44,7 @@ func moverLines(m *control.Mover) string {
 	if r := m.Last; r != nil {
 		fmt.Fprintf(&b, "  last    %s at %s, %s long: %s%s\n", show(r.Kind), moment(r.Begin), human.About(r.End.Sub(r.Begin)), tallyLine(r.Tally)+fullLine(r.Full), because(r.Error))
 	}
-	fmt.Fprintf(&b, "  moved   %s\n", tallyLine(m.Sum))
+	fmt.Fprintf(&b, "  moved   %s since the mount\n", movedLine(m.Sum))
 	return b.String()
 }
 
@@ -58,7 +58,7 @@ func because(text string) string {
 // tallyLine is "3 files, 1.0 MiB down, 1 file, 4 B up; left in place: 2 open
 // through the mount".
 func tallyLine(t control.Tally) string {
-	text := fmt.Sprintf("%s, %s down, %s, %s up", human.Count(t.FilesDown, "file"), human.Bytes(t.BytesDown), human.Count(t.FilesUp, "file"), human.Bytes(t.BytesUp))
+	text := movedLine(t)
 	var why []string
 	for _, word := range slices.Sorted(maps.Keys(t.Skipped)) {
 		why = append(why, fmt.Sprintf("%d %s", t.Skipped[word], reason(word, "")))
@@ -67,6 +67,11 @@ func tallyLine(t control.Tally) string {
 		text += "; left in place: " + strings.Join(why, ", ")
 	}
 	return text
+}
+
+// movedLine is "3 files, 1.0 MiB down, 1 file, 4 B up".
+func movedLine(t control.Tally) string {
+	return fmt.Sprintf("%s, %s down, %s, %s up", human.Count(t.FilesDown, "file"), human.Bytes(t.BytesDown), human.Count(t.FilesUp, "file"), human.Bytes(t.BytesUp))
 }
 
 // fullLine is "; no room for 2 files, 1.0 MiB: tier 1 (/srv/slow) has …".

@@ -81,7 +81,7 @@ type Mover struct {
 	Why          string    `json:"why,omitempty"`
 	Running      *Run      `json:"running,omitempty"`
 	Last         *Run      `json:"last,omitempty"`
-	Next         time.Time `json:"next,omitzero"`          // run by policy
+	Next         time.Time `json:"next,omitzero"`          // run by policy, unless it is due
 	FailingSince time.Time `json:"failing_since,omitzero"` // no file has moved since, though some were to
 	Sum          Tally     `json:"sum"`                    // since the mount
 }

@@ -285,6 +285,49 @@ func TestRequestEndsTheJobByPolicy(t *testing.T) {
 	r.want(1, "f")
 }
 
+// TestFilesAreCountedAsTheyLand, not when the last of their batch has.
+func TestFilesAreCountedAsTheyLand(t *testing.T) {
+	r := newRig(t, 2, brief)
+	r.file(0, "d/a", 3, 0)
+	r.file(0, "d/b", 4, 0)
+	ripen()
+	first, counted := "", make(chan bool)
+	r.refuse = func(name string) Reason {
+		if first == "" || first == name {
+			first = name
+			return Moved
+		}
+		ok := false
+		for end := time.Now().Add(5 * time.Second); !ok && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			run := r.m.Status().Running
+			ok = run != nil && run.FilesDown == 1
+		}
+		counted <- ok
+		return Moved
+	}
+	go r.scan()
+	if !<-counted {
+		t.Error("the first file is not counted while the second moves")
+	}
+	r.m.Halt("the test ends")
+}
+
+// TestNextIsNeverInThePast: it runs then, or will when it may.
+func TestNextIsNeverInThePast(t *testing.T) {
+	r := newRig(t, 2, brief)
+	s := &schedule{m: r.m, policy: brief}
+	s.scan = time.Now().Add(time.Minute)
+	s.show()
+	if st := r.m.Status(); !st.Next.Equal(s.scan) {
+		t.Errorf("next %v, want %v", st.Next, s.scan)
+	}
+	s.scan = time.Now()
+	s.show()
+	if st := r.m.Status(); !st.Next.IsZero() {
+		t.Errorf("next %v", st.Next)
+	}
+}
+
 func TestRequestEndsWithPermission(t *testing.T) {
 	r := newRig(t, 2, Policy{})
 	r.gate = make(chan struct{})

@@ -60,7 +60,7 @@ func (r *rig) open(p Policy) {
 
 func (r *rig) Tiers() []*tier.Tier { return r.set.Tiers() }
 
-func (r *rig) Move(ctx context.Context, b *Batch) []Outcome {
+func (r *rig) Move(ctx context.Context, b *Batch, landed func([]Outcome)) {
 	r.under.Add(1)
 	defer r.under.Add(-1)
 	if r.gate != nil {
@@ -73,19 +73,19 @@ func (r *rig) Move(ctx context.Context, b *Batch) []Outcome {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.batches = append(r.batches, *b)
-	all := make([]Outcome, len(b.Names))
-	for i, name := range b.Names {
+	for _, name := range b.Names {
+		var o Outcome
 		from, to := filepath.Join(r.roots[b.From], b.Dir, name), filepath.Join(r.roots[b.To], b.Dir, name)
 		st, err := os.Stat(from)
 		switch {
 		case ctx.Err() != nil:
-			all[i].Skip = Stopped
+			o.Skip = Stopped
 		case err != nil:
-			all[i].Skip = Gone
+			o.Skip = Gone
 		case r.refuse != nil && r.refuse(name) != Moved:
-			all[i].Skip, all[i].Err = r.refuse(name), unix.EIO
+			o.Skip, o.Err = r.refuse(name), unix.EIO
 		default:
-			all[i].Bytes = st.Size()
+			o.Bytes = st.Size()
 			if err := os.MkdirAll(filepath.Dir(to), 0755); err != nil {
 				r.Error(err)
 			}
@@ -93,8 +93,8 @@ func (r *rig) Move(ctx context.Context, b *Batch) []Outcome {
 				r.Error(err)
 			}
 		}
+		landed([]Outcome{o})
 	}
-	return all
 }
 
 // moveFile is rename(2), over filesystems too.

@@ -247,9 +247,9 @@ const BlockSize = 512
 type flight struct {
 	files  []*found
 	to     int
-	bytes  int64        // that it takes of the target, at most
-	copied atomic.Int64 // bytes
-	out    chan []Outcome
+	bytes  int64          // that it takes of the target, at most
+	copied atomic.Int64   // bytes
+	out    chan []Outcome // of the next files, closed after the last
 }
 
 // How many batches are under way at a time: while the disks sync the one, the
@@ -278,14 +278,23 @@ func (h *haul) move(files []*found, to int, bytes int64) {
 	for len(h.flights) >= flightsWith(files) || h.flying(files[0].dir) {
 		h.land()
 	}
-	f := &flight{files: files, to: to, bytes: bytes, out: make(chan []Outcome, 1)}
+	f := &flight{files: files, to: to, bytes: bytes, out: make(chan []Outcome, len(files))}
 	b := &Batch{Dir: files[0].dir, From: files[0].rank, To: to, Quiet: h.quiet, Pace: h.m.pace.Counting(&f.copied), MinFree: h.m.minFree}
 	for _, file := range files {
 		b.Names = append(b.Names, file.name)
 	}
 	h.flights = append(h.flights, f)
 	h.planned[h.m.tree.Tiers()[to].Dev()] += bytes
-	go func() { f.out <- h.m.tree.Move(h.ctx, b) }()
+	go func() {
+		defer close(f.out)
+		h.m.tree.Move(h.ctx, b, f.landed)
+	}()
+}
+
+// landed takes what became of the next files; it never waits for who is told.
+func (f *flight) landed(out []Outcome) {
+	f.copied.Store(0)
+	f.out <- out
 }
 
 func (h *haul) flying(dir string) bool {
@@ -295,18 +304,22 @@ func (h *haul) flying(dir string) bool {
 // land waits for the oldest batch.
 func (h *haul) land() {
 	f := h.flights[0]
-	out := h.await(f)
+	files := f.files
+	for out := h.await(f); out != nil; out = h.await(f) {
+		for i, o := range out {
+			h.settle(files[i], f.to, o)
+		}
+		files = files[len(out):]
+	}
 	h.flights = h.flights[1:]
 	h.planned[h.m.tree.Tiers()[f.to].Dev()] -= f.bytes
-	for i, o := range out {
-		h.settle(f.files[i], f.to, o)
-	}
 }
 
 // copyingEvery is how often it is told what is copied.
 const copyingEvery = 200 * time.Millisecond
 
-// await waits for what became of a batch. Meanwhile it tells of the copies, from
+// await waits for what became of the next files of a batch, nil if all have
+// landed. Meanwhile it tells of the copies, from
 // here, so that whoever is told and is slow holds up no copy.
 func (h *haul) await(f *flight) []Outcome {
 	if h.copying == nil {

@@ -12,7 +12,7 @@ type Status struct {
 	Why          string    `json:"why,omitempty"`
 	Running      *Report   `json:"running,omitempty"`
 	Last         *Report   `json:"last,omitempty"` // the last job that has ended
-	Next         time.Time `json:"next,omitzero"`  // of the next scan by the policy
+	Next         time.Time `json:"next,omitzero"`  // of the next scan by the policy, unless that is due
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	Sum          Tally     `json:"sum"` // since the daemon began, without what the policy leaves in place
 }
@@ -99,7 +99,10 @@ func (m *Mover) Status() Status {
 	defer m.mu.Unlock()
 	s := Status{
 		Policy: m.policy.String(), Enabled: m.why == "", Why: m.why,
-		Next: m.next, FailingSince: m.failing, Sum: m.sum.clone(),
+		FailingSince: m.failing, Sum: m.sum.clone(),
+	}
+	if m.next.After(m.now()) { // else it runs, or does as soon as it may
+		s.Next = m.next
 	}
 	if m.running != nil {
 		r := m.running.report()

@@ -12,9 +12,10 @@ type Tree interface {
 	Tiers() []*tier.Tier // by rank
 
 	// Move carries the files of one batch from one tier to another, as far as
-	// they may move, and says what became of each, in the order of its names.
-	// It returns early when ctx ends; what has begun is finished or taken back.
-	Move(ctx context.Context, b *Batch) []Outcome
+	// they may move. It tells landed what became of each, in the order of its
+	// names, some at a time as soon as they are done. It returns early when ctx
+	// ends; what has begun is finished or taken back.
+	Move(ctx context.Context, b *Batch, landed func([]Outcome))
 }
 
 // MaxBatch is how many files a Batch has at most: they share the syncs and the

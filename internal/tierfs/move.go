@@ -61,7 +61,7 @@ type transfer struct {
 }
 
 // Move carries the files of a batch to another tier.
-func (fs *FS) Move(ctx context.Context, b *mover.Batch) []mover.Outcome {
+func (fs *FS) Move(ctx context.Context, b *mover.Batch, landed func([]mover.Outcome)) {
 	out := make([]mover.Outcome, len(b.Names))
 	for next := 0; next < len(b.Names); {
 		x := &transfer{fs: fs, b: b, from: fs.Tiers()[b.From], to: fs.Tiers()[b.To]}
@@ -70,11 +70,11 @@ func (fs *FS) Move(ctx context.Context, b *mover.Batch) []mover.Outcome {
 			for i := range out[next:] {
 				out[next+i] = mover.Outcome{Skip: x.reason(ctx, err), Err: err}
 			}
-			return out
+			n = len(b.Names) - next
 		}
+		landed(out[next:][:n])
 		next += n
 	}
-	return out
 }
 
 // run moves as many of the names as are copied at once, and returns how many

@@ -39,7 +39,13 @@ func newSettled(t *testing.T, rank int) (*rig, *FS) {
 // move moves files by their paths, all of one directory.
 func (r *rig) move(fs *FS, from, to int, dir string, names ...string) []mover.Outcome {
 	r.Helper()
-	return fs.Move(context.Background(), &mover.Batch{Dir: dir, Names: names, From: from, To: to})
+	return outcomes(context.Background(), fs, &mover.Batch{Dir: dir, Names: names, From: from, To: to})
+}
+
+// outcomes are what became of a batch.
+func outcomes(ctx context.Context, fs *FS, b *mover.Batch) (all []mover.Outcome) {
+	fs.Move(ctx, b, func(out []mover.Outcome) { all = append(all, out...) })
+	return all
 }
 
 func (r *rig) wantOutcome(o mover.Outcome, want ...mover.Reason) {
@@ -59,6 +65,34 @@ func (r *rig) wantTidy() {
 				r.Errorf("tier %d: %d files left in %s", rank, len(names), dir)
 			}
 		}
+	}
+}
+
+// TestLargeFilesAreToldOneByOne: nobody waits for a whole batch of them.
+func TestLargeFilesAreToldOneByOne(t *testing.T) {
+	r := newRig(t, 2)
+	names := []string{"a", "b", "c"}
+	for _, name := range names {
+		r.write(0, name, name)
+		if err := os.Truncate(r.at(0, name), moveAtOnce); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(settleTime)
+	fs := r.open()
+	told := 0
+	fs.Move(t.Context(), &mover.Batch{Names: names, From: 0, To: 1}, func(out []mover.Outcome) {
+		for _, o := range out {
+			r.wantOutcome(o, mover.Moved)
+			r.want(1, names[told], true)
+			told++
+		}
+		if len(out) != 1 || told < 3 && r.has(1, names[told]) {
+			t.Errorf("told of %d files, %d so far", len(out), told)
+		}
+	})
+	if told != 3 {
+		t.Errorf("told of %d", told)
 	}
 }
 
@@ -105,7 +139,7 @@ func TestMoveCarriesAFileWithAllItHas(t *testing.T) {
 	}
 	time.Sleep(settleTime)
 	quiet := &mover.Batch{Dir: "a/b", Names: []string{"f"}, From: 1, To: 0, Quiet: time.Hour}
-	r.wantOutcome(fs.Move(t.Context(), quiet)[0], mover.Fresh) // the copy is new
+	r.wantOutcome(outcomes(t.Context(), fs, quiet)[0], mover.Fresh) // the copy is new
 	r.wantOutcome(r.move(fs, 1, 0, "a/b", "f")[0], mover.Moved)
 	r.wantContent(0, "a/b/f", "content")
 	r.want(1, "a/b/f", false)
@@ -220,10 +254,10 @@ func TestMoveLeavesWhatMayNotMove(t *testing.T) {
 	r.wantOutcome(r.move(fs, 1, 2, "", "hidden")[0], mover.Shadowed)
 	r.wantOutcome(r.move(fs, 0, 1, "none", "f")[0], mover.Gone)
 	full := &mover.Batch{Names: []string{"cut"}, From: 0, To: 1, MinFree: func(total uint64) uint64 { return total }}
-	r.wantOutcome(fs.Move(t.Context(), full)[0], mover.NoRoom)
+	r.wantOutcome(outcomes(t.Context(), fs, full)[0], mover.NoRoom)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	r.wantOutcome(fs.Move(ended, &mover.Batch{Names: []string{"cut"}, From: 0, To: 1})[0], mover.Stopped)
+	r.wantOutcome(outcomes(ended, fs, &mover.Batch{Names: []string{"cut"}, From: 0, To: 1})[0], mover.Stopped)
 	r.wantTidy()
 }
 

@@ -288,7 +288,7 @@ func TestStatusTellsOfTheMover(t *testing.T) {
 	quiet()
 	tierfs(t, 0, "demote", "--older-than", "1s", m.Dir)
 	out, _ := tierfs(t, 0, "status", m.Dir)
-	harness.Contains(t, out, "  policy  ", "  last    demote at ", "  moved   2 files, 2.0 KiB down, 0 files, 0 B up\n")
+	harness.Contains(t, out, "  policy  ", "  last    demote at ", "  moved   2 files, 2.0 KiB down, 0 files, 0 B up since the mount\n")
 	out, _ = tierfs(t, 0, "status", "--json", m.Dir)
 	mover, _ := decoded(t, out)[0]["mover"].(map[string]any)
 	sum, _ := mover["sum"].(map[string]any)
