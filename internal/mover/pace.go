@@ -18,6 +18,11 @@ type Pace struct {
 	free time.Time // when what was taken so far is through; GUARDED_BY(mu)
 }
 
+// slack is how much of the time in which nothing passed is made up for. Timers
+// come about a millisecond late, and a small file takes less than that: at
+// 8 MiB/s, files of 4 KiB moved at 40 % of the rate without it.
+const slack = 10 * time.Millisecond
+
 // NewPace bounds to rate bytes a second, 0 to nothing.
 func NewPace(rate uint64) *Pace { return &Pace{rate: rate} }
 
@@ -62,10 +67,10 @@ func (p *Pace) take(n int64) time.Duration {
 		return 0
 	}
 	now := time.Now()
-	if p.free.Before(now) {
-		p.free = now
+	if owed := now.Add(-slack); p.free.Before(owed) {
+		p.free = owed
 	}
-	wait := p.free.Sub(now)
+	wait := max(p.free.Sub(now), 0)
 	p.free = p.free.Add(time.Duration(float64(n) / float64(p.rate) * float64(time.Second)))
 	return wait
 }
