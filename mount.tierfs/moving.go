@@ -98,7 +98,7 @@ func (g *graph) permit() {
 	}
 }
 
-const whyPaused = "the tiers' locks are being taken anew"
+const whyPaused = "a tier was added or is back, for which the tiers' locks are taken anew"
 
 // pause stops moving until the function that it returns is called: who waits for
 // the members' locks may get them while they are taken anew. It is not called

@@ -81,6 +81,6 @@ var errStacked = errors.New("it is a stacked filesystem, such as overlayfs")
 // Drop gives a backing ID back.
 func (p *Passthrough) Drop(id int32) {
 	if err := sys.FuseBackingClose(p.s.dev, id); err != nil {
-		p.s.cfg.Log.Error("kernel refused to drop a backing ID", "id", id, "err", err)
+		p.s.cfg.Log.Error("kernel refused to drop a backing ID; please report it", "id", id, "err", err)
 	}
 }

@@ -93,14 +93,12 @@ func (m Mount) common() []string {
 
 // explain puts an error of mount(2) into words.
 func (m Mount) explain(err error) error {
-	hint := ""
+	hint := "; see the kernel log"
 	switch err {
 	case unix.EPERM:
 		hint = "; it takes CAP_SYS_ADMIN, so mount as root"
 	case unix.ENODEV:
 		return &DeviceError{fmt.Sprintf("mount fuse.%s: unknown filesystem type; load the fuse module (modprobe fuse)", m.Subtype)}
-	case unix.EINVAL:
-		hint = "; see the kernel log"
 	}
 	return fmt.Errorf("mount on %q: %w%s", m.Dir, err, hint)
 }
@@ -253,7 +251,7 @@ func Unmount(dir string, lazy bool) error {
 // Remount gives the mount on dir other flags. FUSE takes no data in a remount.
 func Remount(dir string, flags uintptr) error {
 	if err := unix.Mount("none", dir, "", flags|unix.MS_REMOUNT, ""); err != nil {
-		hint := ""
+		hint := "; see the kernel log"
 		if err == unix.EBUSY {
 			hint = "; files are open for writing, close them first (fuser -vm)"
 		}

@@ -148,7 +148,7 @@ func (r *Request) taken(err error) bool {
 		return true
 	}
 	if err != unix.ENOENT {
-		r.w.s.cfg.Log.Error("kernel refused an answer", "op", opName(r.Opcode), "err", err)
+		r.w.s.cfg.Log.Error("kernel refused an answer; please report it", "op", opName(r.Opcode), "err", err)
 		var b [outHeaderSize]byte
 		putOutHeader(b[:], len(b), unix.EIO, r.Unique)
 		unix.Write(r.w.s.dev, b[:])

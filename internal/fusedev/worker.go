@@ -99,7 +99,7 @@ func (w *worker) ServeOps(c *fuse.Connection) {
 	defer unix.Close(w.peer)
 	w.conn = c
 	if _, err := unix.Read(w.peer, w.drain); err != nil { // its answer to the synthetic INIT
-		w.s.cfg.Log.Error("jacobsa/fuse gave no INIT answer", "err", err)
+		w.s.cfg.Log.Error("jacobsa/fuse gave no INIT answer; please report it", "err", err)
 		return
 	}
 	for w.duty.Load() || w.s.park(w) {
@@ -262,7 +262,7 @@ func (w *worker) call(op any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.spent = w.spent || p == sys.ErrLostThread
-			w.s.cfg.Log.Error("panic in an op", "op", opName(w.req.Opcode), "node", w.req.Node, "panic", p, "stack", string(debug.Stack()))
+			w.s.cfg.Log.Error("panic in an op, whose client gets EIO; please report it", "op", opName(w.req.Opcode), "node", w.req.Node, "panic", p, "stack", string(debug.Stack()))
 			err = unix.EIO
 		}
 	}()

@@ -165,6 +165,27 @@ func TestUmountEndsAJobInOrder(t *testing.T) {
 	checkStopped(t, m, files, moved, last)
 }
 
+// A remount that adds a fallback takes the locks anew, and cannot wait for a job.
+func TestRemountEndsAJobInOrder(t *testing.T) {
+	const files = 3000
+	all := harness.New(t, 2)
+	m := harness.NewOn(t, all.Tiers[:2])
+	old(t, m.Primary, files)
+	m.Up()
+	quiet()
+	moved, last, stderr, code := stopped(t, m, func(*os.Process) {
+		harness.Must(t, "mount", "-o", "remount,"+harness.FallbackOption(all.Fallbacks...), m.Dir)
+	})
+	if code != 1 {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	harness.OneLine(t, stderr, m.Dir, "the job ended early: a tier was added")
+	checkStopped(t, m, files, moved, last)
+	out, _ := tierfs(t, 0, "demote", "--older-than", "1s", "--dry-run", m.Dir)
+	harness.Contains(t, out, fmt.Sprintf("would move from tier 0 to tier 1: %d files, ", files-moved))
+	m.Adopt()
+}
+
 // A daemon that is killed in a job cannot say so. No file is lost with it.
 func TestDaemonThatDiesInAJobIsSaidToHave(t *testing.T) {
 	const files = 3000
