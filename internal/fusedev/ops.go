@@ -44,6 +44,29 @@ type RenameOp struct {
 	Flags             uint32
 }
 
+// ReaddirOp reads a listing from Offset on, Size bytes at most; Plus wants with
+// each row what a lookup would say. The rows are written into Request.Room and
+// answered with Request.Data, without a copy.
+type ReaddirOp struct {
+	Node, Handle, Offset uint64
+	Size                 int
+	Plus                 bool
+}
+
+// GetxattrOp is getxattr(2), and ListxattrOp listxattr(2). Who asks with a Size of
+// 0 wants to know how much there is, and is answered with Request.Size.
+type GetxattrOp struct {
+	Node uint64
+	Name string
+	Size int
+}
+
+// ListxattrOp is listxattr(2), see GetxattrOp.
+type ListxattrOp struct {
+	Node uint64
+	Size int
+}
+
 // LseekOp is lseek(2) with SEEK_HOLE or SEEK_DATA; the kernel answers the rest.
 type LseekOp struct {
 	Node, Handle uint64
@@ -134,9 +157,9 @@ const fuseWriteCache = 1 << 0
 const fuseFsyncDatasync = 1 << 0
 
 // decode turns a request into an op that does not go through jacobsa/fuse: one
-// that it cannot express, or one of the few that are most of what a mount
-// serves. Those have that library's own types; the way through the pair costs
-// four system calls, a quarter of their time. It returns nil for all others.
+// that it cannot express, or one of those that are most of what a mount serves:
+// the way through the pair costs four system calls, a quarter of their time. It
+// returns nil for all others.
 func decode(h *Header, b []byte, use uint64) (any, error) {
 	c := &cursor{b: b, use: use}
 	op := decodeOp(h, c)
@@ -160,8 +183,23 @@ func decodeOp(h *Header, c *cursor) any {
 		return op
 	case opUnlink:
 		return &fuseops.UnlinkOp{Parent: fuseops.InodeID(h.Node), Name: c.str()}
+	case opRmdir:
+		return &fuseops.RmDirOp{Parent: fuseops.InodeID(h.Node), Name: c.str()}
 	case opRelease:
 		return &fuseops.ReleaseFileHandleOp{Handle: fuseops.HandleID(c.u64())}
+	case opOpendir:
+		return &fuseops.OpenDirOp{Inode: fuseops.InodeID(h.Node)}
+	case opReaddir, opReaddirplus:
+		return &ReaddirOp{Node: h.Node, Handle: c.u64(), Offset: c.u64(), Size: int(c.u32()), Plus: h.Opcode == opReaddirplus}
+	case opReleasedir:
+		return &fuseops.ReleaseDirHandleOp{Handle: fuseops.HandleID(c.u64())}
+	}
+	return decodeName(h, c)
+}
+
+// decodeName decodes what makes and moves names, and what few clients ask.
+func decodeName(h *Header, c *cursor) any {
+	switch h.Opcode {
 	case opCreate, opTmpfile:
 		op := &CreateOp{Parent: h.Node, Flags: c.u32(), Mode: c.u32(), Umask: c.u32(), Tmpfile: h.Opcode == opTmpfile}
 		c.skip(4)
@@ -174,6 +212,8 @@ func decodeOp(h *Header, c *cursor) any {
 		c.skip(4)
 		op.Name = c.str()
 		return op
+	case opRename:
+		return &RenameOp{Parent: h.Node, NewParent: c.u64(), Name: c.str(), NewName: c.str()}
 	case opRename2:
 		op := &RenameOp{Parent: h.Node, NewParent: c.u64(), Flags: c.u32()}
 		c.skip(4)
@@ -230,6 +270,13 @@ func decodeData(h *Header, c *cursor) any {
 			c.skip(4)
 		}
 		return &SetxattrOp{Node: h.Node, Flags: flags, KillSGID: more&fuseSetxattrACLKillSGID != 0, Name: c.str(), Value: c.bytes(int(size))}
+	case opGetxattr:
+		op := &GetxattrOp{Node: h.Node, Size: int(c.u32())}
+		c.skip(4)
+		op.Name = c.str()
+		return op
+	case opListxattr:
+		return &ListxattrOp{Node: h.Node, Size: int(c.u32())}
 	case opRead:
 		return &ReadOp{Node: h.Node, Handle: c.u64(), Offset: int64(c.u64()), Size: int(c.u32())}
 	case opWrite:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jacobsa/fuse/fuseops"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,6 +38,14 @@ func decodedOps() []decoded {
 		{"MKNOD", 8, pack(u32s{unix.S_IFCHR | 0600, 0x103, 077, 0xffffffff}, "null"), 21, &MknodOp{node, "null", unix.S_IFCHR | 0600, 0x103, 077}},
 		{"RENAME2", 45, pack(u64s{88}, u32s{unix.RENAME_EXCHANGE, 0xffffffff}, "from", "to"), 24,
 			&RenameOp{node, 88, "from", "to", unix.RENAME_EXCHANGE}},
+		{"RENAME", 12, pack(u64s{88}, "from", "to"), 16, &RenameOp{node, 88, "from", "to", 0}},
+		{"RMDIR", 11, pack("d"), 2, &fuseops.RmDirOp{Parent: node, Name: "d"}},
+		{"OPENDIR", 27, nil, 0, &fuseops.OpenDirOp{Inode: node}},
+		{"READDIR", 28, pack(u64s{5, 1 << 40}, u32s{4096, 0}, u64s{0}, u32s{0, 0}), 20, &ReaddirOp{node, 5, 1 << 40, 4096, false}},
+		{"READDIRPLUS", 44, pack(u64s{5, 1 << 40}, u32s{4096, 0}, u64s{0}, u32s{0, 0}), 20, &ReaddirOp{node, 5, 1 << 40, 4096, true}},
+		{"RELEASEDIR", 29, pack(u64s{5}, u32s{0, 0}, u64s{0}), 8, &fuseops.ReleaseDirHandleOp{Handle: 5}},
+		{"GETXATTR", 22, pack(u32s{64, 0xffffffff}, "user.a"), 15, &GetxattrOp{node, "user.a", 64}},
+		{"LISTXATTR", 23, pack(u32s{64, 0xffffffff}), 4, &ListxattrOp{node, 64}},
 		{"LSEEK", 46, pack(u64s{5, 1 << 40}, u32s{unix.SEEK_HOLE, 0xffffffff}), 20, &LseekOp{node, 5, 1 << 40, unix.SEEK_HOLE}},
 		{"COPY_FILE_RANGE", 47, pack(u64s{5, 1 << 33, 99, 6, 1 << 34, 1 << 35, 3}), 56,
 			&CopyFileRangeOp{node, 5, 1 << 33, 99, 6, 1 << 34, 1 << 35, 3, false}},
@@ -200,6 +209,8 @@ func checkOp(t *testing.T, op any, body []byte) {
 		names = []string{op.Name}
 	case *RenameOp:
 		names = []string{op.Name, op.NewName}
+	case *GetxattrOp:
+		names = []string{op.Name}
 	case *SetxattrOp:
 		names, data = []string{op.Name}, op.Value
 	case *WriteOp:

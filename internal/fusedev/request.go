@@ -62,6 +62,9 @@ func (r *Request) Uint64(v uint64) bool {
 // Written answers WRITE and COPY_FILE_RANGE with the bytes done.
 func (r *Request) Written(n int) bool { return r.Uint64(uint64(uint32(n))) }
 
+// Size answers GETXATTR and LISTXATTR of size 0 with the bytes that there are.
+func (r *Request) Size(n int) bool { return r.Written(n) }
+
 // Ioctl answers IOCTL with the result 0 and body.
 func (r *Request) Ioctl(body []byte) bool {
 	clear(r.out[outHeaderSize : outHeaderSize+16])
@@ -101,7 +104,11 @@ func putStatx(b []byte, sx *unix.Statx_t) {
 	order.PutUint32(b[132:], sx.Rdev_minor)
 }
 
-// Data answers READ, READDIR and READDIRPLUS with body.
+// Room is where an answer's body of n bytes, at most MaxBody, can be built. It is
+// the worker's own, so its content is whatever the last answer left there.
+func (r *Request) Room(n int) []byte { return r.w.drain[:min(n, MaxBody)] }
+
+// Data answers READ, READDIR, GETXATTR and their like with body.
 func (r *Request) Data(body []byte) bool {
 	if !r.w.claim(r.Unique) {
 		return false

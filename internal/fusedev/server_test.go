@@ -49,16 +49,21 @@ func small(r *Request, op any) error {
 		r.Ioctl([]byte("flag"))
 	case *StatxOp:
 		r.Statx(e, &unix.Statx_t{Mask: op.Mask, Ino: 3})
-	case *SyncOp, *SetxattrOp, *fuseops.ReleaseFileHandleOp, *fuseops.UnlinkOp:
+	case *SyncOp, *SetxattrOp, *fuseops.ReleaseFileHandleOp, *fuseops.UnlinkOp, *fuseops.RmDirOp, *RenameOp:
 		return nil // plain success, said by whoever decoded it
 	case *fuseops.ReadSymlinkOp:
 		op.Target = "to/there"
-	case *fuseops.GetXattrOp:
-		op.BytesRead = copy(op.Dst, "value")
+	case *GetxattrOp:
+		if op.Size == 0 {
+			r.Size(len("value"))
+		} else {
+			r.Data([]byte("value"))
+		}
 	case *fuseops.StatFSOp:
 		op.BlockSize, op.Blocks = 4096, 7
-	case *fuseops.ReadDirOp:
-		op.BytesRead = PutDirent(op.Dst, 3, 1, "row", unix.DT_REG)
+	case *ReaddirOp:
+		dst := r.Room(op.Size)
+		r.Data(dst[:PutDirent(dst, 3, 1, "row", unix.DT_REG)])
 	case *ForgetOp:
 		return nil
 	default:

@@ -20,9 +20,9 @@ import (
 // attribute (64 KiB, xattr(7)) and its headers, or a listing cut to size.
 const pairMessage = 96 << 10
 
-// MaxListing is the most that a handler may write into a READDIR answer,
-// whatever the kernel offers, because it travels through the pair.
-const MaxListing = 64 << 10
+// MaxBody is the most that Request.Room gives: the largest extended attribute,
+// and a piece of a listing, for which the kernel may offer more.
+const MaxBody = 64 << 10
 
 // A worker reads requests from /dev/fuse and serves them in the reading
 // goroutine. It has a jacobsa/fuse connection of its own at the other end of a
@@ -36,9 +36,9 @@ type worker struct {
 
 	req   Request
 	buf   []byte
-	drain []byte
-	self  bool // the worker claimed the request, not the watchdog
-	spent bool // to end after this request: its pair or its thread is in an unknown state
+	drain []byte // what comes out of the pair, or the body of an answer that does not
+	self  bool   // the worker claimed the request, not the watchdog
+	spent bool   // to end after this request: its pair or its thread is in an unknown state
 
 	// duty says that this worker is a reader: it reads the next request when
 	// this one is served. The watchdog takes it away from a slow op.

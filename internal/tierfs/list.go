@@ -232,14 +232,16 @@ func (m *merger) row(d *tier.Dir, rank int, dev uint64, e sys.Dirent) {
 	m.l.add(e.Name, m.fs.table.Shown(m.fs.table.Key(rank, dev, e.Ino)), rank, e.Type)
 }
 
-func (fs *FS) readDir(r *fusedev.Request, op *fuseops.ReadDirOp) error {
-	_, l, done, err := fs.rows(uint64(op.Handle), uint64(op.Offset))
+func (fs *FS) readDir(r *fusedev.Request, op *fusedev.ReaddirOp) error {
+	h, l, done, err := fs.rows(op.Handle, op.Offset)
 	if err != nil {
 		return err
 	}
 	defer done()
-	dst := op.Dst[:min(len(op.Dst), fusedev.MaxListing)]
-	n := 0
+	if op.Plus {
+		return fs.readDirPlus(r, op, h, l)
+	}
+	dst, n := r.Room(op.Size), 0
 	for i := int(op.Offset); i >= 0 && i < l.len(); i++ {
 		row := l.row(i)
 		size := fusedev.PutDirent(dst[n:], row.ino, uint64(i+1), l.name(row), row.typ)
@@ -251,18 +253,15 @@ func (fs *FS) readDir(r *fusedev.Request, op *fuseops.ReadDirOp) error {
 	if n == 0 && l.err != nil {
 		return l.err
 	}
-	op.BytesRead = n
+	r.Data(dst[:n])
 	return nil
 }
 
 // readDirPlus lists rows with what a lookup of each would say.
-func (fs *FS) readDirPlus(r *fusedev.Request, op *fuseops.ReadDirPlusOp) error {
-	h, l, done, err := fs.rows(uint64(op.Handle), uint64(op.Offset))
-	if err != nil {
-		return err
-	}
-	defer done()
-	dst, n := op.Dst[:min(len(op.Dst), fusedev.MaxListing)], 0
+//
+// LOCKS_REQUIRED(h.mu)
+func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandle, l *listing) error {
+	dst, n := r.Room(op.Size), 0
 	var looked []told
 	for i := int(op.Offset); i >= 0 && i < l.len(); i++ {
 		row := l.row(i)

@@ -87,16 +87,12 @@ func (fs *FS) serveName(r *fusedev.Request, op any) error {
 		return fs.unlink(r, uint64(op.Parent), op.Name)
 	case *fuseops.RmDirOp:
 		return fs.rmdir(r, uint64(op.Parent), op.Name)
-	case *fuseops.RenameOp:
-		return fs.rename(r, &fusedev.RenameOp{Parent: uint64(op.OldParent), Name: op.OldName, NewParent: uint64(op.NewParent), NewName: op.NewName})
 	case *fusedev.RenameOp:
 		return fs.rename(r, op)
 	case *fuseops.OpenDirOp:
 		return fs.openDir(r, op)
-	case *fuseops.ReadDirOp:
+	case *fusedev.ReaddirOp:
 		return fs.readDir(r, op)
-	case *fuseops.ReadDirPlusOp:
-		return fs.readDirPlus(r, op)
 	case *fuseops.ReleaseDirHandleOp:
 		fs.releaseDir(uint64(op.Handle))
 		return nil
@@ -107,10 +103,10 @@ func (fs *FS) serveName(r *fusedev.Request, op any) error {
 // serveXattr serves the ops on extended attributes.
 func (fs *FS) serveXattr(r *fusedev.Request, op any) error {
 	switch op := op.(type) {
-	case *fuseops.GetXattrOp:
-		return fs.getxattr(op)
-	case *fuseops.ListXattrOp:
-		return fs.listxattr(op)
+	case *fusedev.GetxattrOp:
+		return fs.getxattr(r, op)
+	case *fusedev.ListxattrOp:
+		return fs.listxattr(r, op)
 	case *fusedev.SetxattrOp:
 		return fs.setxattr(r, op)
 	case *fuseops.RemoveXattrOp:
@@ -129,8 +125,6 @@ func (fs *FS) failed(r *fusedev.Request, op any, err error) {
 	switch op := op.(type) {
 	case *fusedev.RenameOp:
 		fs.coherence.attr(op.NewParent)
-	case *fuseops.RenameOp:
-		fs.coherence.attr(uint64(op.NewParent))
 	case *fusedev.CreateOp, *fusedev.MkdirOp, *fusedev.MknodOp, *fuseops.CreateSymlinkOp, *fuseops.CreateLinkOp,
 		*fuseops.UnlinkOp, *fuseops.RmDirOp:
 	default:

@@ -35,21 +35,31 @@ func (fs *FS) onInode(in *inode.Inode, fn func(f *tier.File) error) error {
 	return fs.withFile(in, &st, fn)
 }
 
-func (fs *FS) getxattr(op *fuseops.GetXattrOp) error {
-	in, err := fs.get(uint64(op.Inode))
+func (fs *FS) getxattr(r *fusedev.Request, op *fusedev.GetxattrOp) error {
+	in, err := fs.get(op.Node)
 	if err != nil {
 		return err
 	}
 	if fs.union && (op.Name == xattrTier || op.Name == xattrPath) {
-		return fs.synthetic(in, op)
+		return fs.synthetic(r, in, op)
 	}
-	return fs.onInode(in, func(f *tier.File) error {
-		op.BytesRead, err = f.Getxattr(op.Name, op.Dst)
+	dst, n := r.Room(op.Size), 0
+	err = fs.onInode(in, func(f *tier.File) (err error) {
+		n, err = f.Getxattr(op.Name, dst)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	if op.Size == 0 {
+		r.Size(n)
+	} else {
+		r.Data(dst[:n])
+	}
+	return nil
 }
 
-func (fs *FS) synthetic(in *inode.Inode, op *fuseops.GetXattrOp) error {
+func (fs *FS) synthetic(r *fusedev.Request, in *inode.Inode, op *fusedev.GetxattrOp) error {
 	_, rank := fs.table.Home(in)
 	if in.IsDir() {
 		d, err := fs.topDir(in)
@@ -69,41 +79,43 @@ func (fs *FS) synthetic(in *inode.Inode, op *fuseops.GetXattrOp) error {
 			value += "/" + path
 		}
 	}
-	var err error
-	op.BytesRead, err = fit(op.Dst, []byte(value))
-	return err
+	return fit(r, op.Size, []byte(value))
 }
 
 // listxattr leaves out what only an administrator sees (xattr(7), trusted).
-func (fs *FS) listxattr(op *fuseops.ListXattrOp) error {
-	in, err := fs.get(uint64(op.Inode))
+func (fs *FS) listxattr(r *fusedev.Request, op *fusedev.ListxattrOp) error {
+	in, err := fs.get(op.Node)
 	if err != nil {
 		return err
 	}
-	return fs.onInode(in, func(f *tier.File) error {
+	var list []byte
+	err = fs.onInode(in, func(f *tier.File) error {
 		names, err := f.Xattrs()
-		if err != nil {
-			return err
-		}
-		var list []byte
 		for _, name := range names {
-			if op.OpContext.Uid == 0 || !strings.HasPrefix(name, "trusted.") {
+			if r.UID == 0 || !strings.HasPrefix(name, "trusted.") {
 				list = append(append(list, name...), 0)
 			}
 		}
-		op.BytesRead, err = fit(op.Dst, list)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return fit(r, op.Size, list)
 }
 
-// fit copies value to where a client wants it: ERANGE if there is too little
-// room, and only its size is wanted if there is none (getxattr(2)).
-func fit(dst, value []byte) (int, error) {
-	if len(dst) > 0 && len(dst) < len(value) {
-		return 0, unix.ERANGE
+// fit answers with value for who has room for so much: ERANGE if that is too
+// little, and only its size is wanted if there is none (getxattr(2)).
+func fit(r *fusedev.Request, room int, value []byte) error {
+	switch {
+	case room == 0:
+		r.Size(len(value))
+	case room < len(value):
+		return unix.ERANGE
+	default:
+		r.Data(value)
 	}
-	copy(dst, value)
-	return len(value), nil
+	return nil
 }
 
 // reservedXattr reports whether only tierfs may set the attribute.
