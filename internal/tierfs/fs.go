@@ -61,6 +61,7 @@ type FS struct {
 	dirs                  *inode.DirCache
 	options               atomic.Pointer[Options]
 	rawLinks, union, root bool
+	group                 uint32 // the daemon's own
 	freed                 func(bytes int)
 	used                  Used
 	export                bool
@@ -100,7 +101,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	fs := &FS{
 		log: cfg.Log, set: set,
 		table: inode.NewTable(roots, cfg.Inodes32, cfg.Export), dirs: inode.NewDirCache(cfg.MaxDirs),
-		union: len(tiers) > 1, root: os.Geteuid() == 0, wantPass: cfg.Passthrough, cache: cfg.Cache,
+		union: len(tiers) > 1, root: os.Geteuid() == 0, group: uint32(os.Getegid()), wantPass: cfg.Passthrough, cache: cfg.Cache,
 		freed: cfg.Freed, used: cfg.Used, export: cfg.Export, generation: rand.Uint32(),
 	}
 	if fs.freed == nil {
@@ -195,10 +196,11 @@ func (fs *FS) hidden(parent *inode.Inode, name string) bool {
 	return fs.union && parent.ID == inode.RootID && name == hiddenName
 }
 
-// as runs fn as uid and gid on the filesystem; an ordinary user's daemon is
-// who it is.
+// as runs fn, which does not call it again, as uid and gid on the filesystem. An
+// ordinary user's daemon is who it is, and root's is root: for root's clients
+// nothing is to be set.
 func (fs *FS) as(uid, gid uint32, fn func() error) error {
-	if !fs.root {
+	if !fs.root || uid == 0 && gid == fs.group {
 		return fn()
 	}
 	return sys.AsUser(int(uid), int(gid), fn)
