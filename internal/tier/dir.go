@@ -14,6 +14,7 @@ type Dir struct {
 	Tier *Tier
 	gen  uint32 // of the tier when it was opened
 	fd   int
+	dev  atomic.Uint64 // its st_dev, 0 if nobody has asked
 	refs atomic.Int32
 }
 
@@ -66,7 +67,21 @@ func (d *Dir) Stat(name string, st *unix.Stat_t) error {
 
 // StatSelf is fstat(2) of the directory.
 func (d *Dir) StatSelf(st *unix.Stat_t) error {
-	return d.do(func() error { return unix.Fstat(d.fd, st) })
+	err := d.do(func() error { return unix.Fstat(d.fd, st) })
+	if err == nil {
+		d.dev.Store(st.Dev)
+	}
+	return err
+}
+
+// Dev is the directory's st_dev, which stays the same while it is open.
+func (d *Dir) Dev() (uint64, error) {
+	if dev := d.dev.Load(); dev != 0 {
+		return dev, nil
+	}
+	var st unix.Stat_t
+	err := d.StatSelf(&st)
+	return st.Dev, err
 }
 
 // Life tells name, or the directory itself for "", from files that had its

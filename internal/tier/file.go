@@ -1,6 +1,8 @@
 package tier
 
 import (
+	"sync"
+
 	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
 )
@@ -47,9 +49,14 @@ func (f *File) Reopen(flags int) (*File, error) {
 
 // ReadDir lists the open directory from its position on, without "." and "..".
 func (f *File) ReadDir(fn func(sys.Dirent) error) error {
-	buf := make([]byte, 64<<10)
-	return f.doLong(func() error { return sys.ReadDir(f.FD, buf, fn) })
+	buf := rowBuffers.Get().(*[]byte)
+	defer rowBuffers.Put(buf)
+	return f.doLong(func() error { return sys.ReadDir(f.FD, *buf, fn) })
 }
+
+// rowBuffers are for getdents64(2): to clear one would take longer than to read a
+// small directory.
+var rowBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
 // ReadRows is one step of ReadDir, with buf of at least 4 KiB.
 func (f *File) ReadRows(buf []byte, fn func(sys.Dirent) error) (more bool, err error) {

@@ -75,6 +75,7 @@ type FS struct {
 
 	files   handles[*fileHandle]
 	lists   handles[*dirHandle]
+	habits  habits
 	journal *journal
 	moves   *moves
 	names   *names

@@ -154,8 +154,8 @@ func (m *merger) merge(rank int) error {
 		return err
 	}
 	defer d.Put()
-	var st unix.Stat_t
-	if err := d.StatSelf(&st); err != nil {
+	dev, err := d.Dev()
+	if err != nil {
 		return err
 	}
 	f, err := d.List()
@@ -170,7 +170,7 @@ func (m *merger) merge(rank int) error {
 		m.seen.extend(m.l)
 	}
 	err = f.ReadDir(func(e sys.Dirent) error {
-		m.row(d, rank, st.Dev, e)
+		m.row(d, rank, dev, e)
 		return m.pay()
 	})
 	if absent(err) {
@@ -262,6 +262,7 @@ func (fs *FS) readDir(r *fusedev.Request, op *fusedev.ReaddirOp) error {
 // LOCKS_REQUIRED(h.mu)
 func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandle, l *listing) error {
 	dst, n := r.Room(op.Size), 0
+	plain := op.Offset == 0 && fs.habits.plain(r.PID, h.in, l.len())
 	var looked []told
 	for i := int(op.Offset); i >= 0 && i < l.len(); i++ {
 		row := l.row(i)
@@ -269,7 +270,10 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 		if len(dst)-n < fusedev.DirentPlusSize(name) {
 			break
 		}
-		e, in := fs.rowEntry(h.in, l, row, name)
+		e, in := &noEntry, (*inode.Inode)(nil)
+		if !plain {
+			e, in = fs.rowEntry(h.in, l, row, name)
+		}
 		if in != nil {
 			looked = append(looked, told{in, e, name})
 			row.ino = in.Ino
@@ -296,11 +300,14 @@ type told struct {
 	name string
 }
 
+// noEntry lists a row without an inode.
+var noEntry fusedev.Entry
+
 // rowEntry looks a row up. A row that is gone meanwhile, or that cannot be
 // looked up, is listed without an inode.
 func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string) (*fusedev.Entry, *inode.Inode) {
 	if name == "." || name == ".." {
-		return &fusedev.Entry{}, nil
+		return &noEntry, nil
 	}
 	var f found
 	in, err := fs.look(dir, name, &f, func(uint64) error {
@@ -311,7 +318,7 @@ func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string) (*fu
 		return fs.resolveAt(dir, name, int(row.rank), &f)
 	})
 	if err != nil {
-		return &fusedev.Entry{}, nil
+		return &noEntry, nil
 	}
 	return fs.entry(in, &f.st, entryName{dir, name}, l.since), in
 }

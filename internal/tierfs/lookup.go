@@ -30,6 +30,9 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 		})
 	})
 	if err == nil {
+		if !in.IsDir() {
+			fs.habits.looked(r.PID, p)
+		}
 		fs.tellEntry(r, in, spare, &f.st, at, since)
 		return nil
 	}
