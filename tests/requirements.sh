@@ -33,6 +33,7 @@ wanted() {
 		test  ganesha.nfsd             nfs-ganesha-vfs
 		test  nfs-ls                   libnfs-utils
 		test  curl                     curl
+		test  strace                   strace
 		test  git                      git
 		test  shellcheck               shellcheck
 		test  mandoc                   mandoc

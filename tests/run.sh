@@ -16,7 +16,7 @@ capabilities() {
 	echo root
 	[ -c /dev/fuse ] && echo fuse
 	[ -c /dev/loop-control ] && echo loop
-	for program in fusermount3 smbd smbclient; do
+	for program in fusermount3 strace smbd smbclient; do
 		present $program && echo $program
 	done
 	for fs in ext4 xfs btrfs; do

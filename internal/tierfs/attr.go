@@ -149,15 +149,11 @@ func (fs *FS) find(in *inode.Inode, st *unix.Stat_t, fn func(d *tier.Dir, name s
 //
 // LOCKS_REQUIRED(in.Mu) for reading
 func (fs *FS) withFile(in *inode.Inode, st *unix.Stat_t, fn func(f *tier.File) error) error {
-	held := fs.table.Gone(in)
-	if o := in.Opened(); o != nil {
-		held = o.File
-	}
-	if held != nil {
-		if err := held.Stat(st); err != nil {
+	if f := fs.openFile(in); f != nil {
+		if err := f.Stat(st); err != nil {
 			return err
 		}
-		return fn(held)
+		return fn(f)
 	}
 	f, err := fs.openFound(in, st, unix.O_PATH)
 	if err != nil {
@@ -165,6 +161,17 @@ func (fs *FS) withFile(in *inode.Inode, st *unix.Stat_t, fn func(f *tier.File) e
 	}
 	defer f.Close()
 	return fn(f)
+}
+
+// openFile is the descriptor of in's open handles, or the one that is kept of a
+// file that has lost its last name; nil if there is none.
+//
+// LOCKS_REQUIRED(in.Mu) for reading
+func (fs *FS) openFile(in *inode.Inode) *tier.File {
+	if o := in.Opened(); o != nil {
+		return o.File
+	}
+	return fs.table.Gone(in)
 }
 
 // openFound opens the file in with flags and makes sure that it is that one.

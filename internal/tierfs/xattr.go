@@ -31,6 +31,9 @@ func (fs *FS) onInode(in *inode.Inode, fn func(f *tier.File) error) error {
 	}
 	in.Mu.RLock()
 	defer in.Mu.RUnlock()
+	if f := fs.openFile(in); f != nil {
+		return fn(f)
+	}
 	var st unix.Stat_t
 	return fs.withFile(in, &st, fn)
 }
