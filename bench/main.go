@@ -64,6 +64,13 @@ func parseFlags() (flags, error) {
 }
 
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == slowArg {
+		if err := serveSlow(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	f, err := parseFlags()
 	code := 0
 	switch {
@@ -105,6 +112,11 @@ func run(ctx context.Context, f flags) error {
 	}
 	if only, err := regexp.MatchString(f.only, memoryRow); err == nil && only {
 		if res.weights, err = l.weigh(); err != nil {
+			return err
+		}
+	}
+	if only, err := regexp.MatchString(f.only, slowRow); err == nil && only {
+		if res.paces, err = l.crawl(); err != nil {
 			return err
 		}
 	}

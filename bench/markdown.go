@@ -24,6 +24,7 @@ func markdown(w io.Writer, m machine, l *lab, r *results) {
 	fmt.Fprintf(w, "## Whole jobs\n\nms for the whole job, in a fresh mount and then again, on Go's source: %d entries in %d directories.\n\n", l.source.entries, len(l.source.dirs))
 	r.table(w, job)
 	r.memory(w)
+	r.slow(w)
 	r.targets(w)
 	for i, n := range r.notes {
 		if i == 0 {
@@ -76,6 +77,19 @@ func (r *results) memory(w io.Writer) {
 	g := grid{{"", "inodes", "mounted", "cached", "bytes an inode", "dropped"}}
 	for _, v := range r.weights {
 		g = append(g, []string{v.Subject, fmt.Sprint(v.Inodes), mib(v.Rest), mib(v.Full), fmt.Sprint((v.Full - v.Rest) / v.Inodes), mib(v.Dropped)})
+	}
+	g.write(w)
+}
+
+// slow tells what several clients gain on a tier where each call waits.
+func (r *results) slow(w io.Writer) {
+	if len(r.paces) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "## A slow tier\n\nOps in a second where each call for names or attributes takes the primary %s, as on a disk that seeks.\n\n", latency)
+	g := grid{{"", "", "1 client", fmt.Sprintf("%d clients", slowCrowd), "times"}}
+	for _, p := range r.paces {
+		g = append(g, []string{p.Op, p.Subject, figure(p.One), figure(p.Crowd), fmt.Sprintf("%.1f", p.Crowd/p.One)})
 	}
 	g.write(w)
 }

@@ -18,6 +18,7 @@ type results struct {
 	quick    bool
 	counted  counted
 	weights  []weight
+	paces    []pace
 	notes    []string
 	took     time.Duration
 }
@@ -76,6 +77,7 @@ type report struct {
 	Rows      []reportRow     `json:"rows"`
 	DaemonOps counted         `json:"data_ops_in_daemon"`
 	Memory    []weight        `json:"memory"`
+	Slow      []pace          `json:"slow_tier"`
 	Notes     []string        `json:"notes"`
 	Seconds   float64         `json:"seconds"`
 }
@@ -94,7 +96,7 @@ type reportRow struct {
 }
 
 func writeJSON(path string, m machine, res *results) error {
-	r := report{Machine: m, DaemonOps: res.counted, Memory: res.weights, Notes: res.notes, Seconds: res.took.Seconds()}
+	r := report{Machine: m, DaemonOps: res.counted, Memory: res.weights, Slow: res.paces, Notes: res.notes, Seconds: res.took.Seconds()}
 	for _, s := range res.subjects {
 		r.Subjects = append(r.Subjects, reportSubject{s.name, s.what, s.fallbacks})
 	}

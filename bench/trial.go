@@ -51,7 +51,7 @@ func pick(f flags, s scale) ([]trial, error) {
 	trials = slices.DeleteFunc(trials, func(t trial) bool {
 		return !slices.ContainsFunc(t.rows, func(r row) bool { return only.MatchString(r.name) })
 	})
-	if len(trials) == 0 && !only.MatchString(memoryRow) {
+	if len(trials) == 0 && !only.MatchString(memoryRow) && !only.MatchString(slowRow) {
 		return nil, fmt.Errorf("-only %q: no row has such a name", f.only)
 	}
 	return trials, nil
