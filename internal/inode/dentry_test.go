@@ -20,7 +20,7 @@ func TestPath(t *testing.T) {
 	wantPath(t, table, table.Root(), "", true)
 	d := dir(table, table.root, "d", table.testKey(0, 10))
 	e := dir(table, d, "e", table.testKey(0, 11))
-	f, _ := table.Lookup(e, "f\xff\n", unix.S_IFREG, copiesOf(table, table.testKey(0, 12)), true)
+	f, _, _ := table.Lookup(e, "f\xff\n", unix.S_IFREG, copiesOf(table, table.testKey(0, 12)), true)
 	wantPath(t, table, d, "d", true)
 	wantPath(t, table, e, "d/e", true)
 	wantPath(t, table, f, "d/e/f\xff\n", true)
@@ -56,7 +56,7 @@ func TestHardLinkHasEveryNameUntilItGoes(t *testing.T) {
 		parent *Inode
 		name   string
 	}{{table.root, "b"}, {d, "a"}, {table.root, "a"}, {d, "a"}} {
-		if again, _ := table.Lookup(at.parent, at.name, unix.S_IFREG, copiesOf(table, k), true); again != in {
+		if again, _, _ := table.Lookup(at.parent, at.name, unix.S_IFREG, copiesOf(table, k), true); again != in {
 			t.Fatalf("%q is another inode", at.name)
 		}
 		wantInvariants(t, table)
@@ -102,7 +102,7 @@ func TestMoveOfWhatNobodyHoldsIsNothing(t *testing.T) {
 func TestUnnamedFile(t *testing.T) {
 	table := newTable(1, false)
 	k := table.testKey(0, 10)
-	in, _ := table.Lookup(nil, "", unix.S_IFREG, copiesOf(table, k), true)
+	in, _, _ := table.Lookup(nil, "", unix.S_IFREG, copiesOf(table, k), true)
 	wantPath(t, table, in, "", false)
 	wantInvariants(t, table)
 	if again := file(table, "named", k); again != in {

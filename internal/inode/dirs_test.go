@@ -79,7 +79,7 @@ func (s *shelf) inode(name string) *Inode {
 		d.Put()
 		copies = append(copies, Copy{Rank: rank, Key: s.table.Key(rank, st.Dev, st.Ino)})
 	}
-	in, _ := s.table.Lookup(s.table.Root(), name, unix.S_IFDIR, copies, true)
+	in, _, _ := s.table.Lookup(s.table.Root(), name, unix.S_IFDIR, copies, true)
 	return in
 }
 

@@ -27,7 +27,7 @@ func TestExtendGivesEveryDirectoryRoomForTheNewTier(t *testing.T) {
 		t.Errorf("the directory on the new tier: %v, %v", got, err)
 	}
 	low := table.testKey(2, 20)
-	again, changed := table.Lookup(table.root, "d", unix.S_IFDIR, copiesOf(table, k, low), true)
+	again, changed, _ := table.Lookup(table.root, "d", unix.S_IFDIR, copiesOf(table, k, low), true)
 	if again != d || len(changed) != 1 || changed[0] != 2 {
 		t.Errorf("inode %d, changed %v", again.ID, changed)
 	}
@@ -67,7 +67,7 @@ func TestExtendWhileInUse(t *testing.T) {
 func TestLookupOfTheRootKeepsItsCopies(t *testing.T) {
 	s := newShelf(t, 2, "a")
 	own := s.table.Copies(s.table.root)
-	in, _ := s.table.Lookup(s.table.root, "loop", unix.S_IFDIR, own[:1], true)
+	in, _, _ := s.table.Lookup(s.table.root, "loop", unix.S_IFDIR, own[:1], true)
 	if in != s.table.root {
 		t.Fatalf("inode %d", in.ID)
 	}

@@ -197,6 +197,7 @@ type copyState struct {
 	ino     uint64  // GUARDED_BY(Table.mu): with slot its key
 	slot    uint32  // GUARDED_BY(Table.mu)
 	present bool    // GUARDED_BY(Table.mu)
+	asked   bool    // its tier was, whether there is one; GUARDED_BY(Table.mu)
 	ref     *cached // GUARDED_BY(DirCache.mu): its descriptor, if cached
 	absent  int64   // GUARDED_BY(DirCache.mu): believed absent until then, ns of the cache's clock
 }
@@ -204,4 +205,4 @@ type copyState struct {
 func (s *copyState) key() Key { return Key{s.slot, s.ino} }
 
 // set makes k the copy.
-func (s *copyState) set(k Key) { s.slot, s.ino, s.present = k.Slot, k.Ino, true }
+func (s *copyState) set(k Key) { s.slot, s.ino, s.present, s.asked = k.Slot, k.Ino, true, true }

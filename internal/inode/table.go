@@ -141,8 +141,9 @@ type Copy struct {
 // copies[0] is the winner; a merged directory has more. mode tells the type.
 // complete says that every tier was asked, so that the others have no copy.
 // changed are the ranks whose copy of a directory that was known is another than
-// before.
-func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, complete bool) (in *Inode, changed []int) {
+// before, or new; doubt says that one of them had been asked before, so that the
+// tier has changed.
+func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, complete bool) (in *Inode, changed []int, doubt bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	typ := uint16(mode & unix.S_IFMT)
@@ -170,12 +171,12 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 	}
 	t.addDentry(in, parent, name)
 	if in.IsDir() && in != t.root { // a tier's root may be bound to a name inside it
-		changed = t.setCopies(in, copies, complete)
+		changed, doubt = t.setCopies(in, copies, complete)
 	}
 	if !known {
-		return in, nil
+		return in, nil, false
 	}
-	return in, changed
+	return in, changed, doubt
 }
 
 // another reports whether life is that of a file which has the number of in
@@ -287,10 +288,10 @@ func (t *Table) kill(in *Inode) {
 }
 
 // setCopies records which tiers have the directory, and returns the ranks
-// where that changed.
+// where that changed, and whether one of these had been asked before.
 //
 // LOCKS_REQUIRED(t.mu)
-func (t *Table) setCopies(in *Inode, copies []Copy, complete bool) (changed []int) {
+func (t *Table) setCopies(in *Inode, copies []Copy, complete bool) (changed []int, doubt bool) {
 	state := in.extra.copies
 	i := 0
 	for rank := range state {
@@ -299,16 +300,19 @@ func (t *Table) setCopies(in *Inode, copies []Copy, complete bool) (changed []in
 		case i < len(copies) && copies[i].Rank == rank:
 			if !s.present || s.key() != copies[i].Key {
 				changed = append(changed, rank)
+				doubt = doubt || s.asked
 			}
 			s.set(copies[i].Key)
 			t.saw(in, copies[i].Key)
 			i++
 		case complete && s.present:
-			changed = append(changed, rank)
+			changed, doubt = append(changed, rank), true
 			s.present = false
+		case complete:
+			s.asked = true
 		}
 	}
-	return changed
+	return changed, doubt
 }
 
 // Forget takes n lookups back. An inode without any is idle; unless IDs are

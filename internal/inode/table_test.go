@@ -31,13 +31,13 @@ func (t *Table) testKey(rank int, ino uint64) Key { return t.Key(rank, testDevs[
 
 // file looks up a file in the root.
 func file(t *Table, name string, k Key) *Inode {
-	in, _ := t.Lookup(t.root, name, unix.S_IFREG|0644, []Copy{{Rank: t.Rank(k), Key: k}}, true)
+	in, _, _ := t.Lookup(t.root, name, unix.S_IFREG|0644, []Copy{{Rank: t.Rank(k), Key: k}}, true)
 	return in
 }
 
 // dir looks up a directory of the given copies.
 func dir(t *Table, parent *Inode, name string, keys ...Key) *Inode {
-	in, _ := t.Lookup(parent, name, unix.S_IFDIR|0755, copiesOf(t, keys...), true)
+	in, _, _ := t.Lookup(parent, name, unix.S_IFDIR|0755, copiesOf(t, keys...), true)
 	return in
 }
 
@@ -221,7 +221,7 @@ func (m *model) lookup(parent *node, base string, typ uint32, copies []Copy, com
 		m.byKey[n.key] = n
 	}
 	want := m.changes(n, copies, complete)
-	in, changed := m.table.Lookup(parent.in, base, typ|0644, copies, complete)
+	in, changed, _ := m.table.Lookup(parent.in, base, typ|0644, copies, complete)
 	m.note("lookup %d/%s %o %v complete=%v: %d", parent.in.ID, base, typ, copies, complete, in.ID)
 	if n == nil {
 		n = m.admit(in, typ, copies[0].Key)

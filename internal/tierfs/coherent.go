@@ -304,7 +304,7 @@ func (c *coherence) end(why error) {
 	}
 	c.refuse(why)
 	c.fs.log.Warn("changes in the tiers cannot be watched any more; names and attributes are cached for entry_timeout and attr_timeout", "err", why)
-	c.sweeper.add(nil)
+	c.sweeper.add()
 	go c.close()
 }
 

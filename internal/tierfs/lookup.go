@@ -154,8 +154,9 @@ func (fs *FS) spareEntry(r *fusedev.Request, p *inode.Inode, name string, f *fou
 	}
 	if !fs.moves.enter(p, name, key, began, func() {
 		var changed []int
-		in, changed = fs.table.Lookup(p, name, f.st.Mode, f.copies, false)
-		fs.changedCopies(in, changed)
+		var doubt bool
+		in, changed, doubt = fs.table.Lookup(p, name, f.st.Mode, f.copies, false)
+		fs.changedCopies(in, changed, doubt)
 	}) {
 		return nil
 	}
@@ -201,11 +202,11 @@ func (fs *FS) recall(p *inode.Inode, name string, f *found) {
 
 // tell is admit without a question to a tier.
 func (fs *FS) tell(p *inode.Inode, name string, f *found) *inode.Inode {
-	in, changed := fs.table.Lookup(p, name, f.st.Mode, f.copies, !f.partial)
+	in, changed, doubt := fs.table.Lookup(p, name, f.st.Mode, f.copies, !f.partial)
 	if !in.IsDir() {
 		return in
 	}
-	fs.changedCopies(in, changed)
+	fs.changedCopies(in, changed, doubt)
 	if f.partial {
 		fs.coherence.stampInode(in)
 		fs.showLast(in, &f.st)
@@ -252,11 +253,11 @@ func (fs *FS) dropDirs(in *inode.Inode, ranks []int) {
 	}
 }
 
-// changedCopies is told that a directory which was known has other copies now:
-// all that was known of what is in it may be wrong.
-func (fs *FS) changedCopies(in *inode.Inode, ranks []int) {
+// changedCopies is told that a directory which was known has other copies now, or
+// more. With doubt all that was known of what is in it may be wrong.
+func (fs *FS) changedCopies(in *inode.Inode, ranks []int, doubt bool) {
 	fs.dropDirs(in, ranks)
-	if len(ranks) > 0 && fs.coherence.on.Load() {
+	if doubt && fs.coherence.on.Load() {
 		fs.coherence.below(in)
 	}
 }

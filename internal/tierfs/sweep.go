@@ -16,14 +16,39 @@ type sweeper struct {
 	c *coherence
 
 	mu    sync.Mutex
-	roots []*inode.Inode // to be swept; GUARDED_BY(mu)
-	whole bool           // everything is; GUARDED_BY(mu)
-	runs  bool           // GUARDED_BY(mu)
+	first doubts // to be swept; GUARDED_BY(mu)
+	again doubts // swept once; GUARDED_BY(mu)
 }
 
-// sweepAgain is when the second time is: later than any client takes to take an
-// answer that it has.
-const sweepAgain = time.Second
+// doubts are directories that wait for a sweep, and who sees to it.
+type doubts struct {
+	roots []*inode.Inode
+	whole bool // everything is to be swept
+	runs  bool // somebody is at work on it
+}
+
+func (d *doubts) add(roots ...*inode.Inode) {
+	if len(roots) == 0 || len(d.roots)+len(roots) > maxRoots {
+		d.whole = true
+	} else {
+		d.roots = append(d.roots, roots...)
+	}
+}
+
+// take is what is to be swept, no roots for everything; without any the work
+// ends.
+func (d *doubts) take() (roots []*inode.Inode, any bool) {
+	roots, any = d.roots, d.whole || len(d.roots) > 0
+	if d.whole {
+		roots = nil
+	}
+	*d = doubts{runs: any}
+	return roots, any
+}
+
+// sweepLater is how much later the second time is: longer than any client takes to
+// take an answer that it has.
+const sweepLater = time.Second
 
 // maxRoots is from how many directories on everything is swept.
 const maxRoots = 64
@@ -34,48 +59,59 @@ func (c *coherence) below(dir *inode.Inode) { c.sweeper.add(dir) }
 // everything puts all in doubt.
 func (c *coherence) everything() {
 	if c.on.Load() {
-		c.sweeper.add(nil)
+		c.sweeper.add()
 	}
 }
 
-func (s *sweeper) add(dir *inode.Inode) {
+func (s *sweeper) add(roots ...*inode.Inode) {
 	s.c.stampAll()
+	s.put(&s.first, s.sweep, roots)
+}
+
+// put adds to what one of the two works does, and starts it if it does not run.
+func (s *sweeper) put(d *doubts, work func(), roots []*inode.Inode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if dir == nil || len(s.roots) >= maxRoots {
-		s.whole = true
-	} else {
-		s.roots = append(s.roots, dir)
-	}
-	if !s.runs {
-		s.runs = true
-		go s.run()
+	d.add(roots...)
+	if !d.runs {
+		d.runs = true
+		go work()
 	}
 }
 
-// take is what is to be swept next.
-func (s *sweeper) take() (roots []*inode.Inode, any bool) {
+func (s *sweeper) take(d *doubts) (roots []*inode.Inode, any bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	roots, any = s.roots, s.whole || len(s.roots) > 0
-	if s.whole {
-		roots = nil
-	}
-	s.roots, s.whole, s.runs = nil, false, any
-	return roots, any
+	return d.take()
 }
 
-func (s *sweeper) run() {
+// sweep does the first time. Each looks through the whole table, so it rests as
+// long as it has worked: what comes in meanwhile is swept together.
+func (s *sweeper) sweep() {
 	for {
-		roots, any := s.take()
+		roots, any := s.take(&s.first)
 		if !any {
 			return
 		}
+		begun := time.Now()
 		s.c.told.sweeps.Add(1)
 		s.c.dropBelow(roots)
 		s.c.stampAll() // what was found by what is dropped now
 		s.c.expireBelow(roots)
-		time.AfterFunc(sweepAgain, func() { s.c.expireBelow(roots) })
+		s.put(&s.again, s.sweepAgain, roots)
+		time.Sleep(time.Since(begun))
+	}
+}
+
+// sweepAgain does the second time.
+func (s *sweeper) sweepAgain() {
+	for {
+		roots, any := s.take(&s.again)
+		if !any {
+			return
+		}
+		time.Sleep(sweepLater)
+		s.c.expireBelow(roots)
 	}
 }
 

@@ -226,3 +226,26 @@ func TestNobodyLosesHisPlace(t *testing.T) {
 		t.Errorf("the open directory is at %q, %v", to, err)
 	}
 }
+
+// TestLookingIsNoChange: a directory is known before all tiers were asked for it,
+// and what the others have is no news.
+func TestLookingIsNoChange(t *testing.T) {
+	m := newMount(t, "ext4", "xfs")
+	m.Down()
+	for i := range 100 {
+		for rank := range 2 {
+			harness.Mkdir(t, m.Tier(rank, fmt.Sprint("d", i)))
+			harness.Write(t, m.Tier(rank, fmt.Sprintf("d%d/f%d", i, rank)), "")
+		}
+	}
+	m.Up()
+	for i := range 100 {
+		if _, err := os.ReadDir(m.Path(fmt.Sprint("d", i))); err != nil {
+			t.Error(err)
+		}
+	}
+	harness.Must(t, "ls", "-lR", m.Dir)
+	if s := cacheOf(m); s.Sweeps != 0 {
+		t.Errorf("%d sweeps", s.Sweeps)
+	}
+}
