@@ -118,21 +118,28 @@ func TestCommandsShowTheirUsage(t *testing.T) {
 	}
 }
 
+// completions are what a shell completes tierfs by.
+func completions(t *testing.T, shell string) string {
+	t.Helper()
+	cmd := exec.Command(binary(t))
+	cmd.Args = []string{"tierfs", "completion", shell}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
 // A completion has every command and every flag of it.
 func TestCompletionsHaveEveryCommand(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
-		cmd := exec.Command(binary(t))
-		cmd.Args = []string{"tierfs", "completion", shell}
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
+		out := completions(t, shell)
 		for _, form := range forms(t) {
 			for i, w := range strings.FieldsFunc(form, func(r rune) bool { return strings.ContainsRune(" []", r) }) {
 				if i > 0 && !strings.HasPrefix(w, "--") {
 					continue
 				}
-				if w = strings.TrimPrefix(w, "--"); !strings.Contains(string(out), w) {
+				if w = strings.TrimPrefix(w, "--"); !strings.Contains(out, w) {
 					t.Errorf("%s: no %s of %q", shell, w, form)
 				}
 			}

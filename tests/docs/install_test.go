@@ -48,7 +48,7 @@ func TestUninstallRemovesWhatInstallPutThere(t *testing.T) {
 	made(t, dest, "install")
 	want := []string{
 		"/usr/local/bin/tierfs", "/usr/local/lib/systemd/system-generators/tierfs-generator", bashFile, fishFile,
-		"/usr/local/share/man/man8/mount.fuse.tierfs.8", "/usr/local/share/man/man8/mount.tierfs.8", "/usr/local/share/man/man8/tierfs.8",
+		"/usr/local/share/man/man7/tierfs.7", "/usr/local/share/man/man8/mount.fuse.tierfs.8", "/usr/local/share/man/man8/mount.tierfs.8", "/usr/local/share/man/man8/tierfs.8",
 		zshFile, "/usr/sbin/mount.fuse.tierfs", "/usr/sbin/mount.tierfs",
 	}
 	if got := below(t, dest); !slices.Equal(got, want) {

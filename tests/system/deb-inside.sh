@@ -16,7 +16,7 @@ ok "dpkg -i" dpkg -i "$deb"
 ok "all that it depends on is there" test -z "$(dpkg --audit)"
 ok "dpkg -V finds nothing changed" test -z "$(dpkg -V tierfs)"
 ok "the command is found" tierfs version
-ok "the manual pages are found" man -w mount.tierfs mount.fuse.tierfs tierfs
+ok "the manual pages are found" man -w mount.tierfs mount.fuse.tierfs 7 tierfs 8 tierfs
 echo '/srv/fast /srv/docs fuse.tierfs fallback=/srv/slow,nofail 0 0' >>/etc/fstab
 ok "mount DIR" mount /srv/docs
 ok "a user reads" runuser -u u1 -- cat /srv/docs/f /srv/docs/g
