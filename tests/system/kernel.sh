@@ -1,16 +1,24 @@
 #!/bin/bash
-# kernel.sh unpacks a Debian kernel for virtual machines, once, and prints where
-# it is. Those of the cloud flavour have what the machine needs built in.
+# kernel.sh unpacks the kernel of a Debian release for virtual machines, once, and
+# prints where it is: 6.1 of bookworm, 6.12 of trixie. That of the cloud flavour
+# has built in what the machine needs.
 #
-# usage: CACHE=DIR tests/system/kernel.sh 6.12
-set -euo pipefail
-dir=$CACHE/linux-$1
+# usage: CACHE=DIR tests/system/kernel.sh SUITE
+set -eu
+here=$(dirname "$(realpath "$0")")
+root=$("$here/root.sh" "$1") dir=$CACHE/linux-$1
 
 if [ ! -e "$dir.made" ]; then
-	package=$(apt-cache search --names-only "^linux-image-$1\\.[0-9].*-cloud-amd64\$" | cut -d' ' -f1 | sort -V | tail -n 1)
-	[ -n "$package" ] || { echo "no linux-image-$1.*-cloud-amd64 in the package lists" >&2 && exit 1; }
-	rm -rf "$dir" && mkdir -p "$dir/download"
-	(cd "$dir/download" && apt-get download -q "$package" >"$dir.log" 2>&1) || { cat "$dir.log" >&2 && exit 1; }
+	rm -rf "$dir"
+	mkdir -p "$dir/download"
+	cp -L /etc/resolv.conf "$dir/download"
+	# shellcheck disable=SC2016 # the inner shell's
+	LIMIT=500 "$here/enter.sh" "$root" "$dir/download" bash -euc '
+		cp /mnt/resolv.conf /etc/resolv.conf
+		apt-get -q update
+		cd /mnt
+		apt-get -q download "$(apt-cache depends linux-image-cloud-amd64 | sed -n "s/^ *Depends: //p" | head -n 1)"
+	' >"$dir.log" 2>&1 || { tail -n 5 "$dir.log" >&2 && exit 1; }
 	dpkg-deb -x "$dir"/download/*.deb "$dir"
 	rm -r "$dir/download"
 	touch "$dir.made"

@@ -1,11 +1,11 @@
 #!/bin/bash
-# vm.sh boots a fresh Debian with the package and another kernel, in a virtual
+# vm.sh boots a fresh Debian with the package and its own kernel, in a virtual
 # machine that is emulated: it takes a minute or so.
 #
-# usage: CACHE=DIR tests/system/vm.sh SUITE KERNEL     KERNEL: 6.1 or 6.12
+# usage: CACHE=DIR tests/system/vm.sh SUITE
 set -eu
 here=$(dirname "$(realpath "$0")")
-root=$("$here/root.sh" "$1") kernel=$("$here/kernel.sh" "$2")
+root=$("$here/root.sh" "$1") kernel=$("$here/kernel.sh" "$1")
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 image=$out/image
