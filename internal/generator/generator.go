@@ -9,7 +9,6 @@ package generator
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,27 +21,38 @@ import (
 const dropIn = "50-tierfs.conf"
 
 // Run writes a drop-in under dir for each line of fstab that is a tierfs mount.
-// Lines that the mount helper would refuse get none; warn is told why, in one
-// line each.
+// Lines that the mount helper would refuse, and those that systemd does not heed,
+// get none; warn is told why, in one line each.
 func Run(lines []daemon.FstabLine, dir string, warn func(string)) {
+	taken := map[string]bool{}
 	for _, line := range lines {
-		if line.Type != "fuse.tierfs" && line.Type != "tierfs" {
-			continue
+		at := resolve(line.Dir)
+		var err error
+		switch {
+		case line.Type != "fuse.tierfs" && line.Type != "tierfs":
+		case taken[at]:
+			err = errTaken
+		default:
+			err = write(line, at, dir)
 		}
-		if err := write(line, dir); err != nil {
+		if err != nil {
 			warn(fmt.Sprintf("/etc/fstab: line of %q ignored: %v", line.Dir, err))
 		}
+		taken[at] = true
 	}
 }
 
-// write writes the drop-in of one line. Of two lines for one directory systemd
-// takes the first, and so does this.
-func write(line daemon.FstabLine, dir string) error {
+// errTaken is for a disk and a tierfs mount over it as well: of two lines for one
+// directory systemd makes a unit of the first.
+var errTaken = errors.New("systemd takes the line before it that mounts at the same place, and that alone; mount one of them elsewhere")
+
+// write writes the drop-in of one line, whose mount point is at.
+func write(line daemon.FstabLine, at, dir string) error {
 	text, err := text(line)
 	if err != nil {
 		return err
 	}
-	unit, err := unitName(resolve(line.Dir))
+	unit, err := unitName(at)
 	if err != nil {
 		return err
 	}
@@ -50,15 +60,7 @@ func write(line daemon.FstabLine, dir string) error {
 	if err := os.MkdirAll(shelf, 0o755); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(shelf, dropIn), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return errors.New("there is another one before it")
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
+	return os.WriteFile(filepath.Join(shelf, dropIn), []byte(text), 0o644)
 }
 
 // text is the drop-in of a line: what systemd would be told by an

@@ -78,11 +78,13 @@ func TestBadLinesAreNamedAndTheOthersWritten(t *testing.T) {
 		line("/p", "/bad/bytes", "fallback=/\xff"),
 		line("/p", "/"+strings.Repeat("long", 64), "defaults"),
 		line("/p", "/good", "fallback=/s"),
-		line("/q", "/good", "fallback=/r"))
+		line("/q", "/good", "fallback=/r"),
+		daemon.FstabLine{Source: "/dev/sda1", Dir: "/disk/", Type: "ext4", Options: "defaults"},
+		line("/disk", "/disk", "fallback=/s"))
 	if want := `RequiresMountsFor="/p"` + "\n" + `RequiresMountsFor="/s"` + "\n"; len(units) != 1 || units["good.mount"] != want {
 		t.Errorf("units %q", units)
 	}
-	for i, want := range []string{"/bad/option", "/bad/fallback", "/bad/primary", "none", "/bad/newline", "/bad/bytes", "/long", "/good"} {
+	for i, want := range []string{"/bad/option", "/bad/fallback", "/bad/primary", "none", "/bad/newline", "/bad/bytes", "/long", "/good", "/disk"} {
 		if i >= len(warned) || !strings.Contains(warned[i], `line of "`+want) {
 			t.Errorf("warning %d does not name %s: %q", i, want, warned)
 		}

@@ -71,8 +71,11 @@ ok "generator: a link in the mount point's path" requires srv-real-docs.mount /s
 ok "generator: it is mounted where it leads" test "$(findmnt -nro SOURCE /srv/real/docs)" = /srv/fast3
 ok "generator: automount and noauto" requires srv-auto.mount /srv/fast2 /srv/slow2
 ok "generator: a line that is wrong has none" not test -e /run/systemd/generator/srv-bad.mount.d
-ok "generator: it is named, and no other" test "$(generator_says | sort -u | grep -c .)" = 1
+ok "generator: nor a line that systemd does not heed" not test -e /run/systemd/generator/srv-twice.mount.d
+ok "generator: they are named, and no other" test "$(generator_says | sort -u | grep -c .)" = 2
 ok "generator: with what is wrong" grep -q '/etc/fstab: line of "/srv/bad" ignored: demote "soon"' <<<"$(generator_says)"
+ok "generator: and what to do" grep -q 'line of "/srv/twice" ignored: .* elsewhere' <<<"$(generator_says)"
+ok "generator: of two lines systemd took the first" test "$(findmnt -nro FSTYPE /srv/twice)" = tmpfs
 ok "generator: systemd has no complaint" not journal 50-tierfs.conf
 
 ok "automount: not yet up" not findmnt -t fuse.tierfs /srv/auto
@@ -86,6 +89,9 @@ ok "nofail: the log says which" journal 'mount.tierfs: fallback "/srv/missing"'
 ok "nofail: without its disk the mount is not tried" not findmnt /srv/nodisk
 ok "nofail: and systemd says why" journal 'Dependency failed for srv-nodisk.mount'
 ok "nofail: mount -a warns and goes on" grep -q 'mount.tierfs: .*"/srv/missing"' <<<"$(mount -a 2>&1)"
+
+ok "log: systemctl status says why a unit failed" grep -q 'mount.tierfs: demote "soon": want a duration' <<<"$(systemctl status srv-bad.mount)"
+ok "log: the daemon says what it mounted" journal '/srv/fast mounted on /srv/docs'
 
 ok "over the primary: both tiers are seen" grep -q hello /srv/home/new /srv/home/old
 ok "over the primary: the unit is active" systemctl is-active srv-home.mount

@@ -12,7 +12,7 @@ chroot "$r" dpkg -i /tmp/tierfs.deb >/dev/null
 rm "$r/tmp/tierfs.deb"
 
 chroot "$r" useradd -m u1
-mkdir -p "$r"/srv/{fast/mine,slow,docs,auto,gone,fast2,slow2,low,noprimary,high,nofallback,top,nodisk,home,oldhome,fast3,slow3,real/docs,bad}
+mkdir -p "$r"/srv/{fast/mine,slow,docs,auto,gone,fast2,slow2,low,noprimary,high,nofallback,top,nodisk,home,oldhome,fast3,slow3,real/docs,bad,twice}
 mkdir -p "$r/srv/one fast" "$r/srv/my docs" "$r/srv/50% off,\"really\""
 ln -s real "$r/srv/link"
 for file in fast/f fast2/f home/new oldhome/old "50% off,\"really\"/f" slow3/f; do echo hello >"$r/srv/$file"; done
