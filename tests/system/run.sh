@@ -3,14 +3,14 @@
 # their systemd on this kernel and, in virtual machines, on others. It prints TAP.
 #
 # usage: tests/system/run.sh [NAME...]
-#   NAME: deb-SUITE, systemd-SUITE, vm-SUITE, rpm, samba; all if none is given
+#   NAME: deb-SUITE, systemd-SUITE, vm-SUITE, rpm, samba, same; all if none is given
 # CACHE, a directory outside of the work tree, keeps what is downloaded, 1.5 GB.
 set -u
 here=$(dirname "$(realpath "$0")")
 export CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tierfs-system}
 mkdir -p "$CACHE"
 cd "$here/../.." || exit 2
-[ $# != 0 ] || set -- deb-bookworm deb-trixie systemd-bookworm systemd-trixie rpm samba vm-bookworm vm-trixie
+[ $# != 0 ] || set -- same deb-bookworm deb-trixie systemd-bookworm systemd-trixie rpm samba vm-bookworm vm-trixie
 
 # samba is the tests of a share, from among those that make test runs.
 samba() {
@@ -26,6 +26,7 @@ run() {
 	vm-*) "$here/vm.sh" "$suite" ;;
 	rpm) "$here/rpm.sh" bookworm ;;
 	samba) samba ;;
+	same) "$here/same.sh" ;;
 	*) echo "no test of that name" && false ;;
 	esac 2>&1
 }
