@@ -41,6 +41,11 @@ func (c *Check) Run(ctx context.Context) error {
 	for rank, t := range c.Tiers {
 		all = append(all, byte(rank))
 		if len(c.Tiers) > 1 {
+			c.records(t) // first: to mend one takes things out of a trash
+		}
+	}
+	if len(c.Tiers) > 1 {
+		for _, t := range c.Tiers {
 			c.private(t)
 		}
 	}
@@ -204,7 +209,20 @@ func (c *Check) unread(rank int, name string, err error) {
 	c.Emit(Finding{Kind: Unread, Path: name, Rank: rank, Over: rank, Err: err})
 }
 
-// private looks at what a tier keeps for tierfs.
+// records looks at a tier's journal.
+func (c *Check) records(t *tier.Tier) {
+	d, err := openPath(t, tier.MarkName)
+	if err != nil {
+		return // private tells
+	}
+	defer d.Put()
+	var st unix.Stat_t
+	if d.Stat("journal", &st) == nil {
+		c.area(d, "journal", Record)
+	}
+}
+
+// private looks at what else a tier keeps for tierfs.
 func (c *Check) private(t *tier.Tier) {
 	d, err := openPath(t, tier.MarkName)
 	if err != nil {
@@ -221,7 +239,7 @@ func (c *Check) private(t *tier.Tier) {
 	}
 	for _, row := range rows {
 		switch kind, ours := areas[row.Name]; {
-		case ours && kind != "":
+		case ours && kind != "" && kind != Record:
 			c.area(d, row.Name, kind)
 		case !ours:
 			c.alone(Foreign, d, tier.MarkName, row.Name)

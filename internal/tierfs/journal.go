@@ -312,7 +312,7 @@ func (j *journal) replayTier(t *tier.Tier) error {
 			continue
 		}
 		if err != nil {
-			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal for the next mount, and tierfs check names it", "tier", t.Root, "record", name, "err", err)
+			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal for the next mount; see tierfs check --repair", "tier", t.Root, "record", name, "err", err)
 			continue
 		}
 		j.replays.Add(1)

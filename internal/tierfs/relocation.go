@@ -80,7 +80,11 @@ var errBoth = errors.New("both tiers have a version of the file; compare them, r
 // replayMove settles what a move has left: each file has one name again, on the
 // tier that has the newer version. What was done before a crash, and is found
 // done, may not be durable: it is before the record goes.
-func (j *journal) replayMove(r *relocation) error {
+func (j *journal) replayMove(r *relocation) error { return j.endMove(r, false) }
+
+// endMove is replayMove. With apart, a file in the trash that cannot have its
+// name again gets another.
+func (j *journal) endMove(r *relocation, apart bool) error {
 	from, err := j.member(r.Source)
 	if err != nil {
 		return err
@@ -96,7 +100,7 @@ func (j *journal) replayMove(r *relocation) error {
 	defer trash.Put()
 	var all []error
 	for i := range r.Files {
-		s := settlement{fs: j.fs, from: from, to: to, trash: trash, dir: string(r.Dir), f: &r.Files[i]}
+		s := settlement{fs: j.fs, from: from, to: to, trash: trash, dir: string(r.Dir), f: &r.Files[i], apart: apart}
 		if err := s.run(); err != nil {
 			all = append(all, fmt.Errorf("%s: %w", join(s.dir, s.name()), err))
 		}
@@ -125,6 +129,8 @@ type settlement struct {
 	trash    *tier.Dir
 	dir      string
 	f        *relocated
+	apart    bool            // the file in the trash may get another name
+	in       *inode.Inode    // the directory, while it is locked; nil if clients see none
 	sd, dd   *tier.Dir       // the directory on both, nil where there is none
 	known    [2]*inode.Inode // what the kernel holds of the source and of the copy, locked
 }
@@ -178,6 +184,7 @@ func (s *settlement) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.in = dir
 	undo := []func(){leave, s.fs.moves.pin(dir)}
 	unlock = func() {
 		for _, fn := range slices.Backward(undo) {
@@ -280,8 +287,13 @@ func stat(d *tier.Dir, name string) (*unix.Stat_t, error) {
 // putBack gives what is in the trash its name again: it is another file than the
 // one that was copied, or the copy has gone since.
 func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
-	switch {
-	case source != nil || final != nil && !ours:
+	switch taken := source != nil || final != nil && !ours; {
+	case s.apart && (taken || s.sd == nil):
+		if err := s.setApart(); err != nil {
+			return err
+		}
+		return s.settle() // of what is under the name
+	case taken:
 		return fmt.Errorf("its name is taken; an older version of it is %s in .tierfs/trash of %s", s.f.Aside, s.from.Root)
 	case s.sd == nil:
 		return fmt.Errorf("its directory is gone; it is %s in .tierfs/trash of %s", s.f.Aside, s.from.Root)

@@ -2,7 +2,6 @@ package tierfs
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"strings"
 
@@ -62,7 +61,7 @@ func (fs *FS) Unhide(f mover.Finding) (name string, err error) {
 	}
 	defer h.leave()
 	err = h.alone(func() error {
-		if name, err = h.freeName(); err != nil {
+		if name, err = h.fs.freeName(h.dir, h.name+".shadowed-by-tierfs"); err != nil {
 			return err
 		}
 		if err := h.low.Rename(h.name, h.low, name, unix.RENAME_NOREPLACE); err != nil {
@@ -140,21 +139,6 @@ func (h *hidden) alone(fn func() error) error {
 func still(d *tier.Dir, name string, st *unix.Stat_t) bool {
 	var now unix.Stat_t
 	return d.Stat(name, &now) == nil && now.Dev == st.Dev && now.Ino == st.Ino && now.Mode == st.Mode && now.Size == st.Size && now.Mtim == st.Mtim
-}
-
-// maxUnhidden bounds how many names are tried.
-const maxUnhidden = 1000
-
-// freeName is a name for the hidden copy that no tier has.
-func (h *hidden) freeName() (string, error) {
-	for n := 1; n < maxUnhidden; n++ {
-		name := fmt.Sprintf("%s.shadowed-by-tierfs-%d", h.name, n)
-		all, err := h.fs.survey(h.dir, name)
-		if err != nil || len(all) == 0 {
-			return name, err
-		}
-	}
-	return "", unix.EEXIST
 }
 
 // removeStaged removes what an earlier daemon has prepared.

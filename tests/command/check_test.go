@@ -1,6 +1,7 @@
 package command
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -22,6 +23,44 @@ func hiding(t *testing.T) *harness.Mount {
 	harness.Mkdir(t, low+"/.tierfs/staging")
 	harness.Write(t, low+"/.tierfs/staging/left", "half a cop")
 	return m
+}
+
+// TestCheckEndsAMoveThatNoMountCanEnd: the name of what it had set aside is
+// taken. Each mount said so, and nothing could be done about it.
+func TestCheckEndsAMoveThatNoMountCanEnd(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Put(0, "d/f", "another")
+	m.Up()
+	m.Down()
+	var ids []any
+	for _, tier := range m.Tiers {
+		var mark struct{ ID string }
+		if err := json.Unmarshal([]byte(harness.Read(t, tier+"/.tierfs/members")), &mark); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, mark.ID)
+		for _, dir := range []string{"journal", "trash"} {
+			harness.Mkdir(t, tier+"/.tierfs/"+dir)
+			harness.Chmod(t, tier+"/.tierfs/"+dir, 0o700)
+		}
+	}
+	const stamp = `{"ino":1,"size":1,"mode":33188,"uid":0,"gid":0,"mtime":{"Sec":1,"Nsec":1},"ctime":{"Sec":1,"Nsec":1}}`
+	harness.Write(t, m.Primary+"/.tierfs/trash/x-1", "the only copy")
+	harness.Write(t, m.Fallbacks[0]+"/.tierfs/journal/1", fmt.Sprintf(`{"kind":"move-files","to":"","moves":null,"relocation":`+
+		`{"source":%q,"target":%q,"dir":"ZA==","files":[{"name":"Zg==","source":`+stamp+`,"copy":`+stamp+`,"aside":"x-1"}]}}`, ids...))
+	_, stderr, _ := m.TryUp()
+	harness.Contains(t, stderr, "cannot be finished", "see tierfs check --repair")
+	out, _ := tierfs(t, 1, "check", m.Dir)
+	harness.Contains(t, out, "record: tier 1: ", "trash: tier 0: ", "2 findings, 0 mended\n")
+	out, stderr = tierfs(t, 2, "check", "--repair", m.Dir)
+	harness.Contains(t, out, `; to mend it: end the move of "d/f": `)
+	harness.OneLine(t, stderr, "give --yes")
+	harness.WantList(t, m.Path("d"), "f")
+	out, _ = tierfs(t, 0, "check", "--repair", "--yes", m.Dir)
+	harness.Contains(t, out, "; mended: end the move of ", "1 finding, 1 mended\n")
+	harness.WantRead(t, m.Path("d/f"), "another")
+	harness.WantRead(t, m.Path("d/f.recovered-by-tierfs-1"), "the only copy")
+	tierfs(t, 0, "check", m.Dir)
 }
 
 func TestCheckFindsAndMends(t *testing.T) {
