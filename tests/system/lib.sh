@@ -29,14 +29,13 @@ soon() {
 	return 1
 }
 
-# layer ROOT sets $r to a root that can be written without changing ROOT.
+# layer ROOT sets $r to a root that can be written without changing ROOT. It is
+# below /mnt of this mount namespace, which is to be the caller's own.
 layer() {
-	local shelf
-	shelf=$(mktemp -d)
-	mount -t tmpfs layer "$shelf"
-	mkdir "$shelf"/{up,work,root}
-	mount -t overlay -o "lowerdir=$1,upperdir=$shelf/up,workdir=$shelf/work" root "$shelf/root"
-	r=$shelf/root
+	mount -t tmpfs layer /mnt
+	mkdir /mnt/{up,work,root}
+	mount -t overlay -o "lowerdir=$1,upperdir=/mnt/up,workdir=/mnt/work" root /mnt/root
+	r=/mnt/root
 	[ -L "$r/etc/mtab" ] || ln -s ../proc/self/mounts "$r/etc/mtab"
 }
 
