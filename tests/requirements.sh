@@ -53,6 +53,11 @@ wanted() {
 		system  qemu-system-x86_64     qemu-system-x86
 		system  journalctl             systemd
 		system  depmod                 kmod
+		system  gocryptfs              gocryptfs
+		system  mergerfs               mergerfs
+		system  rsync                  rsync
+		system  sshd                   openssh-server
+		system  sshfs                  sshfs
 		system  debugfs                e2fsprogs
 	END
 }

@@ -53,7 +53,8 @@ func missing(c string) string {
 		return olderThan("6.9")
 	case "autofs", "overlay":
 		return notInKernel(c)
-	case "fusermount3", "setpriv", "strace", "smbd", "smbclient", "ganesha.nfsd", "nfs-ls":
+	case "fusermount3", "setpriv", "strace", "smbd", "smbclient", "ganesha.nfsd", "nfs-ls",
+		"gocryptfs", "sshfs", "sshd", "mergerfs", "rsync":
 		return notInPath(c)
 	default:
 		if version, ok := strings.CutPrefix(c, "linux-"); ok {

@@ -15,8 +15,9 @@ import (
 	"github.com/tierfs/tierfs/tests/harness"
 )
 
-// config is an smb.conf(5) that listens on 127.0.0.1 alone and touches nothing
-// of the machine's own Samba. The first verb is the scratch directory.
+// config is the part of an smb.conf(5) for all shares: the server listens on
+// 127.0.0.1 alone and touches nothing of the machine's own Samba. The verb is the
+// scratch directory.
 const config = `[global]
 	server role = standalone server
 	security = user
@@ -40,17 +41,19 @@ const config = `[global]
 	log file = %[1]s/log
 	log level = 1
 	server min protocol = SMB2
-[docs]
-	path = %[2]s
-	read only = no
-	ea support = yes
-	store dos attributes = yes
-	map archive = no
-	inherit acls = yes
-	vfs objects = acl_xattr streams_xattr
-	acl_xattr:ignore system acls = no
-	kernel oplocks = no
 `
+
+// section is the share as docs/cookbook.md has it, of another directory.
+func section(t *testing.T, dir string) string {
+	t.Helper()
+	text := harness.Read(t, "../../docs/cookbook.md")
+	_, lines, found := strings.Cut(text, "    [docs]\n")
+	lines, _, _ = strings.Cut(lines, "\n\n")
+	if !found || !strings.Contains(lines, "path = /srv/docs\n") {
+		t.Fatalf("no share in the cookbook: %q", lines)
+	}
+	return "[docs]\n" + strings.Replace(lines, "/srv/docs", dir, 1) + "\n"
+}
 
 const password = "secret"
 
@@ -69,7 +72,7 @@ func serve(t *testing.T, m *harness.Mount) *share {
 	for _, sub := range []string{"private", "state", "lock", "run"} {
 		harness.Mkdir(t, filepath.Join(s.dir, sub))
 	}
-	harness.Write(t, s.conf(), fmt.Sprintf(config, s.dir, m.Dir))
+	harness.Write(t, s.conf(), fmt.Sprintf(config, s.dir)+section(t, m.Dir))
 	for _, name := range []string{harness.UserAName, harness.UserBName} {
 		s.enrol(name)
 	}

@@ -3,20 +3,22 @@
 # their systemd on this kernel and, in virtual machines, on others. It prints TAP.
 #
 # usage: tests/system/run.sh [NAME...]
-#   NAME: deb-SUITE, systemd-SUITE, vm-SUITE, rpm, samba, same; all if none is given
+#   NAME: deb-SUITE, systemd-SUITE, vm-SUITE, rpm, samba, cookbook, same; all if none is given
 # CACHE, a directory outside of the work tree, keeps what is downloaded, 1.5 GB.
 set -u
 here=$(dirname "$(realpath "$0")")
 export CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tierfs-system}
 mkdir -p "$CACHE"
 cd "$here/../.." || exit 2
-[ $# != 0 ] || set -- same deb-bookworm deb-trixie systemd-bookworm systemd-trixie rpm samba vm-bookworm vm-trixie
+[ $# != 0 ] || set -- same deb-bookworm deb-trixie systemd-bookworm systemd-trixie rpm samba cookbook vm-bookworm vm-trixie
 
-# samba is the tests of a share, from among those that make test runs.
-samba() {
-	TIERFS_REQUIRE=root,fuse,smbd,smbclient TIERFS_BIN=$PWD/bin/mount.tierfs go test -count=1 -v ./tests/samba |
-		sed -n 's/^--- PASS: \([^ ]*\).*/ok - \1/p; s/^--- FAIL: \([^ ]*\).*/not ok - \1/p; s/^--- SKIP: \([^ ]*\).*/not ok - \1: skipped/p; s/^ok .*/# done/p'
-}
+# go_tests NAME NEEDS runs a package of tests in Go, for which nothing that it needs
+# may be missing. It fails as they do.
+go_tests() (
+	set -o pipefail
+	TIERFS_REQUIRE=root,fuse,loop,$2 TIERFS_BIN=$PWD/bin/mount.tierfs go test -count=1 -v "./tests/$1" |
+		sed -n 's/^ *--- PASS: \([^ ]*\).*/ok - \1/p; s/^ *--- FAIL: \([^ ]*\).*/not ok - \1/p; s/^ *--- SKIP: \([^ ]*\).*/not ok - \1: skipped/p; s/^ok .*/# done/p; s/^ .*_test\.go:.*/#&/p'
+)
 
 run() {
 	local suite=${1#*-}
@@ -25,7 +27,8 @@ run() {
 	systemd-*) "$here/systemd.sh" "$suite" ;;
 	vm-*) "$here/vm.sh" "$suite" ;;
 	rpm) "$here/rpm.sh" bookworm ;;
-	samba) samba ;;
+	samba) go_tests samba smbd,smbclient ;; # those of a share, which make test runs too
+	cookbook) go_tests cookbook ext4,rsync,gocryptfs,sshfs,sshd,mergerfs ;;
 	same) "$here/same.sh" ;;
 	*) echo "no test of that name" && false ;;
 	esac 2>&1
