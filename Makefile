@@ -33,7 +33,7 @@ LDFLAGS := $(STRIP) -X main.version=$(VERSION)
 MANPAGES := $(wildcard man/*.[1-8])
 
 .DEFAULT_GOAL := build
-.PHONY: build test system lint race soak bench bench-quick bench-move fuzz man dist deb rpm completion install uninstall demo clean help
+.PHONY: build test system lint race soak bench bench-quick bench-scale bench-move fuzz man dist deb rpm completion install uninstall demo clean help
 
 build: ## build bin/mount.tierfs and its second name bin/tierfs (the default)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mount.tierfs ./mount.tierfs
@@ -72,6 +72,9 @@ bench: build ## measure the mount beside a native directory and its peers; half 
 
 bench-quick: build ## the same with less of each and fewer peers, in under two minutes, into bin/
 	@bench/run.sh -quick -out bin
+
+bench-scale: build ## measure a million files: walk, lookups, memory, a big directory, open files, a demotion; into bench/scale.md
+	@bench/run.sh -scale -out bench
 
 bench-move: build ## measure how fast files move, beside rsync (LARGE=10240 SMALL=100000 ROUNDS=3)
 	@bench/move.sh

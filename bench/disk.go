@@ -11,17 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The images' sizes. mergerfs' policy mfs creates where most room is: that is
-// to be the primary, as for the others.
-const (
-	primarySize  = 3 << 30
-	fallbackSize = 1 << 30
-	diskCount    = 3
-)
+// disk is an image of a tier's disk; it has as many inodes as mkfs gives it, if
+// none are named.
+type disk struct {
+	size   int64
+	inodes int
+}
 
-// diskInodes is how many files the primary's image takes: a million that the
-// memory is measured with, and the rest.
-const diskInodes = 1_500_000
+// disks are the primary's image and the fallbacks'. mergerfs' policy mfs creates
+// where most room is: that is to be the primary, as for the others. Its inodes are
+// for the million that memory is measured with, and the rest.
+var disks = []disk{{3 << 30, 1_500_000}, {size: 1 << 30}, {size: 1 << 30}}
 
 // mkfsOptions keep ext4 from initialising itself in the background while we
 // measure.
@@ -30,8 +30,11 @@ var mkfsOptions = []string{"-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_in
 // makeDisks mounts a fresh ext4 for each tier. The images lie in dir, or in
 // memory: then the disk is as fast as can be, and what a filesystem above it
 // costs shows most.
-func (l *lab) makeDisks(dir string) error {
-	const total = primarySize + (diskCount-1)*fallbackSize
+func (l *lab) makeDisks(dir string, disks []disk) error {
+	var total int64
+	for _, d := range disks {
+		total += d.size
+	}
 	if err := unix.Mount("bench", "/run", "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", total+total/8)); err != nil {
 		return fmt.Errorf("mount tmpfs on /run: %w", err)
 	}
@@ -44,20 +47,12 @@ func (l *lab) makeDisks(dir string) error {
 			return fmt.Errorf("%d MiB of memory are free, images need %d; name a directory with -dir", free>>20, total>>20)
 		}
 	}
-	for i := range diskCount {
-		size := int64(fallbackSize)
-		if i == 0 {
-			size = primarySize
-		}
+	for i, d := range disks {
 		at := fmt.Sprintf("%s/disk%d", base, i)
 		if err := os.Mkdir(at, 0o755); err != nil {
 			return err
 		}
-		options := mkfsOptions
-		if i == 0 {
-			options = append(slices.Clone(options), "-N", strconv.Itoa(diskInodes))
-		}
-		if err := makeDisk(dir, at, size, options); err != nil {
+		if err := d.make(dir, at); err != nil {
 			return err
 		}
 		l.disks = append(l.disks, at)
@@ -65,20 +60,24 @@ func (l *lab) makeDisks(dir string) error {
 	return nil
 }
 
-// makeDisk mounts a new image at a directory. The image has no name once it is
+// make mounts a new image at a directory. The image has no name once it is
 // mounted, and the loop device clears itself (mount(8)): both end with the
 // mount.
-func makeDisk(dir, at string, size int64, options []string) error {
+func (d disk) make(dir, at string) error {
 	f, err := os.CreateTemp(dir, "tierfs-bench-*.img")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if err := f.Truncate(size); err != nil {
+	if err := f.Truncate(d.size); err != nil {
 		return err
 	}
-	if err := command("mkfs.ext4", append(slices.Clone(options), f.Name())...); err != nil {
+	options := slices.Clone(mkfsOptions)
+	if d.inodes > 0 {
+		options = append(options, "-N", strconv.Itoa(d.inodes))
+	}
+	if err := command("mkfs.ext4", append(options, f.Name())...); err != nil {
 		return err
 	}
 	return command("mount", "-o", "loop", f.Name(), at)

@@ -33,7 +33,7 @@ func newLab(ctx context.Context, f flags, s scale) (*lab, error) {
 }
 
 func (l *lab) prepare(f flags) error {
-	if err := l.makeDisks(f.dir); err != nil {
+	if err := l.makeDisks(f.dir, disks); err != nil {
 		return err
 	}
 	if err := touchMemory(2 * dataFiles * l.scale.fileSize); err != nil {

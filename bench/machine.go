@@ -57,7 +57,10 @@ func describe(f flags) machine {
 // command is what to type for such a run. Directories are the caller's own.
 func (f flags) command() string {
 	c := "make bench"
-	if f.quick {
+	switch {
+	case f.scaled:
+		c = "make bench-scale"
+	case f.quick:
 		c = "make bench-quick"
 	}
 	var args []string

@@ -25,6 +25,7 @@ import (
 // flags is the command line.
 type flags struct {
 	quick  bool
+	scaled bool
 	json   string
 	out    string
 	dir    string
@@ -36,6 +37,7 @@ type flags struct {
 func parseFlags() (flags, error) {
 	var f flags
 	flag.BoolVar(&f.quick, "quick", false, "fewer and shorter rounds: under two minutes")
+	flag.BoolVar(&f.scaled, "scale", false, "measure a million files instead, into scale.md")
 	flag.StringVar(&f.json, "json", "", "also write every round to this `file`")
 	flag.StringVar(&f.out, "out", "", "also write results.md and results.svg into this `directory`")
 	flag.StringVar(&f.dir, "dir", "", "keep the images in this `directory` (default: in memory)")
@@ -80,7 +82,11 @@ func main() {
 	default:
 		ctx, stop := signal.NotifyContext(context.Background(), ending...)
 		defer stop()
-		if err = run(ctx, f); ctx.Err() != nil {
+		work := run
+		if f.scaled {
+			work = scaleRun
+		}
+		if err = work(ctx, f); ctx.Err() != nil {
 			code, err = 130, errors.New("interrupted")
 		}
 	}

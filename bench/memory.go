@@ -94,10 +94,20 @@ func (l *lab) weighOne(m *mounted, dirs []string) (w weight, err error) {
 	return w, err
 }
 
-// resident is VmRSS of the daemon.
-func (m *mounted) resident() int {
+// resident is VmRSS of the daemon, in bytes.
+func (m *mounted) resident() int { return m.memory("VmRSS") }
+
+// most is VmHWM of the daemon, the most that was ever resident, in bytes.
+func (m *mounted) most() int { return m.memory("VmHWM") }
+
+// memory is a line of the daemon's status that counts KiB, in bytes; 0 without a
+// daemon.
+func (m *mounted) memory(line string) int {
+	if m.daemon == nil {
+		return 0
+	}
 	text, _ := os.ReadFile("/proc/" + strconv.Itoa(m.daemon.Process.Pid) + "/status")
-	_, rest, _ := strings.Cut(string(text), "\nVmRSS:")
+	_, rest, _ := strings.Cut(string(text), "\n"+line+":")
 	fields := strings.Fields(rest)
 	if len(fields) == 0 {
 		return 0

@@ -2,7 +2,7 @@
 # run.sh builds and runs the benchmark, see bench/main.go. What that needs and
 # does not find is installed with apt-get.
 #
-# usage: bench/run.sh [-quick] [-out DIR] [-json FILE] [-rounds N] [-only REGEXP] [-dir DIR]
+# usage: bench/run.sh [-quick|-scale] [-out DIR] [-json FILE] [-rounds N] [-only REGEXP] [-dir DIR]
 #        ARGS, if set, is more of the same: make bench ARGS='-rounds 2'
 set -eu
 cd "$(dirname "$0")/.."

@@ -67,12 +67,15 @@ func (p plan) put(path string, text []byte) error {
 }
 
 // fill makes a directory of n empty files.
-func fill(dir string, n int) error {
+func fill(dir string, n int) error { return fillFrom(dir, 0, n) }
+
+// fillFrom makes a directory of the empty files from the from-th to the to-th.
+func fillFrom(dir string, from, to int) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	for i := range n {
-		f, err := os.Create(fmt.Sprintf("%s/entry%06d", dir, i))
+	for i := from; i < to; i++ {
+		f, err := os.Create(filepath.Join(dir, entry(i)))
 		if err != nil {
 			return err
 		}
@@ -80,6 +83,8 @@ func fill(dir string, n int) error {
 	}
 	return nil
 }
+
+func entry(i int) string { return fmt.Sprintf("entry%06d", i) }
 
 // clear removes what a trial left, on every tier.
 func (s *subject) clear() error {
