@@ -311,7 +311,12 @@ func (l *million) lookups() error {
 
 // opens opens many files and keeps them open.
 func (l *million) opens() error {
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 10 * openCount, Max: 10 * openCount}); err != nil {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = limit.Max
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
 	first, last, memory := map[string]float64{}, map[string]float64{}, map[string]float64{}
@@ -324,7 +329,7 @@ func (l *million) opens() error {
 				}
 			}()
 			keep := func(dirfd int, name string) error {
-				fd, err := unix.Openat(dirfd, name, unix.O_RDWR|unix.O_CLOEXEC, 0)
+				fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 				if err == nil {
 					fds = append(fds, fd)
 				}
