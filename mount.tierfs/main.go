@@ -13,6 +13,8 @@
 //
 // enter and serve are two because capabilities belong to threads: the threads
 // of the serving program all start with what execve(2) leaves them.
+//
+// A daemon that caches coherently starts one more, guard: see daemon.Guard.
 package main
 
 import (
@@ -21,6 +23,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/tierfs/tierfs/internal/daemon"
 )
 
 // version is set by the build (-ldflags -X).
@@ -32,6 +36,7 @@ const stageEnv = "TIERFS_STAGE"
 const (
 	stageEnter = "enter"
 	stageServe = "serve"
+	stageGuard = "guard"
 )
 
 func main() {
@@ -46,6 +51,8 @@ func run(stage string, args []string) int {
 		return report(helperName, enter(args))
 	case stage == stageServe:
 		return serve(args)
+	case stage == stageGuard:
+		return report(daemon.GuardName, daemon.RunGuard())
 	case len(args) > 0 && filepath.Base(args[0]) == generatorName:
 		return report(generatorName, generate(args[1:]))
 	case len(args) > 0 && isHelper(args):

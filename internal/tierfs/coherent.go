@@ -308,6 +308,9 @@ func (c *coherence) end(why error) {
 	go c.close()
 }
 
+// EndCoherence gives the kernel timeouts from now on, for a reason.
+func (fs *FS) EndCoherence(why error) { fs.coherence.end(why) }
+
 // close ends the watches.
 func (c *coherence) close() {
 	c.mu.Lock()

@@ -47,11 +47,25 @@ const envDir = "TIERFS_TEST_DIR="
 func processesOf(dir string) []process {
 	var of []process
 	for _, p := range processes() {
-		if strings.Contains(p.args[0], "tierfs") && (slices.Contains(p.args[1:], dir) || slices.Contains(environ(p.pid), envDir+dir)) {
+		if strings.Contains(p.args[0], "tierfs") && p.args[0] != guardName && (slices.Contains(p.args[1:], dir) || slices.Contains(environ(p.pid), envDir+dir)) {
 			of = append(of, p)
 		}
 	}
 	return of
+}
+
+// guardName is the process that a daemon starts to be outlived by.
+const guardName = "tierfs-guard"
+
+// Guards are the processes that watch over the daemon of a mount.
+func (m *Mount) Guards() []int {
+	var all []int
+	for _, p := range processes() {
+		if p.args[0] == guardName && p.args[len(p.args)-1] == m.Dir {
+			all = append(all, p.pid)
+		}
+	}
+	return all
 }
 
 // Processes counts those that were started as a mount helper for the mount.

@@ -208,6 +208,7 @@ func (m *Mount) Gone(want int, others ...int) {
 	if want == 0 {
 		m.noLineLeft()
 	}
+	Eventually(m.T, "the end of the guard", func() bool { return len(m.Guards()) == 0 })
 	for _, p := range processesOf(m.Dir) {
 		m.T.Errorf("left behind by daemon %d: process %d %q", pid, p.pid, p.args)
 	}
