@@ -2,7 +2,6 @@ package coherent
 
 import (
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/tierfs/tierfs/tests/harness"
@@ -21,22 +20,7 @@ func TestFirstUserOfAMountWhoseRootChanges(t *testing.T) {
 	m := newMount(t, "ext4", "xfs")
 	harness.Write(t, m.Tier(0, "f"), "")
 	m.Down()
-	stop := make(chan struct{})
-	var work sync.WaitGroup
-	for _, name := range []string{"a", "b"} {
-		work.Go(func() {
-			for p := m.Tier(0, name); ; os.Remove(p) {
-				select {
-				case <-stop:
-					return
-				default:
-					os.WriteFile(p, nil, 0o644)
-				}
-			}
-		})
-	}
-	defer work.Wait()
-	defer close(stop)
+	defer churn(m.Tier(0, "a"), m.Tier(0, "b"))()
 	for i := range 30 {
 		m.Up()
 		if _, stderr, code := look.AsUser(t, harness.UserA, harness.UserA, nil, m.Path("f")); code != 0 {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,22 +31,7 @@ func TestKilledWhileItTellsTheKernel(t *testing.T) {
 	for i := range clients {
 		harness.Write(t, m.Tier(0, fmt.Sprint("d/f", i)), "")
 	}
-	stop := make(chan struct{})
-	var work sync.WaitGroup
-	for i := range 2 {
-		work.Go(func() {
-			for p := m.Tier(0, fmt.Sprint("d/outside", i)); ; os.Remove(p) {
-				select {
-				case <-stop:
-					return
-				default:
-					os.WriteFile(p, nil, 0o644)
-				}
-			}
-		})
-	}
-	defer work.Wait()
-	defer close(stop)
+	defer churn(m.Tier(0, "d/outside0"), m.Tier(0, "d/outside1"))()
 	for round := range 15 {
 		var all []*exec.Cmd
 		for i := range clients {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,6 +48,28 @@ func newMount(t *testing.T, types ...string) *harness.Mount {
 		t.Fatalf("not coherent on %v: %s", types, s.Why)
 	}
 	return m
+}
+
+// churn makes and removes files all the time, until it is told to stop.
+func churn(paths ...string) (stop func()) {
+	ended := make(chan struct{})
+	var work sync.WaitGroup
+	for _, p := range paths {
+		work.Go(func() {
+			for ; ; os.Remove(p) {
+				select {
+				case <-ended:
+					return
+				default:
+					os.WriteFile(p, nil, 0o644)
+				}
+			}
+		})
+	}
+	return func() {
+		close(ended)
+		work.Wait()
+	}
 }
 
 // expected describes what rel has to be by the rule of the union.
