@@ -450,7 +450,7 @@ func TestFullTierIsToldOnce(t *testing.T) {
 	r := newRig(t, 2, brief)
 	r.file(0, "d/a", 1<<20, 0)
 	r.file(0, "d/b", 1<<20, 0)
-	r.free(t, 0)
+	r.full()
 	ripen()
 	got := r.scan()
 	if len(got.Full) != 1 || got.Full[0].Files != 2 || got.Full[0].Bytes != 2<<20 || got.Skipped[NoRoom] != 2 {

@@ -115,16 +115,8 @@ func moveFile(from, to string, st os.FileInfo) error {
 	return os.Remove(from)
 }
 
-// free has minfree leave so many bytes on each tier.
-func (r *rig) free(t *testing.T, bytes uint64) {
-	t.Helper()
-	var st unix.Statfs_t
-	if err := r.set.Tiers()[1].Statfs(&st); err != nil {
-		t.Fatal(err)
-	}
-	least := st.Bavail*uint64(st.Frsize) - bytes
-	r.m.minFree = func(uint64) uint64 { return least }
-}
+// full has minfree leave nothing on any tier, whatever others do on its disk.
+func (r *rig) full() { r.m.minFree = func(uint64) uint64 { return 1 << 60 } }
 
 // at is where a path lies on a tier.
 func (r *rig) at(rank int, path string) string { return filepath.Join(r.roots[rank], path) }
