@@ -82,6 +82,7 @@ func threeTiers(r *recipe) {
 	age() // what was read is young
 	r.fstab()
 	r.run("mount -o remount")
+	r.served[0].Adopt() // it holds what the new tier needs too
 	time.Sleep(waitToMove)
 	harness.Contains(r.t, r.run("tierfs demote --dry-run"), "/srv/docs/old,", "/srv/docs/older,")
 	r.on("/srv/slow", "older", "/srv/archive")
