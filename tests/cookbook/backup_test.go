@@ -56,7 +56,7 @@ func encrypted(r *recipe) {
 // foreign wants nothing of the tree to be readable in its backup.
 func (r *recipe) foreign(dir string) {
 	r.t.Helper()
-	if out, ok := r.try("grep -rE '/srv/(fast|slow)' " + dir); ok {
+	if out, ok := r.try("grep -rlE '/srv/(fast|slow)' " + dir); ok {
 		r.t.Errorf("plain text in the backup: %s", out)
 	}
 	names := harness.Must(r.t, "find", dir)

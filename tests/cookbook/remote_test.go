@@ -47,6 +47,7 @@ func sshfs(r *recipe) {
 	harness.Contains(r.t, r.run("tierfs status"), "/srv/remote")
 	harness.WantRead(r.t, "/srv/docs/2019/invoice", harness.Read(r.t, "/srv/archive/2019/invoice"))
 	r.user(false, "cat /srv/docs/2019/invoice")
+	r.user(false, "cat /srv/remote/2019/invoice")
 
 	was := r.tree("/srv/docs")
 	time.Sleep(1100 * time.Millisecond)
