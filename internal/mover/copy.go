@@ -17,7 +17,7 @@ const chunk = 1 << 20
 // Errors of Copy, beside errnos of the tiers.
 var (
 	ErrGiveWay    = errors.New("somebody wants the file")
-	ErrAttributes = errors.New("an extended attribute or an ACL does not fit there")
+	ErrAttributes = errors.New("its owner, its mode, an extended attribute or an ACL does not fit there")
 )
 
 // Copier makes copies of files of one tier on another, for one goroutine. A copy
@@ -192,7 +192,9 @@ func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
 	if err := dst.Stat(&made); err != nil {
 		return err
 	}
+	given := false
 	if made.Uid != st.Uid || made.Gid != st.Gid {
+		given = true
 		if err := dst.Chown(int(st.Uid), int(st.Gid)); err == unix.EPERM {
 			return ErrAttributes // a user's daemon, another user's file
 		} else if err != nil {
@@ -204,11 +206,30 @@ func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
 		return err
 	}
 	if acl || made.Mode&07777 != st.Mode&07777 {
+		given = true
 		if err := chmod(dst, st); err != nil {
 			return err
 		}
 	}
+	if given {
+		if err := taken(dst, st); err != nil {
+			return err
+		}
+	}
 	return dst.Utimens(&[2]unix.Timespec{st.Atim, st.Mtim})
+}
+
+// taken reports whether dst has the owner and the mode that it was given. Some
+// filesystems say yes and go on with their own, such as rclone's.
+func taken(dst *tier.File, st *unix.Stat_t) error {
+	var is unix.Stat_t
+	if err := dst.Stat(&is); err != nil {
+		return err
+	}
+	if is.Uid != st.Uid || is.Gid != st.Gid || is.Mode&07777 != st.Mode&07777 {
+		return ErrAttributes
+	}
+	return nil
 }
 
 // chmod sets the mode. The daemon lacks CAP_FSETID, so a set-group-ID bit wants

@@ -27,7 +27,7 @@ var texts = map[Reason]string{
 	TooLarge:    "larger than a file can be on the other tier",
 	Shadowed:    "hidden by the same name on a higher tier",
 	Blocked:     "the other tier has something of that name already",
-	Attributes:  "the other tier cannot hold its extended attributes or ACL",
+	Attributes:  "the other tier cannot hold its owner, mode, extended attributes or ACL",
 	Gone:        "removed or renamed meanwhile",
 	Away:        "the other tier does not answer or is read-only",
 	Highest:     "on the primary already",

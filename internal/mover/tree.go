@@ -72,7 +72,7 @@ const (
 	TooLarge    Reason = "too-large"        // for the target's filesystem
 	Shadowed    Reason = "shadowed"         // a higher tier has the name: the mount does not show it
 	Blocked     Reason = "blocked"          // the target has the name, or a file where a directory must be
-	Attributes  Reason = "attributes"       // the target cannot hold its extended attributes or ACL
+	Attributes  Reason = "attributes"       // the target cannot hold its owner, mode, extended attributes or ACL
 	Gone        Reason = "gone"             // removed or renamed meanwhile
 	Away        Reason = "away"             // a tier does not answer, or is read-only
 	Highest     Reason = "highest"          // it is to come up, and on the primary

@@ -31,6 +31,9 @@ func (d *disk) GetAttr(c cancel, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Sta
 }
 
 func (d *disk) SetAttr(c cancel, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	if d.gate.ownerless() {
+		in.Valid &^= fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR_MODE
+	}
 	return d.pass("SETATTR", "", func() fuse.Status { return d.RawFileSystem.SetAttr(c, in, out) })
 }
 

@@ -33,7 +33,8 @@ type Plan struct {
 	Short   bool // half of the data is read or written
 	Die     bool // the server exits; see Revive
 
-	NoLinks bool // besides: the disks have no hard links
+	NoLinks  bool // besides: the disks have no hard links
+	NoOwners bool // besides: chown(2) and chmod(2) are done without effect
 }
 
 // Report is what came of a plan.

@@ -70,6 +70,13 @@ func (g *gate) linkless(c Call) bool {
 	return c.Op == "LINK" && g.plan != nil && g.plan.NoLinks
 }
 
+// ownerless reports whether owners and modes are not to be set.
+func (g *gate) ownerless() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.plan != nil && g.plan.NoOwners
+}
+
 // pass lets a call through, or does to it what is planned. short tells fn to do
 // half of its work.
 func (g *gate) pass(c Call, fn func(short bool) fuse.Status) fuse.Status {

@@ -334,6 +334,26 @@ func TestReadOnlyTiers(t *testing.T) {
 	}
 }
 
+// TestTargetThatTakesNoOwner: it says that it does, and the file would be another's.
+func TestTargetThatTakesNoOwner(t *testing.T) {
+	t.Parallel()
+	disk := faultfs.New(t, 1)
+	m := newMountOn(t, []string{harness.TempDir(t), disk.Disks[0]}, "minfree=0")
+	m.Put(0, "f", "f")
+	harness.Chmod(t, m.Tier(0, "f"), 0o600)
+	harness.Chown(t, m.Tier(0, "f"), harness.UserA, harness.UserA)
+	m.Up()
+	time.Sleep(quiet)
+	disk.Arm(faultfs.Plan{Nth: 1, Ops: []string{"none"}, NoOwners: true})
+	m.carry("demote", "f").wantSkip(t, "f", "attributes")
+	m.wantOn(0, "f", "f")
+	disk.Disarm()
+	time.Sleep(quiet)
+	m.carry("demote", "f").wantMoved(t, 1)
+	m.wantOn(1, "f", "f")
+	m.Down()
+}
+
 // TestTargetVanishes in the middle of a copy: the file is where it was, and can
 // be used all the time. When the disk is back, files move again.
 func TestTargetVanishes(t *testing.T) {
