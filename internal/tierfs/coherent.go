@@ -176,7 +176,7 @@ func (c *coherence) confirm(e *fusedev.Entry, in *inode.Inode, at entryName, m m
 
 // attr makes the kernel ask for the attributes of an inode anew.
 func (c *coherence) attr(id uint64) {
-	if c.kernel == nil || id == c.fs.table.Root().ID && !c.root.over() {
+	if c.kernel == nil || id == inode.RootID && !c.root.over() {
 		return
 	}
 	c.told.attrs.Add(1)

@@ -304,7 +304,7 @@ func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t, since moment) *fusedev.Ent
 	if !in.InUse() && fs.coherence.attrHolds(in, since) {
 		e.AttrTTL = keepFor
 	}
-	if in == fs.table.Root() && !fs.coherence.root.over() {
+	if in.ID == inode.RootID && !fs.coherence.root.over() {
 		fs.coherence.root.answer()
 		e.AttrTTL = 0
 	}
