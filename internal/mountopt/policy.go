@@ -48,7 +48,7 @@ func (p Passthrough) String() string {
 type Cache int
 
 const (
-	CacheAuto     Cache = iota // coherent where every tier can be watched
+	CacheAuto     Cache = iota // coherent where every tier can be watched, unless a timeout is 0
 	CacheCoherent              // asked for by name
 	CacheTimeout
 )

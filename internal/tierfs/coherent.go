@@ -74,7 +74,7 @@ type kernel interface {
 type Cache int
 
 const (
-	CacheAuto     Cache = iota // until it is told otherwise, where every tier can be watched
+	CacheAuto     Cache = iota // until it is told otherwise, where every tier can be watched and no TTL is 0
 	CacheCoherent              // asked for by name
 	CacheTimeout               // for EntryTTL, AttrTTL and NegativeTTL
 )
@@ -90,7 +90,12 @@ const keepFor = time.Hour
 // before everything.
 type moment uint64
 
-var errCacheTimeout = errors.New("cache=timeout")
+// Why caching is by timeouts although the tiers may be fit to be watched. An event
+// takes some milliseconds, and a timeout of 0 asks for less.
+var (
+	errCacheTimeout = errors.New("cache=timeout")
+	errNoTimeout    = errors.New("entry_timeout=0 or attr_timeout=0, and no cache=coherent")
+)
 
 func newCoherence(fs *FS) *coherence {
 	c := &coherence{fs: fs, seed: maphash.MakeSeed(), watches: map[uint64]*watch.Watch{}, why: errCacheTimeout}
@@ -236,7 +241,12 @@ func (c *coherence) begin() error {
 // startCache begins coherent caching if it is wanted and can be had.
 func (fs *FS) startCache(s *fusedev.Server) {
 	fs.coherence.kernel = s
-	if fs.cache == CacheTimeout {
+	o := fs.options.Load()
+	switch {
+	case fs.cache == CacheTimeout:
+		return
+	case fs.cache == CacheAuto && (o.EntryTTL == 0 || o.AttrTTL == 0):
+		fs.coherence.refuse(errNoTimeout)
 		return
 	}
 	switch err := fs.coherence.start(s); {

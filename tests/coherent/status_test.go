@@ -31,10 +31,14 @@ func cacheOf(m *harness.Mount) cache {
 
 func TestStatusSaysWhatIsInForceAndWhyNot(t *testing.T) {
 	m := harness.New(t, 1)
+	const noTimeout = "cache   by timeouts: entry_timeout=0 or attr_timeout=0, and no cache=coherent"
 	for _, c := range []struct{ opt, line string }{
 		{"cache=auto", "cache   coherent: "},
 		{"cache=coherent", "cache   coherent: "},
 		{"cache=timeout", "cache   by timeouts: cache=timeout"},
+		{"entry_timeout=0", noTimeout},
+		{"cache=auto,attr_timeout=0", noTimeout},
+		{"cache=coherent,attr_timeout=0", "cache   coherent: "},
 	} {
 		m.Up(c.opt)
 		harness.Contains(t, harness.Must(t, harness.CLI, "status", m.Dir), c.line)
