@@ -67,7 +67,7 @@ func look(m daemon.Mount, f flags, req control.Check) (end control.CheckEnd, men
 		fmt.Printf("looked at %s in %s: %s, %d mended\n", human.Count(end.Entries, "name"), directories(end.Directories), human.Count(end.Findings, "finding"), end.Mended)
 	}
 	if ctx.Err() != nil {
-		err = failure{exitTrouble, errors.New("interrupted; the check is not whole")}
+		err = failure{exitTrouble, errors.New("interrupted, so the check is not whole; run it again")}
 	}
 	return end, mendable, err
 }

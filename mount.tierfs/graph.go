@@ -453,7 +453,7 @@ func (g *graph) awaitTasks() {
 	select {
 	case <-done:
 	case <-time.After(graceTime):
-		g.log.Warn("a task still waits for a tier that does not answer; leaving it")
+		g.log.Warn("a task still waits for a tier that does not answer, and is left behind; check the tier's disk or server")
 	}
 }
 

@@ -299,7 +299,7 @@ func TestStatusText(t *testing.T) {
 	for _, want := range []string{
 		"/docs: /fast, daemon 7 of release 1, up ",
 		"  tier 0  /fast  1.5 KiB free of 10 GiB, read-only\n",
-		"  tier 1  /slow  away: it does not answer\n",
+		"  tier 1  /slow  away: it does not answer; check its disk or server\n",
 		"  given   acl=off, ro=on\n",
 		"  default statfs=sum\n",
 		"  served  LOOKUP 12, READ 3\n",

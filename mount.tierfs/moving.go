@@ -51,7 +51,7 @@ func (g *graph) startMover(visible func() bool) {
 	ctx := g.begun
 	g.tasks.Go(func() { g.mover.Run(ctx) })
 	unwatched := func(err error) {
-		g.log.Error("files do not move: cannot watch the mounts", "err", err)
+		g.log.Error("files do not move, as the mounts cannot be watched; mount anew to have them move", "err", err)
 		g.visible.Store(false)
 		g.permit()
 	}

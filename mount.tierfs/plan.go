@@ -41,7 +41,7 @@ func plan(f flags, args []string) error {
 		fmt.Println(totalsLine(end, moves(true)))
 	}
 	if ctx.Err() != nil {
-		err = failure{exitTrouble, errors.New("interrupted; the plan is not whole")}
+		err = failure{exitTrouble, errors.New("interrupted, so the plan is not whole; run it again")}
 	}
 	return err
 }

@@ -245,7 +245,7 @@ func tierState(t control.Tier) string {
 	state := fmt.Sprintf("%s free of %s", human.Bytes(t.Free), human.Bytes(t.Size))
 	switch {
 	case t.Away:
-		state = "away: it does not answer"
+		state = "away: it does not answer; check its disk or server"
 	case t.ReadOnly:
 		state += ", read-only"
 	}

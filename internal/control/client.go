@@ -72,7 +72,7 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 	cred, err := peer(conn)
 	if uid := int(cred.Uid); err == nil && uid != 0 && uid != c.owner {
-		err = fmt.Errorf("%s: user %d listens there, not user %d; remove it", c.path, uid, c.owner)
+		err = fmt.Errorf("user %d listens there, not user %d; remove it", uid, c.owner)
 	}
 	if err != nil {
 		conn.Close()
@@ -130,7 +130,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 		return ErrNoDaemon
 	}
 	if err != nil {
-		return fmt.Errorf("control socket %s: %w", c.path, bare(err))
+		return c.unheard(err)
 	}
 	defer resp.Body.Close()
 	dec := json.NewDecoder(io.LimitReader(resp.Body, maxBody))
@@ -147,10 +147,16 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 	return nil
 }
 
-// bare takes off the method and the URL, which name no real host.
-func bare(err error) error {
+var errGone = errors.New("the daemon has gone without an answer; see the system log")
+
+// unheard is the error of a request that got no answer, without the method and
+// the URL, which name no real host.
+func (c *Client) unheard(err error) error {
 	if inner := errors.Unwrap(err); inner != nil {
-		return inner
+		err = inner
 	}
-	return err
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
+		err = errGone
+	}
+	return fmt.Errorf("control socket %s: %w", c.path, err)
 }

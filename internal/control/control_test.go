@@ -156,6 +156,25 @@ func TestClientChecksWhoListens(t *testing.T) {
 	}
 }
 
+// A daemon that dies between the question and the answer is seen in its log alone.
+func TestClientSaysThatTheDaemonHasGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			conn.Close()
+		}
+	}()
+	_, err = NewClient(path, os.Geteuid()).Status()
+	if want := "control socket " + path + ": the daemon has gone without an answer; see the system log"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestStaleSocketIsReplacedAndALaterOneKept(t *testing.T) {
 	path, first := serve(t, &stub{})
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path + "x", Net: "unix"})

@@ -117,7 +117,7 @@ func (c *Client) stream(ctx context.Context, method, path string, body any, fn f
 		return ErrNoDaemon
 	}
 	if err != nil {
-		return fmt.Errorf("control socket %s: %w", c.path, bare(err))
+		return c.unheard(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

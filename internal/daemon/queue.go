@@ -130,6 +130,6 @@ func (q *queue) current(s *Sink) *Sink {
 
 func (q *queue) tellLost(s Sink) {
 	if n := q.lost.Swap(0); n > 0 {
-		s.write(entry{at: time.Now(), level: slog.LevelWarn, text: fmt.Sprintf("%d lines lost: the log could not keep up", n)})
+		s.write(entry{at: time.Now(), level: slog.LevelWarn, text: fmt.Sprintf("%d lines lost: the log could not keep up; leave out debug, or name a file on a faster disk in log=", n)})
 	}
 }

@@ -61,7 +61,7 @@ func (p *Passthrough) refused(err error, where string) {
 	switch err {
 	case unix.EPERM, unix.ENOTTY, unix.EOPNOTSUPP, unix.ENOSYS:
 		p.off.Do(func() {
-			p.s.cfg.Log.Log(context.Background(), level, "passthrough is off for this mount, data goes through the daemon", "err", err)
+			p.s.cfg.Log.Log(context.Background(), level, "passthrough is off for this mount, data goes through the daemon; it takes root and Linux 6.9 with CONFIG_FUSE_PASSTHROUGH", "err", err)
 			p.mu.Lock()
 			p.dead = true
 			p.mu.Unlock()
@@ -71,7 +71,7 @@ func (p *Passthrough) refused(err error, where string) {
 			err = errStacked
 		}
 		if _, said := p.said.LoadOrStore(where, true); !said {
-			p.s.cfg.Log.Log(context.Background(), level, "no passthrough on this tier, its data goes through the daemon", "tier", where, "err", err)
+			p.s.cfg.Log.Log(context.Background(), level, "no passthrough on this tier, its data goes through the daemon; name a directory on another filesystem to have it", "tier", where, "err", err)
 		}
 	}
 }

@@ -151,7 +151,7 @@ func (m Mount) openByHelper() (int, error) {
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("socketpair: %w", err)
+		return -1, fmt.Errorf("socketpair: %w; raise the limit of open files", err)
 	}
 	defer unix.Close(pair[0])
 	theirs := os.NewFile(uintptr(pair[1]), "fusermount3")

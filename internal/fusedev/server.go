@@ -133,7 +133,7 @@ func (s *Server) Wait(grace time.Duration) error {
 	select {
 	case <-done:
 	case <-time.After(grace):
-		s.cfg.Log.Warn("ops still wait for a tier that does not answer; leaving them")
+		s.cfg.Log.Warn("requests still wait for a tier that does not answer, and are left behind; check the tier's disk or server")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

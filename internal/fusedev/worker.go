@@ -252,7 +252,7 @@ func (w *worker) serveJacobsa(msg []byte) {
 // must not be taken for another's, so the worker ends.
 func (w *worker) broken(what string, err error) {
 	w.spent = true
-	w.s.cfg.Log.Error(what, "op", opName(w.req.Opcode), "err", err)
+	w.s.cfg.Log.Error("a request was lost, and its client gets EIO; please report it", "at", what, "op", opName(w.req.Opcode), "err", err)
 	w.req.errno(unix.EIO)
 }
 

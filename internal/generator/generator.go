@@ -71,7 +71,7 @@ func text(line daemon.FstabLine) (string, error) {
 		return "", err
 	}
 	if !filepath.IsAbs(line.Dir) {
-		return "", fmt.Errorf("mount point %q is no absolute path", line.Dir)
+		return "", fmt.Errorf("mount point %q is no absolute path; begin it with /", line.Dir)
 	}
 	var b strings.Builder
 	b.WriteString("# Written by tierfs-generator from /etc/fstab.\n[Unit]\n")

@@ -52,7 +52,7 @@ func plain(c byte) bool {
 func quote(path string) (string, error) {
 	switch {
 	case !filepath.IsAbs(path):
-		return "", fmt.Errorf("tier %q is no absolute path", path)
+		return "", fmt.Errorf("tier %q is no absolute path; begin it with /", path)
 	case strings.ContainsAny(path, "\n\r\x00"), !utf8.ValidString(path):
 		return "", fmt.Errorf("tier %q cannot be written in a unit file; mount it under another name", path)
 	}

@@ -216,14 +216,14 @@ func (s *schedule) saveOpens() {
 		return
 	}
 	if err := s.m.opens.lasts.save(t); err != nil {
-		s.m.log.Warn("cannot save when files were opened last", "tier", t.Root, "err", err)
+		s.m.log.Warn("cannot save when files were opened last, so that is lost at the end of the mount; free space there, or check the disk", "tier", t.Root, "err", err)
 	}
 }
 
 func (s *schedule) loadOpens() {
 	t := s.m.primary()
 	if err := s.m.opens.lasts.load(t); err != nil {
-		s.m.log.Warn("cannot read when files were opened last; they are as old as their last change", "tier", t.Root, "err", err)
+		s.m.log.Warn("cannot read when files were opened last, so they are as old as their last change; check the disk", "tier", t.Root, "err", err)
 	}
 }
 

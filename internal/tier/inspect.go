@@ -23,7 +23,7 @@ const (
 var pathWords = map[PathState]string{
 	PathUnmounted:   "tier's disk was unmounted but stays in use: unmount this mount as well, then mount both anew",
 	PathElsewhere:   "tier's path leads to another directory than the one served: unmount and mount anew to serve that",
-	PathUnreachable: "tier's path cannot be reached; the directory that was there is served on",
+	PathUnreachable: "tier's path cannot be reached, and the directory that was there is served on; see to the path before the next mount",
 }
 
 // Inspect asks the tiers anew for their space and for where their paths lead,

@@ -452,7 +452,7 @@ func (j *judgement) warnRoot() {
 	}
 	switch {
 	case !writable:
-		j.notes = append(j.notes, "all tiers are read-only: no list of members can be written, so a disk that is not mounted will not be noticed")
+		j.notes = append(j.notes, "all tiers are read-only: no list of members can be written, so a disk that is not mounted will not be noticed; mount them writable once to have one")
 	case len(names) == 1:
 		j.warnings = append(j.warnings, fmt.Sprintf("tier %s: on the root filesystem; if a disk belongs there, unmount tierfs, mount the disk and remove what is below it", names[0]))
 	case len(names) > 1:

@@ -174,7 +174,7 @@ func checkDistinct(tiers []*Tier) error {
 			case sameDir(a.RootFD(), b.RootFD()):
 				return fmt.Errorf("%q and %q are the same directory; each tier needs one of its own", a.Root, b.Root)
 			case within(b.Root, a.Root):
-				return fmt.Errorf("tier %q lies inside tier %q; a tier cannot hold another", b.Root, a.Root)
+				return fmt.Errorf("tier %q lies inside tier %q, and a tier cannot hold another; name a directory outside it", b.Root, a.Root)
 			}
 		}
 	}
@@ -239,7 +239,7 @@ func (s *Set) Overlap(dir string, place func(path string) (dev, inner string)) e
 			aDev, aPath := place(a.Root)
 			bDev, bPath := place(b.Root)
 			if a != b && aDev == bDev && aDev != "" && within(bPath, aPath) {
-				return fmt.Errorf("tier %q lies inside tier %q by a bind mount; a tier cannot hold another", b.Root, a.Root)
+				return fmt.Errorf("tier %q lies inside tier %q by a bind mount, and a tier cannot hold another; name a directory outside it", b.Root, a.Root)
 			}
 		}
 	}

@@ -172,7 +172,7 @@ func TestTierInsideAnotherIsRefused(t *testing.T) {
 	b := newPlace(t, "a/sub/deep", "b")
 	b.symlink("a/sub", "link")
 	for _, names := range [][]string{{"a", "a/sub"}, {"a/sub", "a"}, {"b", "a", "a/sub/deep"}, {"a", "link"}, {"link/deep", "b", "a"}} {
-		b.refusedSet(names, "lies inside tier", b.path("a"), "a tier cannot hold another")
+		b.refusedSet(names, "lies inside tier", b.path("a"), "and a tier cannot hold another; name a directory outside it")
 	}
 }
 
@@ -214,7 +214,7 @@ func TestTierInsideAnotherThroughABindMountIsRefused(t *testing.T) {
 		if c.in == "" && err != nil {
 			t.Errorf("%s: %v", c.what, err)
 		} else if c.in != "" {
-			wantError(t, err, fmt.Sprintf("tier %q lies inside tier", b.path(c.in)), "by a bind mount; a tier cannot hold another")
+			wantError(t, err, fmt.Sprintf("tier %q lies inside tier", b.path(c.in)), "by a bind mount, and a tier cannot hold another; name")
 		}
 	}
 }

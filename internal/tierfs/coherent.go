@@ -251,7 +251,7 @@ func (fs *FS) startCache(s *fusedev.Server) {
 	}
 	switch err := fs.coherence.start(s); {
 	case err != nil && fs.cache == CacheCoherent:
-		fs.log.Warn("cache=coherent: cannot be, so names and attributes are cached for entry_timeout and attr_timeout", "err", err)
+		fs.log.Warn("cache=coherent: cannot be, so names and attributes are cached for entry_timeout and attr_timeout; see to the cause, or give cache=auto", "err", err)
 	case err != nil:
 		fs.log.Info("names and attributes are cached for entry_timeout and attr_timeout", "err", err)
 	}
@@ -313,7 +313,7 @@ func (c *coherence) end(why error) {
 		return
 	}
 	c.refuse(why)
-	c.fs.log.Warn("changes in the tiers cannot be watched any more; names and attributes are cached for entry_timeout and attr_timeout", "err", why)
+	c.fs.log.Warn("changes in the tiers cannot be watched any more, so names and attributes are cached for entry_timeout and attr_timeout; mount anew to have them watched", "err", why)
 	c.sweeper.add()
 	go c.close()
 }

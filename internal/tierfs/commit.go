@@ -366,7 +366,7 @@ func (x *transfer) putBack(m *moving) {
 	if err == nil {
 		return
 	}
-	x.fs.log.Error("a file that changed while it was moved stays in .tierfs/trash until the next mount", "file", x.describe(m), "trash", m.aside, "err", err)
+	x.fs.log.Error("a file that changed while it was moved stays in .tierfs/trash until the next mount; unmount and mount again to have it back", "file", x.describe(m), "trash", m.aside, "err", err)
 	x.unsure = true
 	if !x.up() {
 		x.rehome(m, x.b.To, &m.copy)

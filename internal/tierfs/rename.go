@@ -266,7 +266,7 @@ func (fs *FS) replaceLater(x *renaming, dd *tier.Dir, replaced []copyAt, why err
 		fs.log.Warn("a replaced file stays hidden on a lower tier; tierfs check names it, remove it there", "name", x.newName, "tier", fs.Tiers()[replaced[0].rank].Root, "err", why)
 		return
 	}
-	fs.log.Warn("a replaced file stays hidden on a lower tier until the next mount", "name", x.newName, "tier", fs.Tiers()[replaced[0].rank].Root, "err", why)
+	fs.log.Warn("a replaced file stays hidden on a lower tier; the next mount removes it", "name", x.newName, "tier", fs.Tiers()[replaced[0].rank].Root, "err", why)
 	record.leave(nextMount)
 }
 

@@ -44,7 +44,7 @@ func (fs *FS) unlinkLater(x *renaming, dd *tier.Dir, why error) {
 			record.leave(nextMount)
 		}
 	}
-	fs.log.Warn("a second name of a file stays hidden after a rename that failed, until the next mount", "name", x.newName, "tier", dd.Tier.Root, "err", why)
+	fs.log.Warn("a second name of a file stays hidden after a rename that failed; the next mount removes it, else tierfs check names it", "name", x.newName, "tier", dd.Tier.Root, "err", why)
 }
 
 // showLink brings the link under the new name to light, and then removes the
@@ -166,7 +166,7 @@ func (fs *FS) dropAside(all []aside) {
 	for _, a := range all {
 		if a.name != "" {
 			if err := a.staging.Unlink(a.name); err != nil && !absent(err) {
-				fs.log.Warn("a replaced file stays in .tierfs/staging until the next mount", "tier", a.from.Tier.Root, "err", err)
+				fs.log.Warn("a replaced file stays in .tierfs/staging; the next mount removes it", "tier", a.from.Tier.Root, "err", err)
 			}
 		}
 		a.put()
@@ -225,7 +225,7 @@ func (fs *FS) syncAt(p *inode.Inode, rank int) error {
 func (fs *FS) uncover(x *renaming, higher []copyAt) {
 	all, err := fs.setAside(x, higher)
 	if err != nil {
-		fs.log.Error("a renamed file is hidden until the next mount", "name", x.newName, "err", err)
+		fs.log.Error("a renamed file is hidden until the next mount; unmount and mount again to see it", "name", x.newName, "err", err)
 	}
 	for _, a := range all {
 		a.put()

@@ -20,22 +20,22 @@ const trouble = "../../docs/troubleshooting.md"
 // ellipsis in the document.
 var varies = regexp.MustCompile(`%(\[\d\])?[a-z]|…`)
 
-// said are all strings of the source, cut where they vary.
-func said(t *testing.T) (all []string) {
+// source calls look with each node of the program's syntax.
+func source(t *testing.T, look func(token.Position, ast.Node)) {
 	t.Helper()
 	for _, root := range []string{"../../mount.tierfs", "../../internal"} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
-			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			files := token.NewFileSet()
+			file, err := parser.ParseFile(files, path, nil, 0)
 			if err != nil {
 				return err
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
-				if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-					text, _ := strconv.Unquote(lit.Value)
-					all = append(all, varies.Split(strings.ReplaceAll(text, "%%", "%"), -1)...)
+				if n != nil {
+					look(files.Position(n.Pos()), n)
 				}
 				return true
 			})
@@ -45,7 +45,51 @@ func said(t *testing.T) (all []string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// literal is the text of a string in the source; "" for anything else.
+func literal(n ast.Node) string {
+	if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+		text, _ := strconv.Unquote(lit.Value)
+		return text
+	}
+	return ""
+}
+
+// said are all strings of the source, cut where they vary.
+func said(t *testing.T) (all []string) {
+	t.Helper()
+	source(t, func(_ token.Position, n ast.Node) {
+		if text := literal(n); text != "" {
+			all = append(all, varies.Split(strings.ReplaceAll(text, "%%", "%"), -1)...)
+		}
+	})
 	return all
+}
+
+// A warning in the log is one line: what, why and, after a semicolon, what to do
+// or what will be done about it. Texts that are put together have tests elsewhere.
+func TestWarningsSayWhatToDo(t *testing.T) {
+	seen := 0
+	source(t, func(at token.Position, n ast.Node) {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) == 0 {
+			return
+		}
+		method, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok || method.Sel.Name != "Warn" && method.Sel.Name != "Error" {
+			return
+		}
+		if text := literal(call.Args[0]); text != "" {
+			seen++
+			if !strings.Contains(text, "; ") || strings.HasSuffix(text, ".") || strings.Contains(text, "\n") {
+				t.Errorf("%s: %q does not say what to do", at, text)
+			}
+		}
+	})
+	if seen < 25 {
+		t.Errorf("only %d warnings found", seen)
+	}
 }
 
 // A message that is looked up must be the one that is seen.
@@ -54,7 +98,7 @@ func TestTroubleshootingQuotesMessagesThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := said(t)
+	all := said(t)
 	quoted := 0
 	for line := range strings.Lines(string(text)) {
 		message, ok := strings.CutPrefix(line, "    ")
@@ -69,7 +113,7 @@ func TestTroubleshootingQuotesMessagesThatExist(t *testing.T) {
 		for _, part := range varies.Split(strings.TrimSpace(message), -1) {
 			part = strings.TrimSpace(part)
 			long = long || len(part) >= 10
-			if !saidIn(source, part) {
+			if !saidIn(all, part) {
 				t.Errorf("%s: no message of tierfs has %q", trouble, part)
 			}
 		}
