@@ -67,10 +67,15 @@ func said(t *testing.T) (all []string) {
 	return all
 }
 
-// A warning in the log is one line: what, why and, after a semicolon, what to do
-// or what will be done about it. Texts that are put together have tests elsewhere.
-func TestWarningsSayWhatToDo(t *testing.T) {
-	seen := 0
+type warning struct {
+	at   token.Position
+	text string
+}
+
+// warnings are what the source has as the text of a warning or an error in the
+// log. Texts that are put together have tests elsewhere.
+func warnings(t *testing.T) (all []warning) {
+	t.Helper()
 	source(t, func(at token.Position, n ast.Node) {
 		call, ok := n.(*ast.CallExpr)
 		if !ok || len(call.Args) == 0 {
@@ -81,14 +86,22 @@ func TestWarningsSayWhatToDo(t *testing.T) {
 			return
 		}
 		if text := literal(call.Args[0]); text != "" {
-			seen++
-			if !strings.Contains(text, "; ") || strings.HasSuffix(text, ".") || strings.Contains(text, "\n") {
-				t.Errorf("%s: %q does not say what to do", at, text)
-			}
+			all = append(all, warning{at, text})
 		}
 	})
-	if seen < 25 {
-		t.Errorf("only %d warnings found", seen)
+	if len(all) < 25 {
+		t.Errorf("only %d warnings found", len(all))
+	}
+	return all
+}
+
+// A warning in the log is one line: what, why and, after a semicolon, what to do
+// or what will be done about it.
+func TestWarningsSayWhatToDo(t *testing.T) {
+	for _, w := range warnings(t) {
+		if !strings.Contains(w.text, "; ") || strings.HasSuffix(w.text, ".") || strings.Contains(w.text, "\n") {
+			t.Errorf("%s: %q does not say what to do", w.at, w.text)
+		}
 	}
 }
 
@@ -123,6 +136,56 @@ func TestTroubleshootingQuotesMessagesThatExist(t *testing.T) {
 	}
 	if quoted < 40 {
 		t.Errorf("%s: quotes %d messages", trouble, quoted)
+	}
+}
+
+// reasons are what plan, why and status say of a file that stays, from the source.
+func reasons(t *testing.T) (all []string) {
+	t.Helper()
+	source(t, func(at token.Position, n ast.Node) {
+		if pair, ok := n.(*ast.KeyValueExpr); ok && strings.HasSuffix(at.Filename, "/mover/reason.go") {
+			if text := literal(pair.Value); text != "" && text != "moved" {
+				all = append(all, text)
+			}
+		}
+	})
+	return all
+}
+
+// What is to be done about a file that stays is said for each reason, and for no
+// other.
+func TestTroubleshootingHasEveryReason(t *testing.T) {
+	text, err := os.ReadFile(trouble)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "\n### A file stays\n")
+	table, _, _ = strings.Cut(table, "\n### ")
+	var told []string
+	for line := range strings.Lines(table) {
+		if cell, ok := strings.CutPrefix(line, "| "); ok && !strings.HasPrefix(cell, "why, says ") {
+			cell, _, _ = strings.Cut(cell, " | ")
+			told = append(told, strings.Split(cell, "; ")...)
+		}
+	}
+	want := reasons(t)
+	slices.Sort(told)
+	slices.Sort(want)
+	if len(want) < 25 || !slices.Equal(told, want) {
+		t.Errorf("%s has the reasons\n%s\nthe source\n%s", trouble, strings.Join(told, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Who looks up a line of the log finds it.
+func TestTroubleshootingHasEveryWarning(t *testing.T) {
+	text, err := os.ReadFile(trouble)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range warnings(t) {
+		if !strings.Contains(string(text), w.text) {
+			t.Errorf("%s: %q is not in %s", w.at, w.text, trouble)
+		}
 	}
 }
 
