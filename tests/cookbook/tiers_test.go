@@ -94,11 +94,16 @@ func threeTiers(r *recipe) {
 	r.same("/srv/docs", r.tree("/srv/docs"), was)
 }
 
-// The share itself is what tests/samba serves and uses.
+// The share itself is what tests/samba serves and uses. What systemd makes of the
+// drop-in is seen where it is booted, in tests/system.
 func sambaShare(r *recipe) {
 	r.disks("/srv/fast", "/srv/slow")
 	harness.Mkdir(r.t, "/srv/docs")
 	r.text()
 	r.fstab()
 	r.run("mount /srv/docs")
+	if got, want := r.text(), "[Unit]\nRequiresMountsFor="+r.served[0].Dir+"\n"; got != want {
+		r.t.Errorf("the drop-in of smbd is %q, want %q", got, want)
+	}
+	r.pass("systemctl daemon-reload")
 }

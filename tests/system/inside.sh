@@ -96,6 +96,12 @@ ok "log: the daemon says what it mounted" journal '/srv/fast mounted on /srv/doc
 ok "over the primary: both tiers are seen" grep -q hello /srv/home/new /srv/home/old
 ok "over the primary: the unit is active" systemctl is-active srv-home.mount
 
+ok "samba: smbd has started" systemctl is-active smbd.service
+ok "samba: after the mount, by the drop-in of the cookbook" grep -qw srv-docs.mount <<<"$(shown smbd.service After)"
+ok "samba: it was up by then" before srv-docs.mount smbd.service
+ok "samba: smbd stops with the mount" bash -c 'systemctl stop srv-docs.mount && ! systemctl -q is-active smbd.service'
+ok "samba: smbd brings the mount back" bash -c 'systemctl start smbd.service && findmnt -t fuse.tierfs /srv/docs'
+
 ok "restart" systemctl restart srv-docs.mount
 ok "restart: reads" grep -q hello /srv/docs/f
 sed -i '/ \/srv\/docs /s/nofail/nofail,demote=30d/' /etc/fstab

@@ -20,6 +20,20 @@ chroot "$r" chown u1: /srv/fast/mine
 chroot "$r" install -d -o u1 /home/u1/{fast,slow,docs}
 cat "$here/fstab" >>"$r/etc/fstab"
 
+# A stand-in for smbd, and what the cookbook has it wait for.
+mkdir -p "$r/etc/systemd/system/smbd.service.d"
+cat >"$r/etc/systemd/system/smbd.service" <<'END'
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=grep -q hello /srv/docs/f
+[Install]
+WantedBy=multi-user.target
+END
+chroot "$r" systemctl -q enable smbd.service 2>/dev/null
+sed -n '/^## A Samba share/,/^\*\*Watch/{/^    \[Unit\]/,/^$/s/^    //p}' "$here/../../docs/cookbook.md" \
+	>"$r/etc/systemd/system/smbd.service.d/tierfs.conf"
+
 mkdir "$r/opt/tests"
 cp "$here"/{lib,inside}.sh "$r/opt/tests"
 cat >"$r/etc/systemd/system/tests.service" <<'END'
