@@ -136,6 +136,10 @@ func (t *Tier) takeBack() error {
 	}
 	if err := t.verify(fd); err != nil {
 		unix.Close(fd)
+		if text := err.Error(); text != t.stranger {
+			t.stranger = text
+			t.log.Warn("tier stays away, as what is at its path cannot be taken for it; mount the right disk there", "tier", t.Root, "err", err)
+		}
 		return err
 	}
 	if sameDir(fd, t.RootFD()) {
@@ -149,6 +153,7 @@ func (t *Tier) takeBack() error {
 	t.onReturn()
 	t.away.Store(false)
 	t.stalled.Store(0)
+	t.stranger = ""
 	t.log.Info("tier is back", "tier", t.Root)
 	return nil
 }

@@ -42,6 +42,7 @@ type Tier struct {
 	readOnly atomic.Bool
 	dev      atomic.Uint64
 	probing  atomic.Bool
+	stranger string        // why its path was not taken back last, as told; for who has set probing
 	mountID  atomic.Uint64 // where the root was opened by its path, see mountOf
 	onReturn func()        // drops what is cached of the tier
 

@@ -2,6 +2,7 @@ package away
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,9 @@ func TestDeadFallbackComesBackOnlyAsTheRightMember(t *testing.T) {
 		t.Errorf("with an empty directory in its place: %v, want EIO", err)
 	}
 	harness.WantErrno(t, "create", makeFile(p.Path("low")), unix.EIO)
+	if n := strings.Count(p.Log(), "it carries no mark, its disk is probably not mounted; mount it"); n != 1 {
+		t.Errorf("the log says %d times why the tier stays away", n)
+	}
 
 	harness.Remove(t, p.low.Dir+"/impostor")
 	p.low.Up()
