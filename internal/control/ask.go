@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 )
 
@@ -30,7 +29,7 @@ func (c *Client) job(ctx context.Context, method, path string, body any, fn func
 	err = c.stream(ctx, method, path, body, func(text []byte) error {
 		var l Line
 		if err := json.Unmarshal(text, &l); err != nil {
-			return fmt.Errorf("control socket %s: %w; is the daemon of another release?", c.path, err)
+			return c.strange(err)
 		}
 		if l.End == nil {
 			fn(l)
@@ -60,7 +59,7 @@ func (c *Client) Check(ctx context.Context, r Check, fn func(Finding)) (end Chec
 	err = c.stream(ctx, http.MethodPost, "/v1/check", r, func(text []byte) error {
 		var l CheckLine
 		if err := json.Unmarshal(text, &l); err != nil {
-			return fmt.Errorf("control socket %s: %w; is the daemon of another release?", c.path, err)
+			return c.strange(err)
 		}
 		if l.Finding != nil {
 			fn(*l.Finding)

@@ -137,12 +137,12 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 	if resp.StatusCode != http.StatusOK {
 		var f failure
 		if dec.Decode(&f) != nil || f.Error == "" {
-			return fmt.Errorf("control socket %s: %s; is the daemon of another release?", c.path, resp.Status)
+			return c.strange(errors.New(resp.Status))
 		}
 		return errors.New(f.Error)
 	}
 	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("control socket %s: %w; is the daemon of another release?", c.path, err)
+		return c.strange(err)
 	}
 	return nil
 }
@@ -159,4 +159,9 @@ func (c *Client) unheard(err error) error {
 		err = errGone
 	}
 	return fmt.Errorf("control socket %s: %w", c.path, err)
+}
+
+// strange is the error of an answer that cannot be read.
+func (c *Client) strange(err error) error {
+	return fmt.Errorf("control socket %s: %w; if its daemon is of another release, unmount and mount again", c.path, err)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -143,7 +142,7 @@ func (c *Client) eachLine(r io.Reader, fn func(line []byte) error) error {
 	}
 	switch err := in.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
-		return fmt.Errorf("control socket %s: %w; is the daemon of another release?", c.path, err)
+		return c.strange(err)
 	case err != nil:
 		return ErrCutOff
 	}
@@ -166,7 +165,7 @@ func wholeLines(data []byte, atEOF bool) (advance int, line []byte, err error) {
 func (c *Client) refusal(resp *http.Response) error {
 	var f failure
 	if json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&f) != nil || f.Error == "" {
-		return fmt.Errorf("control socket %s: %s; is the daemon of another release?", c.path, resp.Status)
+		return c.strange(errors.New(resp.Status))
 	}
 	return errors.New(f.Error)
 }
