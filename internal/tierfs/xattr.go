@@ -51,6 +51,11 @@ func (fs *FS) getxattr(r *fusedev.Request, op *fusedev.GetxattrOp) error {
 		n, err = f.Getxattr(op.Name, dst)
 		return err
 	})
+	// To the kernel, which asks before it lets anybody in, only ENODATA means that
+	// the mode is all there is (fuse_get_acl).
+	if err == unix.EOPNOTSUPP && isACL(op.Name) {
+		err = unix.ENODATA
+	}
 	if err != nil {
 		return err
 	}
@@ -121,6 +126,8 @@ func fit(r *fusedev.Request, room int, value []byte) error {
 	return nil
 }
 
+func isACL(name string) bool { return strings.HasPrefix(name, "system.posix_acl_") }
+
 // reservedXattr reports whether only tierfs may set the attribute.
 func (fs *FS) reservedXattr(name string) bool {
 	return fs.union && (name == xattrTier || name == xattrPath)
@@ -136,7 +143,7 @@ func (fs *FS) setxattr(r *fusedev.Request, op *fusedev.SetxattrOp) error {
 	return fs.changeXattr(r, op.Node, func(f *tier.File) error {
 		set := func() error { return f.Setxattr(op.Name, op.Value, int(op.Flags)) }
 		switch {
-		case strings.HasPrefix(op.Name, "system.") && !strings.HasPrefix(op.Name, "system.posix_acl_"):
+		case strings.HasPrefix(op.Name, "system.") && !isACL(op.Name):
 			return fs.as(r.UID, r.GID, set) // the filesystem's own, who may is its affair
 		case op.Name != "system.posix_acl_access" || op.KillSGID:
 			return fs.onNetwork(f.Tier, r, set)

@@ -262,3 +262,31 @@ func TestHighestListDecides(t *testing.T) {
 		wantSameLists(t, m.Path(d), []string{m.Primary + "/" + d, m.Fallbacks[0] + "/" + d})
 	}
 }
+
+// TestTierWithoutLists: where the filesystem has none, as vfat has none,
+// the mode says who is let in.
+func TestTierWithoutLists(t *testing.T) {
+	bare := harness.TempDir(t)
+	harness.Must(t, "mount", "-t", "ramfs", "-o", "mode=755", "ramfs", bare)
+	t.Cleanup(func() { harness.Must(t, "umount", bare) })
+	harness.Mkdir(t, bare+"/d")
+	harness.Write(t, bare+"/d/f", "x\n")
+	harness.Write(t, bare+"/d/closed", "x\n")
+	harness.Chmod(t, bare+"/d/closed", 0o640)
+	m := harness.NewOn(t, []string{harness.On(t, "ext4", "64M"), bare})
+	m.Up()
+	for command, want := range map[string]string{
+		"cat d/f":              "x exit 0",
+		"cat d/closed":         "cat: d/closed: Permission denied exit 1",
+		"ls d":                 "closed f exit 0",
+		"getfacl -cE d/closed": "user::rw- group::r-- other::--- exit 0",
+	} {
+		if got := strings.Join(run(t, m.Dir, "alice", command), " "); got != want {
+			t.Errorf("%s: %q, want %q", command, got, want)
+		}
+	}
+	if out, _, code := harness.Run(t, "setfacl", "-m", "u:2001:r", m.Path("d/closed")); code == 0 {
+		t.Errorf("setfacl: %s", out)
+	}
+	m.Down()
+}
