@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tierfs/tierfs/internal/human"
+	"github.com/tierfs/tierfs/internal/sys"
 	"github.com/tierfs/tierfs/internal/tier"
 )
 
@@ -53,7 +54,7 @@ func (m *Mover) fullness(t *tier.Tier) (*Full, error) {
 	unit := uint64(st.Frsize)
 	return &Full{
 		Rank: t.Rank, Root: t.Root, Free: st.Bavail * unit, MinFree: m.minFree(st.Blocks * unit),
-		NoInodes: st.Files > 0 && st.Ffree == 0, // Btrfs counts none
+		NoInodes: sys.CountsInodes(&st) && st.Ffree == 0,
 	}, nil
 }
 
@@ -91,7 +92,11 @@ func (m *Mover) warnFull(r Report) {
 		if f.High > 0 || !m.isNews("full: "+f.Root, r.End) {
 			continue
 		}
-		m.log.Warn("a tier has no room for files that are to move there, so they stay; make room on it, lower minfree, or add a fallback",
+		text := "a tier has no room for files that are to move there, so they stay; make room on it, lower minfree, or add a fallback"
+		if f.NoInodes {
+			text = "a tier has no inode left for files that are to move there, so they stay; remove files from it, or add a fallback"
+		}
+		m.log.Warn(text,
 			"job", r.Kind, "tier", f.Root, "free", human.Bytes(f.Free), "minfree", human.Bytes(f.MinFree), "files", f.Files, "bytes", human.Bytes(f.Bytes))
 	}
 }

@@ -27,6 +27,13 @@ func Remote(st *unix.Statfs_t) bool {
 	return false
 }
 
+// CountsInodes reports whether the filesystem says how many inodes are free. Btrfs
+// has no number of them (statfs(2)). That none is free counts for nothing with
+// FUSE: bazil.org/fuse, on which rclone mount stands, leaves that field empty.
+func CountsInodes(st *unix.Statfs_t) bool {
+	return st.Files > 0 && (st.Ffree > 0 || st.Type != unix.FUSE_SUPER_MAGIC)
+}
+
 // Stacked reports whether the filesystem is known to lie upon another. The kernel
 // lets no file there be one of passthrough (fuse_backing_open: s_stack_depth).
 func Stacked(st *unix.Statfs_t) bool {

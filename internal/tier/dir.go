@@ -150,7 +150,7 @@ func (d *Dir) Getxattr(name, attr string, dst []byte) (n int, err error) {
 		n, err = sys.Getxattrat(d.fd, name, attr, dst)
 		return err
 	})
-	return n, err
+	return n, d.Tier.xattrError(attr, err)
 }
 
 // Open is openat(2), never following a symlink.

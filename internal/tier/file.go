@@ -144,7 +144,7 @@ func (f *File) Getxattr(name string, dst []byte) (n int, err error) {
 		}
 		return err
 	})
-	return n, err
+	return n, f.Tier.xattrError(name, err)
 }
 
 // Listxattr is listxattr(2).
@@ -156,17 +156,19 @@ func (f *File) Listxattr(dst []byte) (n int, err error) {
 		}
 		return err
 	})
-	return n, err
+	return n, f.Tier.xattrError("user.none", err)
 }
 
 // Setxattr is setxattr(2).
 func (f *File) Setxattr(name string, value []byte, flags int) error {
-	return f.doLong(func() error { return unix.Setxattr(sys.FDPath(f.FD), name, value, flags) })
+	err := f.doLong(func() error { return unix.Setxattr(sys.FDPath(f.FD), name, value, flags) })
+	return f.Tier.xattrError(name, err)
 }
 
 // Removexattr is removexattr(2).
 func (f *File) Removexattr(name string) error {
-	return f.doLong(func() error { return unix.Removexattr(sys.FDPath(f.FD), name) })
+	err := f.doLong(func() error { return unix.Removexattr(sys.FDPath(f.FD), name) })
+	return f.Tier.xattrError(name, err)
 }
 
 // Pread is pread(2), again until dst is full or the file ends.

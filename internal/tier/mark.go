@@ -263,7 +263,7 @@ func openMarkDir(rootFD int) (int, error) {
 	// A set-group-ID root hands that bit down to what mkdir makes in it.
 	if mode := st.Mode & 0o7777 &^ unix.S_ISGID; mode != 0o700 {
 		unix.Close(fd)
-		return -1, fmt.Errorf("%s: mode %04o, not 0700; find out who changed it, then chmod 0700 or remove it", MarkName, mode)
+		return -1, fmt.Errorf("%s: mode %04o, not 0700; find out who changed it, then chmod 0700 or remove it; where chmod has no effect, mount that filesystem so that its directories are 0700 (rclone: dir_perms=0700)", MarkName, mode)
 	}
 	return fd, nil
 }

@@ -3,6 +3,7 @@ package tier
 import (
 	"bytes"
 
+	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,6 +34,25 @@ func (f *File) Xattrs() ([]string, error) {
 // Xattr is the value of an extended attribute, however long.
 func (f *File) Xattr(name string) ([]byte, error) {
 	return whole(func(dst []byte) (int, error) { return f.Getxattr(name, dst) })
+}
+
+// xattrError is what err means for a call on an extended attribute of that name.
+// rclone has none, and says so of directories alone: of a file it is an I/O error,
+// which would be one of everybody who looks for an ACL.
+func (t *Tier) xattrError(name string, err error) error {
+	if err != unix.EIO || !t.Network || t.Remote {
+		return err
+	}
+	d := t.RootDir()
+	defer d.Put()
+	asked := d.do(func() error {
+		_, err := unix.Getxattr(sys.FDPath(d.fd), name, nil)
+		return err
+	})
+	if asked == unix.EOPNOTSUPP {
+		return asked
+	}
+	return err
 }
 
 func whole(get func(dst []byte) (int, error)) ([]byte, error) {

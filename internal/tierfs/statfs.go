@@ -2,6 +2,7 @@ package tierfs
 
 import (
 	"github.com/jacobsa/fuse/fuseops"
+	"github.com/tierfs/tierfs/internal/sys"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +60,8 @@ func fillStatfs(op *fuseops.StatFSOp, st *unix.Statfs_t, unit uint64) {
 	op.Blocks += scale(st.Blocks)
 	op.BlocksFree += scale(st.Bfree)
 	op.BlocksAvailable += scale(st.Bavail)
-	op.Inodes += st.Files
-	op.InodesFree += st.Ffree
+	if sys.CountsInodes(st) {
+		op.Inodes += st.Files
+		op.InodesFree += st.Ffree
+	}
 }

@@ -73,8 +73,16 @@ func (d *disk) Readlink(c cancel, h *fuse.InHeader) (target []byte, status fuse.
 	return target, status
 }
 
+// xattr passes a call on an extended attribute of a node.
+func (d *disk) xattr(op, name string, node uint64, fn func() fuse.Status) fuse.Status {
+	if status := d.gate.xattrless(node); status != fuse.OK {
+		return status
+	}
+	return d.pass(op, name, fn)
+}
+
 func (d *disk) GetXAttr(c cancel, h *fuse.InHeader, name string, dst []byte) (n uint32, status fuse.Status) {
-	status = d.pass("GETXATTR", name, func() (s fuse.Status) {
+	status = d.xattr("GETXATTR", name, h.NodeId, func() (s fuse.Status) {
 		n, s = d.RawFileSystem.GetXAttr(c, h, name, dst)
 		return s
 	})
@@ -82,7 +90,7 @@ func (d *disk) GetXAttr(c cancel, h *fuse.InHeader, name string, dst []byte) (n 
 }
 
 func (d *disk) ListXAttr(c cancel, h *fuse.InHeader, dst []byte) (n uint32, status fuse.Status) {
-	status = d.pass("LISTXATTR", "", func() (s fuse.Status) {
+	status = d.xattr("LISTXATTR", "", h.NodeId, func() (s fuse.Status) {
 		n, s = d.RawFileSystem.ListXAttr(c, h, dst)
 		return s
 	})
@@ -90,11 +98,11 @@ func (d *disk) ListXAttr(c cancel, h *fuse.InHeader, dst []byte) (n uint32, stat
 }
 
 func (d *disk) SetXAttr(c cancel, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
-	return d.pass("SETXATTR", name, func() fuse.Status { return d.RawFileSystem.SetXAttr(c, in, name, value) })
+	return d.xattr("SETXATTR", name, in.NodeId, func() fuse.Status { return d.RawFileSystem.SetXAttr(c, in, name, value) })
 }
 
 func (d *disk) RemoveXAttr(c cancel, h *fuse.InHeader, name string) fuse.Status {
-	return d.pass("REMOVEXATTR", name, func() fuse.Status { return d.RawFileSystem.RemoveXAttr(c, h, name) })
+	return d.xattr("REMOVEXATTR", name, h.NodeId, func() fuse.Status { return d.RawFileSystem.RemoveXAttr(c, h, name) })
 }
 
 // Without FOPEN_DIRECT_IO the kernel's page cache would answer for the disk.
@@ -192,7 +200,11 @@ func (d *disk) FsyncDir(c cancel, in *fuse.FsyncIn) fuse.Status {
 }
 
 func (d *disk) StatFs(c cancel, h *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
-	return d.pass("STATFS", "", func() fuse.Status { return d.RawFileSystem.StatFs(c, h, out) })
+	status := d.pass("STATFS", "", func() fuse.Status { return d.RawFileSystem.StatFs(c, h, out) })
+	if d.gate.inodeless() {
+		out.Files, out.Ffree = 1e9, 0
+	}
+	return status
 }
 
 func (d *disk) Statx(c cancel, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {

@@ -35,6 +35,8 @@ type Plan struct {
 
 	NoLinks  bool // besides: the disks have no hard links
 	NoOwners bool // besides: chown(2) and chmod(2) are done without effect
+	NoXattrs bool // besides: of extended attributes the root says EOPNOTSUPP, all else EIO
+	NoInodes bool // besides: statfs(2) says of all inodes that they are used
 }
 
 // Report is what came of a plan.

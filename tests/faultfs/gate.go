@@ -77,6 +77,26 @@ func (g *gate) ownerless() bool {
 	return g.plan != nil && g.plan.NoOwners
 }
 
+// inodeless reports whether no inode is to be free.
+func (g *gate) inodeless() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.plan != nil && g.plan.NoInodes
+}
+
+// xattrless is what is said of extended attributes, if there are to be none.
+func (g *gate) xattrless(node uint64) fuse.Status {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.plan == nil || !g.plan.NoXattrs:
+		return fuse.OK
+	case node == fuse.FUSE_ROOT_ID:
+		return fuse.Status(syscall.EOPNOTSUPP)
+	}
+	return fuse.EIO
+}
+
 // pass lets a call through, or does to it what is planned. short tells fn to do
 // half of its work.
 func (g *gate) pass(c Call, fn func(short bool) fuse.Status) fuse.Status {

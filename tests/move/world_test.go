@@ -354,6 +354,88 @@ func TestTargetThatTakesNoOwner(t *testing.T) {
 	m.Down()
 }
 
+// TestTargetThatHasNoXattrs and calls that an I/O error, but of its root: rclone.
+func TestTargetThatHasNoXattrs(t *testing.T) {
+	t.Parallel()
+	disk := faultfs.New(t, 1)
+	m := newMountOn(t, []string{harness.TempDir(t), disk.Disks[0]}, "minfree=0")
+	m.Put(0, "plain", "plain")
+	m.Put(0, "marked", "marked")
+	ok(t, "setxattr", unix.Setxattr(m.Tier(0, "marked"), "user.mark", []byte("1"), 0))
+	m.Up()
+	disk.Arm(faultfs.Plan{Nth: 1, Ops: []string{"none"}, NoXattrs: true})
+	time.Sleep(quiet)
+	m.carry("demote", "marked").wantSkip(t, "marked", "attributes")
+	m.carry("demote", "plain").wantMoved(t, 1)
+	m.wantOn(1, "plain", "plain")
+	path := m.Path("plain")
+	for call, err := range map[string]error{
+		"getxattr":    second(unix.Getxattr(path, "user.mark", nil)),
+		"setxattr":    unix.Setxattr(path, "user.mark", []byte("1"), 0),
+		"removexattr": unix.Removexattr(path, "user.mark"),
+	} {
+		if err != unix.EOPNOTSUPP {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	if n, err := unix.Listxattr(path, nil); n != 0 || err != nil {
+		t.Errorf("listxattr: %d, %v", n, err)
+	}
+	if _, errs, code := harness.AsUser(t, harness.UserA, harness.UserA, nil, "cat", path); code != 0 {
+		t.Errorf("an ordinary user: %s", errs)
+	}
+	time.Sleep(quiet)
+	m.carry("promote", "plain").wantMoved(t, 1)
+	m.wantOn(0, "plain", "plain")
+	disk.Disarm()
+	m.Down()
+}
+
+func second(_ int, err error) error { return err }
+
+// TestTargetThatCountsNoInodes: rclone has a billion of them, and says that none
+// is free.
+func TestTargetThatCountsNoInodes(t *testing.T) {
+	t.Parallel()
+	disk := faultfs.New(t, 1)
+	m := newMountOn(t, []string{harness.TempDir(t), disk.Disks[0]}, "minfree=0")
+	m.Put(0, "f", "f")
+	m.Up()
+	disk.Arm(faultfs.Plan{Nth: 1, Ops: []string{"none"}, NoInodes: true})
+	time.Sleep(quiet)
+	var sum, primary unix.Statfs_t
+	ok(t, "statfs", unix.Statfs(m.Dir, &sum))
+	ok(t, "statfs", unix.Statfs(m.Tier(0, ""), &primary))
+	if sum.Files != primary.Files {
+		t.Errorf("%d inodes, of them the primary's %d", sum.Files, primary.Files)
+	}
+	m.carry("demote", "f").wantMoved(t, 1)
+	m.wantOn(1, "f", "f")
+	disk.Disarm()
+	m.Down()
+}
+
+// TestTargetWithoutInodes is full, and it is said of what.
+func TestTargetWithoutInodes(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, "root", "fuse")
+	full := harness.TempDir(t)
+	harness.Must(t, "mount", "-t", "tmpfs", "-o", "size=16M,nr_inodes=20", "tmpfs", full)
+	t.Cleanup(func() { unix.Unmount(full, unix.MNT_DETACH) })
+	m := newMountOn(t, []string{harness.TempDir(t), full}, "minfree=0")
+	m.Put(0, "f", "f")
+	m.Up("demote=1s")
+	for i := 0; ; i++ {
+		if err := os.WriteFile(fmt.Sprintf("%s/%d", full, i), nil, 0o644); err != nil {
+			break
+		}
+	}
+	time.Sleep(quiet)
+	m.carry("demote", "f").wantSkip(t, "f", "no-room")
+	harness.Eventually(t, "the log says it", func() bool { return strings.Contains(m.Log(), "no inode left") })
+	m.Down()
+}
+
 // TestTargetVanishes in the middle of a copy: the file is where it was, and can
 // be used all the time. When the disk is back, files move again.
 func TestTargetVanishes(t *testing.T) {
