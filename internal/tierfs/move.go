@@ -467,6 +467,12 @@ func (x *transfer) copyAll(ctx context.Context) {
 	c := mover.NewCopier(ctx, x.from, x.to, x.b.Pace)
 	x.each(ctx, x.expect)
 	x.each(ctx, x.create)
+	x.each(ctx, func(m *moving) error {
+		if m.st.Size < lengthy {
+			return nil
+		}
+		return c.Attributes(m.src, m.copied, &m.st)
+	})
 	x.contents(ctx, c)
 	x.each(ctx, func(m *moving) error { return c.Attributes(m.src, m.copied, &m.st) })
 	fault("copied")
@@ -493,6 +499,10 @@ func (x *transfer) copyAll(ctx context.Context) {
 	})
 	fault("synced")
 }
+
+// lengthy is the size from which it is seen first whether the target takes a file's
+// attributes: one that does not fit is tried at every scan.
+const lengthy = 1 << 20
 
 // contents copies the content of all files as one writer, who changes only to
 // drop a copy that has failed: to become somebody else takes six system calls.

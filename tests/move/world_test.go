@@ -348,7 +348,18 @@ func TestTargetThatTakesNoOwner(t *testing.T) {
 	m.carry("demote", "f").wantSkip(t, "f", "attributes")
 	m.wantOn(0, "f", "f")
 	disk.Disarm()
+
+	// What takes long to copy is not copied to find that out.
+	large := text("large", 4<<20)
+	m.Put(0, "large", large)
+	harness.Chown(t, m.Tier(0, "large"), harness.UserA, harness.UserA)
 	time.Sleep(quiet)
+	disk.Arm(faultfs.Plan{Nth: 1, Ops: []string{"WRITE"}, NoOwners: true, DelayMS: 1})
+	m.carry("demote", "large").wantSkip(t, "large", "attributes")
+	if r := disk.Disarm(); len(r.Calls) > 0 {
+		t.Errorf("%d writes", len(r.Calls))
+	}
+	m.wantOn(0, "large", large)
 	m.carry("demote", "f").wantMoved(t, 1)
 	m.wantOn(1, "f", "f")
 	m.Down()
