@@ -392,6 +392,12 @@ func (x *transfer) asideStill(m *moving) error {
 	if err := x.trash.Stat(m.aside, &st); err != nil {
 		return err
 	}
+	// rclone makes the number from the path. Then the descriptor shows the new one
+	// too, while that of a file which was replaced keeps the old.
+	var src unix.Stat_t
+	if st.Ino != m.st.Ino && m.src.Stat(&src) == nil && src.Ino == st.Ino {
+		st.Ino = m.st.Ino
+	}
 	switch {
 	case !sameContent(&st, &m.st):
 		return errAltered
