@@ -58,6 +58,7 @@ wanted() {
 		system  rsync                  rsync
 		system  sshd                   openssh-server
 		system  sshfs                  sshfs
+		system  rclone                 rclone
 		system  debugfs                e2fsprogs
 	END
 }

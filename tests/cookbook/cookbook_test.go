@@ -22,6 +22,7 @@ var recipes = map[string]func(r *recipe){
 	"Three tiers":                              threeTiers,
 	"A Samba share":                            sambaShare,
 	"A fallback on another machine, by SSHFS":  sshfs,
+	"A fallback on object storage, by rclone":  rclone,
 	"An encrypted backup elsewhere":            encrypted,
 	"Several trees in one backup":              collected,
 	"From a script that leaves symbolic links": fromLinks,

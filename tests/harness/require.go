@@ -54,7 +54,7 @@ func missing(c string) string {
 	case "autofs", "overlay":
 		return notInKernel(c)
 	case "fusermount3", "setpriv", "strace", "smbd", "smbclient", "ganesha.nfsd", "nfs-ls",
-		"gocryptfs", "sshfs", "sshd", "mergerfs", "rsync":
+		"gocryptfs", "sshfs", "rclone", "sshd", "mergerfs", "rsync":
 		return notInPath(c)
 	default:
 		if version, ok := strings.CutPrefix(c, "linux-"); ok {

@@ -28,7 +28,7 @@ run() {
 	vm-*) "$here/vm.sh" "$suite" ;;
 	rpm) "$here/rpm.sh" bookworm ;;
 	samba) go_tests samba smbd,smbclient ;; # those of a share, which make test runs too
-	cookbook) go_tests cookbook ext4,rsync,gocryptfs,sshfs,sshd,mergerfs ;;
+	cookbook) go_tests cookbook ext4,rsync,gocryptfs,sshfs,sshd,rclone,mergerfs ;;
 	same) "$here/same.sh" ;;
 	*) echo "no test of that name" && false ;;
 	esac 2>&1
