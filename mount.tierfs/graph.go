@@ -148,7 +148,7 @@ func (g *graph) join() error {
 	if err := checkPlaces(g.set, g.dir); err != nil {
 		return err
 	}
-	joined, err := tier.Join(members(g.set), g.dir)
+	joined, err := g.joinAfter()
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ type verdict struct {
 	stale           []bool   // the tier's list is not list
 	claimed         []*member
 	warnings, notes []string
-	holder          Holder // who has the lock of a tier, if we do not get it
+	held            bool   // another has the lock of a tier
+	holder          Holder // who that is, as far as it is known
 }
 
 // candidate is the mark for step 1 of Join.

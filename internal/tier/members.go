@@ -28,7 +28,8 @@ type Identity struct {
 type JoinResult struct {
 	Warnings, Notes []string
 	Owner           bool   // holds the lock of every writable tier: may move and replay
-	Holder          Holder // who has one of them, if this one is not the owner
+	Held            bool   // another has one of them
+	Holder          Holder // who that is, as far as it is known
 	SetID           string
 	Members         []Identity // in the order of the roots
 	Refused         error      // why TakeOver failed, if not for a lock that another holds
@@ -96,7 +97,7 @@ func (j *JoinResult) TakeOver() bool {
 	var next JoinResult
 	j.Refused = j.guard.own(&next)
 	if j.Refused != nil || !next.Owner {
-		j.Holder = next.Holder
+		j.Held, j.Holder = next.Held, next.Holder
 		return false
 	}
 	j.guard.close()
@@ -205,7 +206,7 @@ func (g *guard) own(j *JoinResult) error {
 		}
 		j.Owner, j.locks = true, locks
 	}
-	j.Warnings, j.Notes, j.Holder = v.warnings, v.notes, v.holder
+	j.Warnings, j.Notes, j.Held, j.Holder = v.warnings, v.notes, v.held, v.holder
 	j.SetID, j.Members = v.identities(all)
 	return nil
 }
@@ -242,8 +243,8 @@ func (g *guard) lock(v *verdict) (locks []int, all bool, err error) {
 		closeAll(locks)
 		switch {
 		case err == nil:
-			v.holder = holder
-			v.notes = append(v.notes, fmt.Sprintf("another tierfs serves these tiers%s: it moves files, this one does not", holder))
+			v.held, v.holder = true, holder
+			v.warnings = append(v.warnings, fmt.Sprintf("another tierfs serves these tiers%s: it moves files, this one does not; unmount the one that is not meant", holder))
 		case v.first || v.fresh[i] || !takesNothing(err):
 			return nil, false, cannotWrite(r, err)
 		default:

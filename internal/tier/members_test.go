@@ -638,7 +638,7 @@ func TestHolderOfATierIsNamed(t *testing.T) {
 	if second.Holder.String() != holder {
 		t.Errorf("holder%s, want%s", second.Holder, holder)
 	}
-	wantNote(t, second.Notes, "another tierfs serves these tiers"+holder+": it moves files, this one does not")
+	wantNote(t, second.Warnings, "another tierfs serves these tiers"+holder+": it moves files, this one does not")
 	wantError(t, Replace(b.path("a"), b.path("b")), "a tierfs serves it"+holder)
 	first.Close()
 	if !second.TakeOver() || second.Holder != (Holder{}) {
@@ -929,7 +929,7 @@ func TestSecondDaemonServesAndTakesOver(t *testing.T) {
 	if second.Members[0].ID != b.record("c").ID || second.SetID != first.SetID {
 		t.Errorf("%+v", second)
 	}
-	wantNote(t, second.Notes, "another tierfs serves these tiers: it moves files, this one does not")
+	wantNote(t, second.Warnings, "another tierfs serves these tiers: it moves files, this one does not")
 	if !reflect.DeepEqual(before, b.snapshot()) {
 		t.Error("it wrote something")
 	}
