@@ -51,7 +51,7 @@ type Config struct {
 // FS serves the union of a set of tiers.
 //
 // LOCK ORDER: names → Inode.Mu → moves → Table.mu → DirCache.mu; journal.calm
-// before all; journal.mu and movings.mu are leaves. No lock that others need is
+// before all; journal.mu, takings.mu and movings.mu are leaves. No lock that others need is
 // held while a tier is waited for, but Inode.Mu and a name, by ops on that very
 // file.
 type FS struct {

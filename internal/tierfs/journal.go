@@ -65,10 +65,12 @@ type journal struct {
 	mu       sync.Mutex
 	standing map[string]bool // names of our own records, which a replay leaves alone; GUARDED_BY(mu)
 	left     []*record       // those of them that the chores are to finish; GUARDED_BY(mu)
+
+	takings takings
 }
 
 func newJournal(fs *FS) *journal {
-	return &journal{fs: fs, news: make(chan struct{}, 1), standing: map[string]bool{}}
+	return &journal{fs: fs, news: make(chan struct{}, 1), standing: map[string]bool{}, takings: takings{aside: map[string]bool{}}}
 }
 
 // SetMembers tells the tiers' member IDs, by rank.
@@ -170,6 +172,9 @@ func (r *record) forget() {
 // leave lets the record stand until the chores have done todo, or else for the
 // next mount.
 func (r *record) leave(todo chore) {
+	if r.in.Kind == intentMove {
+		r.j.takings.due.Store(true)
+	}
 	if r.todo = todo; todo == nextMount {
 		return
 	}
@@ -312,6 +317,7 @@ func (j *journal) replayTier(t *tier.Tier) error {
 			continue
 		}
 		if err != nil {
+			j.takings.due.Store(true)
 			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal for the next mount; see tierfs check --repair", "tier", t.Root, "record", name, "err", err)
 			continue
 		}

@@ -259,7 +259,7 @@ func (s *settlement) settle() error {
 	}
 	ours := final != nil && final.Ino == s.f.Copy.Ino && final.Mode&unix.S_IFMT == unix.S_IFREG
 	switch {
-	case aside != nil && s.f.Source.is(aside) && ours:
+	case aside != nil && s.f.Source.is(aside) && (ours || s.fs.journal.taken(s.f)):
 		return s.drop(s.trash, s.f.Aside, aside) // it was about to go
 	case aside != nil:
 		return s.putBack(source, final, ours)

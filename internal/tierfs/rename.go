@@ -186,6 +186,7 @@ func (fs *FS) step(x *renaming, from, to *tier.Dir) error {
 // and the old name goes last, once the removal is durable too. At every instant
 // both contents are reachable under a name.
 func (fs *FS) renameFile(x *renaming) error {
+	take := fs.journal.takingsOf(x)
 	home := x.src[0].rank
 	sd, err := fs.dir(x.from, home)
 	if err != nil {
@@ -219,6 +220,7 @@ func (fs *FS) renameFile(x *renaming) error {
 		fs.stay(over)
 		return err
 	}
+	take()
 	if len(x.dst) > 0 {
 		fs.removed(over, x.to, x.newName, &x.dst[0])
 	}
@@ -348,9 +350,11 @@ func (fs *FS) exchange(x *renaming) error {
 	if err := fs.stirred(x); err != nil {
 		return err
 	}
+	take := fs.journal.takingsOf(x)
 	if err := sd.Rename(x.name, dd, x.newName, unix.RENAME_EXCHANGE); err != nil {
 		return err
 	}
+	take()
 	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(a))
 	fs.table.Moved(x.to, x.newName, x.from, x.name, fs.key(b))
 	return nil

@@ -52,6 +52,7 @@ func (fs *FS) renameDir(x *renaming) error {
 	if err := fs.stirred(x); err != nil {
 		return err
 	}
+	take := fs.journal.takingsOf(x)
 	if over != nil {
 		fs.table.Leave(over, nil)
 	}
@@ -60,6 +61,7 @@ func (fs *FS) renameDir(x *renaming) error {
 		fs.again(over, targets, x.newName)
 		return err
 	}
+	take()
 	if over != nil {
 		fs.table.Removed(over, x.to, x.newName)
 		fs.keepDirs(over, replaced)

@@ -97,11 +97,13 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 	if err := fs.mayRemove(r, p, name, all); err != nil {
 		return err
 	}
+	take := fs.journal.takingOf(p, name, all)
 	in := fs.leave(r, p, name, &all[0])
 	if err := fs.removeCopies(r, p, name, all, 0); err != nil {
 		fs.stay(in)
 		return err
 	}
+	take()
 	fs.removed(in, p, name, &all[0])
 	return fs.settle(p)
 }

@@ -1,0 +1,81 @@
+package tierfs
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
+)
+
+// setAsideBy leaves the record of a move of f from tier 0 to tier 1 that ended
+// with the source in the trash.
+func (r *rig) setAsideBy(fs *FS) {
+	r.Helper()
+	r.write(0, ".tierfs/trash/x-1", "content")
+	r.write(1, "f", "content")
+	of := func(rank int, path string) stamp {
+		st, err := lookup(fs.Tiers()[rank], path)
+		if err != nil {
+			r.Fatal(err)
+		}
+		return stampOf(&st)
+	}
+	b, err := json.Marshal(intent{Kind: intentMove, Relocation: &relocation{Source: member(0), Target: member(1),
+		Files: []relocated{{Name: []byte("f"), Source: of(0, ".tierfs/trash/x-1"), Copy: of(1, "f"), Aside: "x-1"}}}})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.rawRecord(1, string(b))
+}
+
+// A move that cannot be ended at the mount, as somebody has the file in the trash
+// open, is ended later. Who has removed the file by then does not see it again.
+func TestMoveEndedLaterBringsNothingBack(t *testing.T) {
+	for _, removed := range []bool{true, false} {
+		r := newRig(t, 2)
+		fs := r.open()
+		r.setAsideBy(fs)
+		open, err := os.Open(r.at(0, ".tierfs/trash/x-1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer open.Close()
+		fs.Replay()
+		fs.SetAlone(true)
+		r.wantRecords(1)
+		if removed {
+			if err := fs.unlink(&fusedev.Request{}, inode.RootID, "f"); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			r.remove(1, "f")
+		}
+		open.Close()
+		if n := fs.journal.tidy(); n != 0 {
+			t.Errorf("%d records left", n)
+		}
+		r.want(0, ".tierfs/trash/x-1", false)
+		r.want(0, "f", !removed)
+		r.wantTidy()
+	}
+}
+
+// A mount that is alone and has left nothing does not look at the journal.
+func TestNamesAreTakenWithoutALookWhereNothingIsLeft(t *testing.T) {
+	r := newRig(t, 2)
+	fs := r.open()
+	fs.Replay()
+	fs.SetAlone(true)
+	r.setAsideBy(fs)
+	if all := fs.journal.unsettled(); all != nil {
+		t.Errorf("read %v", all)
+	}
+	fs.SetAlone(false)
+	for range 2 { // the second time from memory
+		if all := fs.journal.unsettled(); len(all) != 1 {
+			t.Errorf("read %v", all)
+		}
+	}
+}
