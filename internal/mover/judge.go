@@ -69,6 +69,8 @@ func (p *Policy) judge(f facts, coldest time.Duration) (course, Reason) {
 		return stay, NoPolicy
 	case f.ahead(p.since(f), quiet(p.Demote)):
 		return stay, Future
+	case p.Demote == 0:
+		return stay, Warm
 	}
 	return stay, Young
 }
@@ -154,6 +156,11 @@ func (f facts) recent(d time.Duration) Reason {
 		return Arrived
 	}
 	return Fresh
+}
+
+// ripe is when that is over.
+func (f facts) ripe(d time.Duration) time.Time {
+	return later(stamp(f.st.Mtim), stamp(f.st.Ctim)).Add(d)
 }
 
 // ahead reports that a time is so far in the future that a clock must be wrong.

@@ -63,7 +63,7 @@ func TestJudge(t *testing.T) {
 		"pinned there":                 {p: month, f: with(old(2), func(f *found) { f.pin = pinFallback }), why: Pinned},
 		"pinned nowhere":               {p: month, f: with(old(0), func(f *found) { f.pin = pinNone }), why: Pinned},
 		"cold enough":                  {p: Policy{High: 90}, f: aged(0, time.Hour, time.Hour, time.Hour, now), coldest: time.Hour, course: down},
-		"too warm":                     {p: Policy{High: 90}, f: aged(0, time.Hour, time.Hour, time.Hour, now), coldest: 2 * time.Hour, why: Young},
+		"too warm":                     {p: Policy{High: 90}, f: aged(0, time.Hour, time.Hour, time.Hour, now), coldest: 2 * time.Hour, why: Warm},
 		"no policy":                    {f: old(0), why: NoPolicy},
 	} {
 		c, why := tt.p.judge(facts{found: tt.f, now: now, opened: tt.opened}, tt.coldest)

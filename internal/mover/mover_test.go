@@ -156,14 +156,20 @@ func TestRoomIsMadeByTheColdest(t *testing.T) {
 		names = append(names, fmt.Sprintf("f%d", i))
 		r.file(0, names[i], 100<<10, time.Duration(i)*time.Hour)
 	}
-	// Nothing may go: all have changed a moment ago.
+	// Nothing may go yet: all have changed a moment ago.
+	s.scan = time.Now().Add(scanMost)
 	for range 2 {
-		if next := time.Until(s.makeRoom(context.Background())); next < roomPause-time.Minute {
+		s.run(context.Background())
+		if next := time.Until(s.room); next < quietTime/2 || next > quietTime+roomSlack {
 			t.Errorf("looked at again in %v", next)
 		}
+		if st := r.m.Status(); !st.Next.Equal(s.room) || st.Last.Kind != kindRoom || st.Last.Skipped[Fresh]+st.Last.Skipped[Arrived] != len(names) {
+			t.Errorf("status %+v, last %+v; next is %v", st, st.Last, s.room)
+		}
+		s.room = time.Now()
 	}
-	if n := strings.Count(r.log.String(), "what may move is not enough"); n != 1 {
-		t.Errorf("said %d times: %s", n, r.log.String())
+	if log := r.log.String(); log != "" {
+		t.Errorf("said, although it suffices soon: %s", log)
 	}
 	r.want(0, names...)
 
@@ -177,6 +183,68 @@ func TestRoomIsMadeByTheColdest(t *testing.T) {
 	s.makeRoom(context.Background())
 	if len(r.batches) > 0 {
 		t.Errorf("below high, and moved %v", r.batches)
+	}
+}
+
+// TestRoomIsMadeOfWhatRipens although the first to do so takes the primary below
+// high: the goal is low.
+func TestRoomIsMadeOfWhatRipens(t *testing.T) {
+	p := Policy{Age: AgeMtime, High: 80, Low: 20}
+	r := newRig(t, 2, Policy{})
+	mountTmpfs(t, r.at(0, ""), "1m")
+	r.open(p)
+	s := &schedule{m: r.m, policy: p}
+	for i := range 9 {
+		r.file(0, fmt.Sprintf("f%d", i), 100<<10, 0)
+		if i == 4 {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(r.at(0, "f4"), &st); err != nil {
+		t.Fatal(err)
+	}
+	at := stamp(st.Ctim).Add(quietTime + time.Millisecond)
+	r.m.now = func() time.Time { return at }
+	s.makeRoom(context.Background())
+	r.want(0, "f5", "f6", "f7", "f8")
+	at = at.Add(time.Minute)
+	if s.makeRoom(context.Background()); len(r.files(0)) > 2 {
+		t.Errorf("it stops at %q", r.files(0))
+	}
+}
+
+// TestRoomThatCannotBeMadeIsSaidOnce names both marks, and why files stay.
+func TestRoomThatCannotBeMadeIsSaidOnce(t *testing.T) {
+	p := Policy{Age: AgeMtime, High: 80, Low: 50}
+	r := newRig(t, 2, Policy{})
+	mountTmpfs(t, r.at(0, ""), "1m")
+	r.open(p)
+	r.file(0, "big", 900<<10, time.Hour)
+	r.pin(0, "big", "primary")
+	s := &schedule{m: r.m, policy: p}
+	for range 2 {
+		if next := time.Until(s.makeRoom(context.Background())); next < roomPause-time.Minute {
+			t.Errorf("looked at again in %v", next)
+		}
+	}
+	if log := r.log.String(); strings.Count(log, "what may move is not enough") != 1 || !strings.Contains(log, "over high=80%, and is 88 % full still, not at low=50%") {
+		t.Errorf("log: %s", log)
+	}
+	if last := r.m.Status().Last; last.Skipped[Pinned] != 1 {
+		t.Errorf("last %+v", last)
+	}
+	// A file that is always fresh is said to be not enough at last.
+	r.log.Reset()
+	r.pin(0, "big", "fallback")
+	s.enough()
+	s.makeRoom(context.Background())
+	s.full = s.full.Add(-roomPause)
+	for range 2 {
+		s.makeRoom(context.Background())
+	}
+	if log := r.log.String(); strings.Count(log, "what may move is not enough") != 1 {
+		t.Errorf("log: %s", log)
 	}
 }
 

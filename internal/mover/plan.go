@@ -34,11 +34,14 @@ func (j *job) coldest(ctx context.Context) (age time.Duration, err error) {
 	if need == 0 {
 		return 0, nil
 	}
-	ages, err := j.cutoffs(ctx, need)
-	if len(ages) > 0 {
+	look := &looker{job: j}
+	if err := look.run(ctx); err != nil {
+		return 0, err
+	}
+	if ages := look.heat.cutoffs(int64(need)); len(ages) > 0 {
 		age = ages[len(ages)-1]
 	}
-	return age, err
+	return age, nil
 }
 
 // Why says what the policy does with one file, and for which reason.
@@ -110,9 +113,9 @@ func (p *Policy) detail(f facts, c course, why Reason) string {
 		return "on a fallback already; nothing but a pin or a request brings it up"
 	case why == Used:
 		return fmt.Sprintf("opened within the last %s, so it would come back up", human.Exactly(p.Within))
-	case why == Young && p.Demote > 0:
+	case why == Young:
 		return fmt.Sprintf("aged %s by %s; files go down after %s", age, p.Age, human.Exactly(p.Demote))
-	case why == Young && p.High > 0:
+	case why == Warm:
 		return fmt.Sprintf("aged %s by %s; the oldest go down when the primary is over %d %% full", age, p.Age, p.High)
 	}
 	return why.Text()

@@ -5,6 +5,7 @@ package mover
 var texts = map[Reason]string{
 	Moved:       "moved",
 	Young:       "not old enough for the policy",
+	Warm:        "goes only when room is to be made (high=), the oldest first",
 	Younger:     "younger than --older-than",
 	NoPolicy:    "no policy moves files by their age (demote=, high=)",
 	Lower:       "on a fallback already",
@@ -48,7 +49,7 @@ func (r Reason) Text() string {
 // something is in the way of it.
 func (r Reason) chosen() bool {
 	switch r {
-	case Young, Younger, NoPolicy, Lower, Used, Special, Excluded, Pinned:
+	case Young, Warm, Younger, NoPolicy, Lower, Used, Special, Excluded, Pinned:
 		return true
 	}
 	return false

@@ -14,63 +14,79 @@ func (p *Policy) excess(t *tier.Tier) uint64 {
 	if p.High == 0 || !ok || float64(used) <= float64(all)/100*float64(p.High) {
 		return 0
 	}
-	return used - uint64(float64(all)/100*float64(p.Low))
+	return overLow(used, all, p.Low)
 }
 
-// cutoffs are the ages from which files go for need bytes to leave: a first
-// walk, which only looks.
-func (j *job) cutoffs(ctx context.Context, need uint64) ([]time.Duration, error) {
-	look := &looker{job: j, heat: &heat{}}
-	w := walk{tier: j.m.primary(), exclude: j.policy.Exclude, prune: true, to: look}
-	if err := w.run(ctx, ""); err != nil {
-		return nil, err
+// left is how many bytes it still has above Low.
+func (p *Policy) left(t *tier.Tier) uint64 {
+	used, all, ok := fill(t)
+	if !ok {
+		return 0
 	}
-	return look.heat.cutoffs(int64(need)), nil
+	return overLow(used, all, p.Low)
 }
 
-// looker adds up what could go.
+func overLow(used, all uint64, low int) uint64 {
+	return uint64(max(0, float64(used)-float64(all)/100*float64(low)))
+}
+
+// looker adds up what could go to make room: a first walk, which only looks.
 type looker struct {
 	*job
-	heat *heat
+	heat  *heat
+	stays func(f *found, why Reason) // told of what may not go; may be nil
+
+	fresh int64     // bytes that have been changed too lately
+	ripe  time.Time // when the first of them may go, zero without any
+}
+
+func (l *looker) run(ctx context.Context) error {
+	l.heat = &heat{}
+	w := walk{tier: l.m.primary(), exclude: l.policy.Exclude, prune: true, to: l}
+	return w.run(ctx, "")
 }
 
 func (l *looker) file(f *found) error {
 	facts := l.m.factsOf(f)
-	if c, _ := l.policy.judge(facts, 1); c == down {
+	c, why := l.policy.judge(facts, 1)
+	switch {
+	case c == down:
 		l.heat.add(l.policy.age(facts), f.st.Blocks*BlockSize)
+		return nil
+	case why == Fresh, why == Arrived:
+		l.fresh += f.st.Blocks * BlockSize
+		if at := facts.ripe(quiet(l.policy.Demote)); l.ripe.IsZero() || at.Before(l.ripe) {
+			l.ripe = at
+		}
+	}
+	if l.stays != nil {
+		l.stays(f, why)
 	}
 	return nil
 }
 
 func (l *looker) endDir() error { return nil }
 
-// makeRoom moves the coldest files down until the primary is at Low. A second
+// makeRoom moves the coldest files down until need bytes have left, and the
+// primary is at Low. A second
 // walk does it, and a third that takes the rest of what is needed from files of
-// about one age.
-func (j *job) makeRoom(ctx context.Context) error {
-	need := j.policy.excess(j.m.primary())
-	if need == 0 {
-		return nil
+// about one age. What stays is counted by the first.
+func (j *job) makeRoom(ctx context.Context, need uint64) (*looker, error) {
+	look := &looker{job: j, stays: func(f *found, why Reason) {
+		j.settle(f, f.rank, Outcome{Bytes: f.st.Size, Skip: why, Err: f.more(why)})
+	}}
+	if err := look.run(ctx); err != nil {
+		return look, err
 	}
-	ages, err := j.cutoffs(ctx, need)
-	if err != nil {
-		return err
-	}
-	for _, coldest := range ages {
-		h := &haul{job: j, ctx: ctx, freeing: true, enough: j.atLow,
+	for _, coldest := range look.heat.cutoffs(int64(need)) {
+		h := &haul{job: j, ctx: ctx, freeing: true, silent: true, enough: j.atLow,
 			judge: func(f facts) (course, Reason) { return j.policy.judge(f, coldest) }}
-		if _, err := h.over("", true, 0); err != nil {
-			return err
-		}
-		if j.atLow() {
-			return nil
+		if _, err := h.over("", true, 0); err != nil || j.atLow() {
+			return look, err
 		}
 	}
-	return nil
+	return look, nil
 }
 
 // atLow reports that the primary is no fuller than Low.
-func (j *job) atLow() bool {
-	used, all, ok := fill(j.m.primary())
-	return !ok || float64(used) <= float64(all)/100*float64(j.policy.Low)
-}
+func (j *job) atLow() bool { return j.policy.left(j.m.primary()) == 0 }

@@ -15,7 +15,8 @@ const (
 	scanFirst   = time.Minute      // at most, from the mount to the first
 	pinScans    = 24               // scans of the primary for one of the fallbacks, where only pins are of interest
 	roomEvery   = 30 * time.Second // looks at how full the primary is
-	roomPause   = 10 * time.Minute // after files that could go did not suffice
+	roomPause   = 10 * time.Minute // after files that could go did not suffice, and none will soon
+	roomSlack   = 3 * time.Second  // files that are written one after the other go together
 	risesEvery  = 10 * time.Second // files that are opened often
 	savesEvery  = 5 * time.Minute  // what was opened when
 	windowSlack = time.Second      // a timer may fire before the clock's minute
@@ -27,9 +28,11 @@ type schedule struct {
 	policy Policy
 
 	scan, room, rise, save time.Time
-	scans                  int  // by this policy
-	short                  bool // it was said that there is no more to make room with
-	loaded                 bool // what an earlier daemon has saved of opens
+	scans                  int       // by this policy
+	full                   time.Time // since when room cannot be made, zero if it can
+	ripe                   time.Time // when more can be made, as files were changed too lately; else zero
+	short                  bool      // it was said that there is no more to make room with
+	loaded                 bool      // what an earlier daemon has saved of opens
 }
 
 // Run moves files by policy until ctx ends, and waits for the job under way.
@@ -61,6 +64,7 @@ func (m *Mover) Run(ctx context.Context) {
 func (s *schedule) follow(p Policy, wait time.Duration) {
 	now := time.Now()
 	s.policy, s.scans = p, 0
+	s.enough()
 	s.scan, s.room, s.rise = now.Add(min(wait, p.interval())), now, now
 	s.show()
 	if p.Age == AgeOpened && !s.loaded {
@@ -115,6 +119,7 @@ func (s *schedule) run(ctx context.Context) {
 	switch {
 	case s.policy.High > 0 && !s.room.After(now):
 		s.room = s.makeRoom(ctx)
+		s.show()
 	case s.policy.Opens > 0 && !s.rise.After(now):
 		s.rises(ctx)
 		s.rise = time.Now().Add(risesEvery)
@@ -124,11 +129,16 @@ func (s *schedule) run(ctx context.Context) {
 	}
 }
 
-// show tells Status when the next scan is.
+// show tells Status when the next scan is, or the next try to make room where
+// the last did not.
 func (s *schedule) show() {
 	var next time.Time
 	if s.policy.active() {
-		next = later(s.scan, s.policy.Window.next(time.Now()))
+		next = s.scan
+		if !s.full.IsZero() && s.room.Before(next) {
+			next = s.room
+		}
+		next = later(next, s.policy.Window.next(time.Now()))
 	}
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
@@ -185,27 +195,60 @@ func (j *job) pinned(ctx context.Context) *haul {
 
 // makeRoom looks at how full the primary is, and returns when to look again.
 func (s *schedule) makeRoom(ctx context.Context) time.Time {
-	if s.policy.excess(s.m.primary()) == 0 {
-		return time.Now().Add(roomEvery)
+	begin := time.Now()
+	need := s.excess()
+	if need == 0 {
+		s.enough()
+		return begin.Add(roomEvery)
 	}
-	var enough bool
+	var look *looker
 	done := s.job(ctx, kindRoom, func(ctx context.Context, j *job) (err error) {
-		err = j.makeRoom(ctx)
-		enough = j.atLow()
+		look, err = j.makeRoom(ctx, need)
 		return err
 	})
-	switch {
-	case !done:
+	if !done {
 		return time.Now()
-	case !enough:
-		if !s.short {
-			s.m.log.Warn(fmt.Sprintf("the primary is over %d %% full still: what may move is not enough; see tierfs plan", s.policy.Low))
-		}
-		s.short = true
-		return time.Now().Add(roomPause)
 	}
-	s.short = false
-	return time.Now().Add(roomEvery)
+	left := s.policy.left(s.m.primary())
+	if left == 0 {
+		s.enough()
+		return time.Now().Add(roomEvery)
+	}
+	if s.full.IsZero() {
+		s.full = begin
+	}
+	s.ripe = look.ripe
+	if !s.short && (look.fresh < int64(left) || s.tired()) {
+		s.short = true
+		s.m.log.Warn(fmt.Sprintf("the primary was over high=%d%%, and is %.0f %% full still, not at low=%d%%: what may move is not enough; see tierfs plan",
+			s.policy.High, usage(s.m.primary(), 0), s.policy.Low))
+	}
+	return time.Now().Add(s.roomWait(time.Since(begin)))
+}
+
+// excess is what has to leave the primary. What is over Low and could not go
+// yet is not forgotten as soon as less than High is left.
+func (s *schedule) excess() uint64 {
+	if !s.ripe.IsZero() && !s.tired() {
+		return s.policy.left(s.m.primary())
+	}
+	return s.policy.excess(s.m.primary())
+}
+
+// tired reports that what is waited for may be changed all the time.
+func (s *schedule) tired() bool { return time.Since(s.full) >= roomPause }
+
+// enough notes that room is made.
+func (s *schedule) enough() { s.full, s.ripe, s.short = time.Time{}, time.Time{}, false }
+
+// roomWait is for how long there is no use in another try to make room: until
+// the first file may go that was changed too lately, and those that came with
+// it. The tries take half of the time at most.
+func (s *schedule) roomWait(took time.Duration) time.Duration {
+	if s.ripe.IsZero() {
+		return roomPause
+	}
+	return min(roomPause, max(roomEvery, took, s.ripe.Sub(s.m.now())+roomSlack))
 }
 
 // saveOpens writes down what age=opened goes by. Only the daemon that may move

@@ -12,7 +12,7 @@ type Status struct {
 	Why          string    `json:"why,omitempty"`
 	Running      *Report   `json:"running,omitempty"`
 	Last         *Report   `json:"last,omitempty"` // the last job that has ended
-	Next         time.Time `json:"next,omitzero"`  // of the next scan by the policy, unless that is due
+	Next         time.Time `json:"next,omitzero"`  // of the next scan by the policy or try to make room, unless that is due
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	Sum          Tally     `json:"sum"` // since the daemon began, without what the policy leaves in place
 }

@@ -50,6 +50,7 @@ type Reason string
 const (
 	Moved       Reason = ""
 	Young       Reason = "young"            // not old enough for the policy
+	Warm        Reason = "warm"             // nothing moves by age alone, and others make room first
 	Younger     Reason = "younger"          // than a request wants
 	NoPolicy    Reason = "no-policy"        // nothing moves by its age
 	Lower       Reason = "lower"            // on a fallback, where the policy leaves it
