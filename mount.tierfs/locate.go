@@ -30,6 +30,10 @@ func shown(m daemon.Mount, rel string) string {
 // locate finds the mount that path is in. The last component is not followed
 // if it is a link in such a mount; one outside that leads there is.
 func locate(path string) (located, error) {
+	return patiently(path, func() (located, error) { return locateNow(path) })
+}
+
+func locateNow(path string) (located, error) {
 	at, err := resolveParent(path)
 	if err != nil {
 		return located{}, cannotLocate(path, err)

@@ -150,7 +150,10 @@ func (a *answer) print(w io.Writer) error {
 func explainStatus(m daemon.Mount, err error) string {
 	own, owner := os.Geteuid(), ownerOf(m)
 	dir := control.Dir(owner)
+	var silent *control.SilentError
 	switch {
+	case errors.As(err, &silent):
+		return err.Error()
 	case own != 0 && own != owner && owner == 0:
 		return "mounts by root are shown to root only; run sudo tierfs status"
 	case own != 0 && own != owner:
@@ -176,7 +179,7 @@ func printSeen(w io.Writer, m daemon.Mount) {
 
 // mountAt is the tierfs mount at dir.
 func mountAt(dir string) (daemon.Mount, error) {
-	p, err := daemon.FindMountPoint(dir)
+	p, err := patiently(dir, func() (daemon.MountPoint, error) { return daemon.FindMountPoint(dir) })
 	if err != nil {
 		return daemon.Mount{}, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -62,10 +63,14 @@ func placeOf(file string) (place, error) {
 		path, err := xattr(file, "user.tierfs.path")
 		return place{control.Name(file), control.Name(tier), control.Name(path)}, err
 	}
-	if err != unix.ENODATA {
-		return place{}, fmt.Errorf("%q: %w", file, err)
+	var errno unix.Errno
+	switch {
+	case err == unix.ENODATA:
+		return placeWithout(file, l)
+	case errors.As(err, &errno):
+		err = fmt.Errorf("%q: %w", file, err)
 	}
-	return placeWithout(file, l)
+	return place{}, err
 }
 
 // placeWithout is the place of a file that cannot have attributes of users, as
@@ -92,7 +97,9 @@ func placeWithout(file string, l located) (place, error) {
 
 // xattr is a short extended attribute of the file itself.
 func xattr(file, name string) (string, error) {
-	b := make([]byte, 2*unix.PathMax)
-	n, err := unix.Lgetxattr(file, name, b)
-	return string(b[:max(n, 0)]), err
+	return patiently(file, func() (string, error) {
+		b := make([]byte, 2*unix.PathMax)
+		n, err := unix.Lgetxattr(file, name, b)
+		return string(b[:max(n, 0)]), err
+	})
 }

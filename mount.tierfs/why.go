@@ -18,7 +18,8 @@ func verdictOf(file string) (control.Verdict, error) {
 		return control.Verdict{}, err
 	}
 	v, err := clientFor(l.mount).Why(l.rel)
-	if errors.Is(err, control.ErrNoDaemon) {
+	var silent *control.SilentError
+	if errors.Is(err, control.ErrNoDaemon) || errors.As(err, &silent) {
 		return v, cannotAsk(l.mount, err)
 	}
 	if err != nil {

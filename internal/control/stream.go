@@ -93,7 +93,11 @@ func (l *lines) flush() {
 	}
 }
 
-// stream asks for an answer in lines and hands each to fn. When ctx ends, the
+// errInterrupted ends a request whose answer has not begun.
+var errInterrupted = errors.New("interrupted before the daemon has answered")
+
+// stream asks for an answer in lines and hands each to fn. It has to begin at
+// once; the daemon sends so much before it does anything. When ctx ends then, the
 // daemon is told to stop and its last lines still come: only our side of the
 // connection is closed.
 func (c *Client) stream(ctx context.Context, method, path string, body any, fn func(line []byte) error) error {
@@ -101,8 +105,12 @@ func (c *Client) stream(ctx context.Context, method, path string, body any, fn f
 	if err != nil {
 		return err
 	}
+	answered, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	silent := time.AfterFunc(statusTime, func() { cancel(&SilentError{int(c.pid.Load()), statusTime}) })
+	left := context.AfterFunc(ctx, func() { cancel(errInterrupted) })
 	var conn atomic.Pointer[net.Conn]
-	own := httptrace.WithClientTrace(context.WithoutCancel(ctx), &httptrace.ClientTrace{
+	own := httptrace.WithClientTrace(answered, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) { conn.Store(&i.Conn) },
 	})
 	req, err := http.NewRequestWithContext(own, method, "http://tierfs"+path, bytes.NewReader(text))
@@ -112,10 +120,14 @@ func (c *Client) stream(ctx context.Context, method, path string, body any, fn f
 	forEver := c.http
 	forEver.Timeout = 0
 	resp, err := forEver.Do(req)
-	if errors.Is(err, ErrNoDaemon) {
+	silent.Stop()
+	left()
+	switch {
+	case errors.Is(err, ErrNoDaemon):
 		return ErrNoDaemon
-	}
-	if err != nil {
+	case err != nil && answered.Err() != nil:
+		return context.Cause(answered)
+	case err != nil:
 		return c.unheard(err)
 	}
 	defer resp.Body.Close()
