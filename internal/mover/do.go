@@ -3,6 +3,7 @@ package mover
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -59,16 +60,41 @@ func (j *job) paths(ctx context.Context, r Request) error {
 	if r.Up {
 		there = Highest
 	}
-	for _, path := range r.Paths {
-		seen, err := h.over(path, false, from...)
+	for _, p := range distinct(r.Paths) {
+		seen, err := h.over(p, false, from...)
 		if err == nil && !seen {
-			err = h.elsewhere(path, end, there)
+			err = h.elsewhere(p, end, there)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// distinct are the paths but for those that are among them already, or below
+// another: a file that is met twice would go down two tiers.
+func distinct(paths []string) (apart []string) {
+	abs := func(p string) string { return path.Clean("/" + p) }
+	all, came := map[string]bool{}, map[string]bool{}
+	for _, p := range paths {
+		all[abs(p)] = true
+	}
+	below := func(at string) bool {
+		for at != "/" {
+			if at = path.Dir(at); all[at] {
+				return true
+			}
+		}
+		return false
+	}
+	for _, p := range paths {
+		if at := abs(p); !came[at] && !below(at) {
+			came[at] = true
+			apart = append(apart, p)
+		}
+	}
+	return apart
 }
 
 // sources are the ranks that files can be moved from, and the one that has them

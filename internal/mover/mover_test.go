@@ -144,6 +144,32 @@ func TestCopiesUnderWayAreTold(t *testing.T) {
 	}
 }
 
+// TestEachFileMovesOnceARun, however often it is named: it went down two tiers.
+func TestEachFileMovesOnceARun(t *testing.T) {
+	for _, paths := range [][]string{
+		{"d/f", "d/g", "d/f"}, {"d/f", "d", "d/f"}, {"", "d/f"}, {"d/f", "/d//f/", "d/g"}, {"d", ""}, {"d/f", "d/g", "d", "d"},
+	} {
+		for _, dry := range []bool{true, false} {
+			r := newRig(t, 3, brief)
+			r.file(0, "d/f", 1, 0)
+			r.file(0, "d/g", 1, 0)
+			r.file(0, "d.x", 1, -time.Hour)
+			ripen()
+			got, err := r.m.Do(context.Background(), Request{Paths: paths, DryRun: dry}, Watch{})
+			if err != nil || got.Files != 2 {
+				t.Errorf("%q: %+v, %v", paths, got, err)
+			}
+			if !dry {
+				r.want(0, "d.x")
+				r.want(1, "d/f", "d/g")
+			}
+		}
+	}
+	if got := distinct([]string{"a/b", "a.b", "c", "a", "c/d"}); !slices.Equal(got, []string{"a.b", "c", "a"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestRoomIsMadeByTheColdest fills a primary of one mebibyte.
 func TestRoomIsMadeByTheColdest(t *testing.T) {
 	p := Policy{Age: AgeMtime, High: 80, Low: 50}
