@@ -60,7 +60,7 @@ func look(m daemon.Mount, f flags, req control.Check) (end control.CheckEnd, men
 	})
 	switch {
 	case err != nil:
-		return end, mendable, cannotAsk(m, err)
+		return end, mendable, cannotAsk("check", m, err)
 	case f.json:
 		err = printJSONLine(map[string]control.CheckEnd{"end": end})
 	default:

@@ -152,9 +152,16 @@ func oneMount(command string, args []string) (daemon.Mount, error) {
 	return mounts[0], nil
 }
 
-// cannotAsk says why the daemon of m could not be asked, and what to do.
-func cannotAsk(m daemon.Mount, err error) error {
-	return failure{exitCannot, fmt.Errorf("mount %q: %s", m.Dir, explainStatus(m, err))}
+// cannotAsk says why the daemon of m could not be asked by a command, and what
+// to do.
+func cannotAsk(command string, m daemon.Mount, err error) error {
+	return failure{exitCannot, fmt.Errorf("mount %q: %s", m.Dir, explain(command, m, err))}
+}
+
+// mayAsk reports that the daemon of m listens to us.
+func mayAsk(m daemon.Mount) bool {
+	own := os.Geteuid()
+	return own == 0 || own == ownerOf(m)
 }
 
 // isTerminal reports whether f is one.

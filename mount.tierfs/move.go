@@ -54,7 +54,7 @@ func move(name string, ask asker, f flags, args []string) error {
 		switch {
 		case err != nil && out.begun == begun:
 			out.close()
-			return cannotAsk(g.mount, err)
+			return cannotAsk(name, g.mount, err)
 		case err != nil:
 			return out.end(endedEarly(g.mount, err))
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -59,7 +60,7 @@ func silentAt(path string) error {
 		return failure{exitCannot, &os.PathError{Op: "look at", Path: path, Err: errors.New("no answer; see findmnt -T for what is mounted there")}}
 	}
 	pid, _ := clientFor(m).PID() // 0 if it is not known
-	return cannotAsk(m, &control.SilentError{PID: pid, For: lookTime})
+	return failure{exitCannot, fmt.Errorf("mount %q: %w", m.Dir, &control.SilentError{PID: pid, For: lookTime})}
 }
 
 // mountAbove is the tierfs mount that path lies in by its words.

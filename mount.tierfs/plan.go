@@ -33,7 +33,7 @@ func plan(f flags, args []string) error {
 	})
 	switch {
 	case err != nil:
-		return cannotAsk(m, err)
+		return cannotAsk("plan", m, err)
 	case f.json:
 		err = printJSONLine(map[string]control.Totals{"end": end})
 	default:

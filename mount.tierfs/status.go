@@ -97,7 +97,7 @@ func askAll(dirs []string) ([]answer, error) {
 		asked.Go(func() {
 			var err error
 			if a.Status, err = clientFor(a.mount).Status(); err != nil {
-				a.err = cannotAsk(a.mount, err)
+				a.err = cannotAsk("status", a.mount, err)
 			}
 		})
 	}
@@ -146,22 +146,22 @@ func (a *answer) print(w io.Writer) error {
 	return nil
 }
 
-// explainStatus says why there is no status of m, and what to do.
-func explainStatus(m daemon.Mount, err error) string {
-	own, owner := os.Geteuid(), ownerOf(m)
+// explain says why the daemon of m has not answered a command, and what to do.
+func explain(command string, m daemon.Mount, err error) string {
+	owner := ownerOf(m)
 	dir := control.Dir(owner)
 	var silent *control.SilentError
 	switch {
 	case errors.As(err, &silent):
 		return err.Error()
-	case own != 0 && own != owner && owner == 0:
-		return "mounts by root are shown to root only; run sudo tierfs status"
-	case own != 0 && own != owner:
-		return fmt.Sprintf("mounts by user %d are shown to that user and root only; run sudo tierfs status", owner)
+	case !mayAsk(m) && owner == 0:
+		return fmt.Sprintf("mounts by root answer root only; run sudo tierfs %s", command)
+	case !mayAsk(m):
+		return fmt.Sprintf("mounts by user %d answer that user and root only; run sudo tierfs %s", owner, command)
 	case !errors.Is(err, control.ErrNoDaemon):
 		return err.Error()
 	case owner != 0 && !exists(dir):
-		return fmt.Sprintf("no status without %s, where the daemon would have its socket; log in, so that the directory above it is there, and mount again", dir)
+		return fmt.Sprintf("no answer without %s, where the daemon would have its socket; log in, so that the directory above it is there, and mount again", dir)
 	}
 	return "no daemon answers; if it has died, umount -l it and mount it again"
 }
@@ -180,7 +180,10 @@ func printSeen(w io.Writer, m daemon.Mount) {
 // mountAt is the tierfs mount at dir.
 func mountAt(dir string) (daemon.Mount, error) {
 	p, err := patiently(dir, func() (daemon.MountPoint, error) { return daemon.FindMountPoint(dir) })
-	if err != nil {
+	switch {
+	case errors.Is(err, daemon.ErrNoDirectory):
+		return daemon.Mount{}, usage("mount %q: no such directory; see findmnt -t fuse.tierfs", dir)
+	case err != nil:
 		return daemon.Mount{}, err
 	}
 	if !p.Taken || p.Top.Type != fstype {

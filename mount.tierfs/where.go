@@ -78,13 +78,13 @@ func placeOf(file string) (place, error) {
 func placeWithout(file string, l located) (place, error) {
 	st, err := clientFor(l.mount).Status()
 	if err != nil {
-		return place{}, cannotAsk(l.mount, err)
+		return place{}, cannotAsk("where", l.mount, err)
 	}
 	rank := 0
 	if len(st.Tiers) > 1 {
-		v, err := clientFor(l.mount).Why(l.rel)
+		v, err := askWhy("where", file, l)
 		if err != nil {
-			return place{}, fmt.Errorf("%q: %w", file, err)
+			return place{}, err
 		}
 		rank = v.Tier
 	}

@@ -17,16 +17,21 @@ func verdictOf(file string) (control.Verdict, error) {
 	if err != nil {
 		return control.Verdict{}, err
 	}
+	return askWhy("why", file, l)
+}
+
+// askWhy asks the daemon about a file, for a command.
+func askWhy(command, file string, l located) (control.Verdict, error) {
 	v, err := clientFor(l.mount).Why(l.rel)
 	var silent *control.SilentError
-	if errors.Is(err, control.ErrNoDaemon) || errors.As(err, &silent) {
-		return v, cannotAsk(l.mount, err)
+	switch {
+	case err == nil:
+		v.Path = control.Name(file)
+		return v, nil
+	case !mayAsk(l.mount), errors.Is(err, control.ErrNoDaemon), errors.As(err, &silent):
+		return v, cannotAsk(command, l.mount, err)
 	}
-	if err != nil {
-		return v, fmt.Errorf("%q: %w", file, err)
-	}
-	v.Path = control.Name(file)
-	return v, nil
+	return v, fmt.Errorf("%q: %w", file, err)
 }
 
 func verdictLine(v control.Verdict) string {

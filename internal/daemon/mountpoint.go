@@ -86,10 +86,13 @@ func (p MountPoint) Dead() bool {
 // at once that a daemon has gone.
 const deadTime = 2 * time.Second
 
+// ErrNoDirectory is of a mount point that is not there.
+var ErrNoDirectory = errors.New("no such directory")
+
 func explainMountPoint(dir string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("mount point %q: no such directory; create it", dir)
+		return fmt.Errorf("mount point %q: %w; create it", dir, ErrNoDirectory)
 	case errors.Is(err, unix.ENOTDIR):
 		return fmt.Errorf("mount point %q: not a directory; name an existing directory", dir)
 	case errors.Is(err, unix.ENOTCONN):

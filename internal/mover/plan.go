@@ -2,6 +2,7 @@ package mover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -54,13 +55,13 @@ func (m *Mover) Why(ctx context.Context, path string) (Verdict, error) {
 		case isAbsent(err):
 			continue
 		case err == unix.EISDIR:
-			return Verdict{}, fmt.Errorf("%q: a directory; name a file in it", path)
+			return Verdict{}, errors.New("a directory; name a file in it")
 		case err != nil:
 			return Verdict{}, fmt.Errorf("tier %s: %w", t.Root, err)
 		}
 		return m.verdict(p, f), nil
 	}
-	return Verdict{}, fmt.Errorf("%q: %w", path, unix.ENOENT)
+	return Verdict{}, unix.ENOENT
 }
 
 func (m *Mover) verdict(p Policy, f *found) Verdict {

@@ -86,6 +86,18 @@ func TestJobsThatCannotBeDone(t *testing.T) {
 			t.Errorf("%q prints %q", args, out)
 		}
 	}
+	harness.Mkdir(t, m.Path("dir"))
+	for _, c := range []struct{ command, of, says string }{
+		{"plan", m.Dir + "-none", `tierfs: mount "%s": no such directory; see findmnt -t fuse.tierfs`},
+		{"check", m.Dir + "-none", `tierfs: mount "%s": no such directory; see findmnt -t fuse.tierfs`},
+		{"why", m.Path("dir"), `tierfs: "%s": a directory; name a file in it`},
+		{"why", m.Dir, `tierfs: "%s": a directory; name a file in it`},
+	} {
+		_, stderr := tierfs(t, 2, c.command, c.of)
+		if want := fmt.Sprintf(c.says, c.of) + "\n"; stderr != want {
+			t.Errorf("%s %s: %q, want %q", c.command, c.of, stderr, want)
+		}
+	}
 	_, stderr, code := harness.AsUser(t, 1000, 1000, nil, harness.CLI, "demote", m.Dir)
 	if code != 2 {
 		t.Errorf("another user: exit code %d", code)

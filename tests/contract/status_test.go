@@ -134,10 +134,10 @@ func TestUsersStatusSaysWhoMaySeeWhat(t *testing.T) {
 		seen string
 		says string
 	}{
-		{roots, userA, "mounted by user 0", "mounts by root are shown to root only; run sudo tierfs status"},
-		{m, userB, fmt.Sprintf("mounted by user %d", userA), fmt.Sprintf("mounts by user %d are shown to that user and root only; run sudo", userA)},
-		{m, userA, fmt.Sprintf("mounted by user %d", userA), fmt.Sprintf("no status without /run/user/%d/tierfs", userA)},
-		{m, 0, fmt.Sprintf("mounted by user %d", userA), fmt.Sprintf("no status without /run/user/%d/tierfs", userA)},
+		{roots, userA, "mounted by user 0", "mounts by root answer root only; run sudo tierfs status"},
+		{m, userB, fmt.Sprintf("mounted by user %d", userA), fmt.Sprintf("mounts by user %d answer that user and root only; run sudo", userA)},
+		{m, userA, fmt.Sprintf("mounted by user %d", userA), fmt.Sprintf("no answer without /run/user/%d/tierfs", userA)},
+		{m, 0, fmt.Sprintf("mounted by user %d", userA), fmt.Sprintf("no answer without /run/user/%d/tierfs", userA)},
 	} {
 		stdout, stderr, code := harness.RunCmd(t, as(c.by, harness.CLI, "status", c.of.Dir))
 		if code != 1 {
@@ -145,6 +145,13 @@ func TestUsersStatusSaysWhoMaySeeWhat(t *testing.T) {
 		}
 		harness.OneLine(t, stderr, fmt.Sprintf("tierfs: mount %q: ", c.of.Dir), c.says)
 		harness.Contains(t, stdout, c.of.Dir+": "+c.of.Primary+", "+c.seen, "nosuid")
+	}
+	for _, args := range [][]string{{"plan", roots.Dir}, {"check", roots.Dir}, {"demote", roots.Dir}, {"promote", roots.Dir}, {"why", roots.Dir}} {
+		_, stderr, code := asUser(t, userB, append([]string{harness.CLI}, args...)...)
+		if code != 2 {
+			t.Errorf("%q: exit code %d, want 2", args, code)
+		}
+		harness.OneLine(t, stderr, fmt.Sprintf("tierfs: mount %q: mounts by root answer root only; run sudo tierfs %s\n", roots.Dir, args[0]))
 	}
 	stdout, _, _ := asUser(t, userB, harness.CLI, "status")
 	harness.Contains(t, stdout, m.Dir+": ", roots.Dir+": ")
