@@ -56,7 +56,7 @@ func (s *service) Why(ctx context.Context, path string) (control.Verdict, error)
 }
 
 func totalsOf(t mover.Totals) control.Totals {
-	return control.Totals{Files: t.Files, Bytes: t.Bytes, Skipped: byWord(t.Skipped), Full: fullOf(t.Full)}
+	return control.Totals{Files: t.Files, Bytes: t.Bytes, Skipped: byWord(t.Skipped), Full: fullOf(t.Full), Note: t.Note}
 }
 
 func fullOf(all []mover.Full) (list []control.Full) {

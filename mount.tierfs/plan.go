@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/daemon"
 )
 
 // plan is tierfs plan: in short, or file by file.
@@ -39,6 +40,9 @@ func plan(f flags, args []string) error {
 	default:
 		short.print(os.Stdout)
 		fmt.Println(totalsLine(end, moves(true)))
+		if end.Note != "" {
+			fmt.Println(daemon.Printable(end.Note))
+		}
 	}
 	if ctx.Err() != nil {
 		err = failure{exitTrouble, errors.New("interrupted, so the plan is not whole; run it again")}

@@ -44,6 +44,7 @@ type Totals struct {
 	Bytes   int64          `json:"bytes"`
 	Skipped map[string]int `json:"skipped,omitempty"` // by reason
 	Full    []Full         `json:"full,omitempty"`    // tiers that had no room
+	Note    string         `json:"note,omitempty"`    // of a plan: why nothing of it happens now
 }
 
 // Full is a tier that had no room for files.

@@ -33,6 +33,7 @@ type Totals struct {
 	Bytes   int64
 	Skipped map[Reason]int
 	Full    []Full // tiers that had no room
+	Note    string // of a plan: why nothing of it happens now, if so
 }
 
 // Verdict is what the policy says of one file.

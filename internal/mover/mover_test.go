@@ -170,6 +170,29 @@ func TestEachFileMovesOnceARun(t *testing.T) {
 	}
 }
 
+// TestPlanSaysWhyNothingHappens: it named what would move, and that was all.
+func TestPlanSaysWhyNothingHappens(t *testing.T) {
+	hours := Window{60, 300}
+	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.Local)
+	for _, c := range []struct {
+		p    Policy
+		why  string
+		note string
+	}{
+		{Policy{}, "", "nothing moves by itself: the mount has no demote=, high= or promote="},
+		{Policy{Demote: day, Window: hours}, "", "nothing moves by itself before 01:00 (window=)"},
+		{Policy{Demote: day, Window: hours}, "another daemon", "nothing moves by itself: another daemon"},
+		{Policy{Opens: 3, Within: day}, "", ""},
+	} {
+		r := newRig(t, 2, c.p)
+		r.m.Permit(c.why == "", c.why)
+		r.m.now = func() time.Time { return noon }
+		if got, err := r.m.Plan(context.Background(), func(Event) {}); err != nil || got.Note != c.note {
+			t.Errorf("%+v: %q, %v", c.p, got.Note, err)
+		}
+	}
+}
+
 // TestRoomIsMadeByTheColdest fills a primary of one mebibyte.
 func TestRoomIsMadeByTheColdest(t *testing.T) {
 	p := Policy{Age: AgeMtime, High: 80, Low: 50}

@@ -25,7 +25,27 @@ func (m *Mover) Plan(ctx context.Context, emit func(Event)) (Totals, error) {
 	}
 	from, _ := sources(len(m.tree.Tiers()), true)
 	_, err = j.pinned(ctx).over("", true, from...)
-	return j.totals(), err
+	t := j.totals()
+	t.Note = m.idle(j.policy)
+	return t, err
+}
+
+// idle says why nothing moves by itself at this moment, if so.
+func (m *Mover) idle(p Policy) string {
+	m.mu.Lock()
+	why := m.why
+	m.mu.Unlock()
+	open := p.Window.next(m.now())
+	switch {
+	case !p.active():
+		why = "the mount has no demote=, high= or promote="
+	case why == "" && open.After(m.now()):
+		return fmt.Sprintf("nothing moves by itself before %s (window=)", open.Format("15:04"))
+	}
+	if why != "" {
+		why = "nothing moves by itself: " + why
+	}
+	return why
 }
 
 // coldest is the age from which the policy would make room, 0 if there is

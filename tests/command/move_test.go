@@ -276,11 +276,11 @@ func TestPlanAndWhyGiveReasons(t *testing.T) {
 	harness.Symlink(t, "x", m.Primary+"/link")
 	m.Up()
 	out, _ := tierfs(t, 0, "plan", m.Dir)
-	harness.Contains(t, out, ": 2 files, 2.0 KiB\n  "+m.Path("0000"), "stay, not a regular file: 1 file, ", "\n  "+m.Path("link")+", ", "would move 0 files, 0 B; 3 stay: ")
+	harness.Contains(t, out, "\nnothing moves by itself: the mount has no demote=, high= or promote=\n", ": 2 files, 2.0 KiB\n  "+m.Path("0000"), "stay, not a regular file: 1 file, ", "\n  "+m.Path("link")+", ", "would move 0 files, 0 B; 3 stay: ")
 	out, _ = tierfs(t, 0, "plan", "--all", m.Dir)
 	harness.Contains(t, out, m.Path("00001")+": stays: ", m.Path("link")+": stays: not a regular file\n", "would move 0 files, 0 B; 3 stay: ")
 	out, _ = tierfs(t, 0, "plan", "--json", m.Dir)
-	if lines := decoded(t, out); len(lines) != 4 || lines[3]["end"] == nil || lines[0]["skip"] == "" {
+	if lines := decoded(t, out); len(lines) != 4 || lines[3]["end"] == nil || lines[3]["end"].(map[string]any)["note"] == nil || lines[0]["skip"] == "" {
 		t.Errorf("%s", out)
 	}
 	harness.WantList(t, m.Fallbacks[0], ".tierfs")
