@@ -82,7 +82,7 @@ func directories(n int) string {
 // findingLine says what was found, and what a repair does or did.
 func findingLine(x control.Finding, repair bool) string {
 	show := daemon.Printable
-	text := fmt.Sprintf("%s: tier %d: %s: %s", show(x.Kind), x.Tier, show(string(x.At)), show(x.Text))
+	text := fmt.Sprintf("%s: tier %d: %s: %s", show(x.Kind), x.Tier, daemon.PrintableName(string(x.At)), show(x.Text))
 	switch {
 	case x.Error != "":
 		text += "; not mended: " + show(x.Error)

@@ -143,7 +143,7 @@ func (r *moveReport) file(f control.File) {
 
 // fileLine says what became of a file.
 func fileLine(f control.File, would bool) string {
-	name := daemon.Printable(string(f.Path))
+	name := daemon.PrintableName(string(f.Path))
 	if f.Skip != "" {
 		return fmt.Sprintf("%s: stays: %s", name, reason(f.Skip, f.Error))
 	}

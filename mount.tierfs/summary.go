@@ -77,7 +77,7 @@ func (l *lot) print(w io.Writer, key fate) {
 	}
 	fmt.Fprintf(w, "%s: %s, %s\n", what, human.Count(l.files, "file"), human.Bytes(l.bytes))
 	for _, f := range l.named {
-		fmt.Fprintf(w, "  %s, %s\n", daemon.Printable(string(f.Path)), human.Bytes(f.Bytes))
+		fmt.Fprintf(w, "  %s, %s\n", daemon.PrintableName(string(f.Path)), human.Bytes(f.Bytes))
 	}
 	if more := l.files - len(l.named); more > 0 {
 		fmt.Fprintf(w, "  and %d more\n", more)

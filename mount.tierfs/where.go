@@ -20,7 +20,7 @@ type place struct {
 // where is tierfs where.
 func where(f flags, args []string) error {
 	return ofFiles("where", f, args, placeOf, func(p place) string {
-		show := daemon.Printable
+		show := daemon.PrintableName
 		return fmt.Sprintf("%s: on %s, as %s", show(string(p.File)), show(string(p.Tier)), show(string(p.Path)))
 	})
 }

@@ -39,6 +39,5 @@ func verdictLine(v control.Verdict) string {
 	if v.Skip != "" {
 		fate = "stays"
 	}
-	show := daemon.Printable
-	return fmt.Sprintf("%s: on tier %d, %s, %s: %s", show(string(v.Path)), v.Tier, human.Bytes(v.Bytes), fate, show(v.Detail))
+	return fmt.Sprintf("%s: on tier %d, %s, %s: %s", daemon.PrintableName(string(v.Path)), v.Tier, human.Bytes(v.Bytes), fate, daemon.Printable(v.Detail))
 }

@@ -216,6 +216,13 @@ func Printable(s string) string {
 	return b.String()
 }
 
+// PrintableName is Printable for a name that stands without quotes: what is
+// escaped differs from what looks like that.
+func PrintableName(s string) string {
+	s = Printable(strings.ReplaceAll(s, `\`, `\\`))
+	return strings.ReplaceAll(s, "\t", `\t`)
+}
+
 func isPrintable(s string, r rune) bool {
 	if r == utf8.RuneError {
 		_, size := utf8.DecodeRuneInString(s)

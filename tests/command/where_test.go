@@ -25,6 +25,21 @@ func TestWhereNamesTierAndBackingFile(t *testing.T) {
 	harness.OneLine(t, out, `slow\x1b: on `+m.Fallbacks[0]+", as ")
 }
 
+// TestNamesAreToldApart: a backslash was shown as it is, so that a name could look
+// like another with what a terminal acts on.
+func TestNamesAreToldApart(t *testing.T) {
+	m := harness.New(t, 1)
+	for name, shown := range map[string]string{"a\x1b": `a\x1b`, `a\x1b`: `a\\x1b`, "a\tb": `a\tb`, `a\tb`: `a\\tb`} {
+		harness.Write(t, m.Primary+"/"+name, "1")
+		m.Up()
+		for _, args := range [][]string{{"where", m.Path(name)}, {"why", m.Path(name)}, {"plan", "--all", m.Dir}} {
+			out, _ := tierfs(t, 0, args...)
+			harness.Contains(t, out, m.Dir+"/"+shown+": ")
+		}
+		m.Down()
+	}
+}
+
 // Everybody may ask, as the mount itself answers.
 func TestWhereIsForUsersToo(t *testing.T) {
 	m := harness.New(t, 1)
