@@ -49,10 +49,14 @@ func (s *service) Why(ctx context.Context, path string) (control.Verdict, error)
 		return control.Verdict{}, errOneTier
 	}
 	v, err := s.graph.mover.Why(ctx, path)
-	return control.Verdict{
-		Path: control.Name(v.Path), Tier: v.Rank, Bytes: v.Bytes, Age: v.Age.Seconds(), To: v.To,
+	answer := control.Verdict{
+		Path: control.Name(v.Path), Tier: v.Rank, Bytes: v.Bytes, Age: v.Age.Seconds(),
 		Skip: string(v.Skip), Detail: v.Detail,
-	}, err
+	}
+	if v.Skip == mover.Moved {
+		answer.To = &v.To
+	}
+	return answer, err
 }
 
 func totalsOf(t mover.Totals) control.Totals {

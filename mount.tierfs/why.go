@@ -35,9 +35,9 @@ func askWhy(command, file string, l located) (control.Verdict, error) {
 }
 
 func verdictLine(v control.Verdict) string {
-	fate := fmt.Sprintf("goes to tier %d", v.To)
-	if v.Skip != "" {
-		fate = "stays"
+	fate := "stays"
+	if v.To != nil {
+		fate = fmt.Sprintf("goes to tier %d", *v.To)
 	}
 	return fmt.Sprintf("%s: on tier %d, %s, %s: %s", daemon.PrintableName(string(v.Path)), v.Tier, human.Bytes(v.Bytes), fate, daemon.Printable(v.Detail))
 }

@@ -69,8 +69,8 @@ type Verdict struct {
 	Path   Name    `json:"path"`
 	Tier   int     `json:"tier"` // its home
 	Bytes  int64   `json:"bytes"`
-	Age    float64 `json:"age"` // seconds, as the policy counts it
-	To     int     `json:"to"`  // its home if it stays
+	Age    float64 `json:"age"`          // seconds, as the policy counts it
+	To     *int    `json:"to,omitempty"` // where it goes, unless it stays
 	Skip   string  `json:"skip,omitempty"`
 	Detail string  `json:"detail"`
 }

@@ -287,7 +287,7 @@ func TestPlanAndWhyGiveReasons(t *testing.T) {
 	out, _ = tierfs(t, 0, "why", m.Path("00000"))
 	harness.OneLine(t, out, m.Path("00000")+": on tier 0, 1000 B, stays: ")
 	out, _ = tierfs(t, 0, "why", "--json", m.Path("00000"), m.Path("00001"))
-	if all := decoded(t, out); len(all) != 2 || all[1]["path"] != m.Path("00001") || all[0]["detail"] == "" {
+	if all := decoded(t, out); len(all) != 2 || all[1]["path"] != m.Path("00001") || all[0]["detail"] == "" || all[0]["skip"] == "" || all[0]["to"] != nil {
 		t.Errorf("%s", out)
 	}
 }
