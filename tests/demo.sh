@@ -97,7 +97,11 @@ say 'What nobody has touched for the age of demote= moves down by itself: 90d in
 echo '# life, two seconds here. Its path stays the same.'
 run "echo 'letter 12' >$docs/2025/letter.txt"
 run "tierfs where $docs/2025/letter.txt"
-run "$mount $fast $docs -o remount,demote=2s"
+if [ "$mount" = "$helper" ]; then
+	run "$helper $fast $docs -o remount,demote=2s"
+else
+	run "mount -o remount,demote=2s $docs"
+fi
 tries=0
 while [ -e "$fast/2025/letter.txt" ]; do
 	sleep 0.2
