@@ -57,10 +57,26 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 	if opts.Set["log"] {
 		warnUnheard(opts)
 	}
+	for _, text := range advice(before.Options, opts, set) {
+		say(helperName, fmt.Sprintf("remount %q: %s", point.Path, text))
+	}
 	if text := forgotten(point.Path, before.Options, opts.Fallbacks); text != "" {
 		say(helperName, text)
 	}
 	return nil
+}
+
+// advice is that of a mount with all options that hold after a remount.
+func advice(before string, opts mountopt.Options, set []string) []string {
+	was := mountopt.Default()
+	if was.Parse(before, true) != nil {
+		return nil
+	}
+	now, err := merge(was, opts, set)
+	if err != nil {
+		return nil // the daemon has taken them all the same
+	}
+	return now.Advice()
 }
 
 // forgotten names the fallbacks that a remount has added and that the line of
