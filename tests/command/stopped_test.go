@@ -18,10 +18,7 @@ func TestStoppedDaemonHoldsUpNoCommand(t *testing.T) {
 	harness.Write(t, m.Primary+"/d/f", "text")
 	m.Up()
 	pid := m.Pid()
-	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Kill(pid, unix.SIGCONT) })
+	m.Stop()
 	for _, args := range [][]string{
 		{"plan", m.Dir}, {"check", m.Dir}, {"demote", m.Dir}, {"promote", m.Path("d/f")}, {"why", m.Path("d/f")},
 		{"where", m.Path("d/f")}, {"where", m.Dir},

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/tests/harness"
 )
@@ -51,10 +49,7 @@ func TestStoppedDaemonHoldsUpNoStatus(t *testing.T) {
 	stopped.Up()
 	other.Up()
 	pid := stopped.Pid()
-	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Kill(pid, unix.SIGCONT)
+	stopped.Stop()
 	silent := fmt.Sprintf("mount %q: daemon %d does not answer", stopped.Dir, pid)
 	for _, dirs := range [][]string{nil, {stopped.Dir}, {stopped.Dir, other.Dir}} {
 		stdout, stderr, code := harness.Run(t, append([]string{harness.CLI, "status"}, dirs...)...)
@@ -109,11 +104,7 @@ func TestStatusGoesOnAfterAWrongMount(t *testing.T) {
 func TestStoppedDaemonHoldsUpNoMount(t *testing.T) {
 	m := harness.New(t, 0, "attr_timeout=0")
 	m.Up()
-	pid := m.Pid()
-	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Kill(pid, unix.SIGCONT)
+	m.Stop()
 	_, stderr, code := harness.Run(t, helper(m.Primary, m.Dir, "-o", m.Options())...)
 	if code != 32 {
 		t.Errorf("exit code %d, want 32", code)

@@ -2,7 +2,6 @@ package life
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -21,27 +20,12 @@ func hung(t *testing.T, opts ...string) (m *harness.Mount, stop, cont func()) {
 	server.Up()
 	pid := server.Pid()
 	cont = func() { unix.Kill(pid, unix.SIGCONT) }
-	stop = func() {
-		unix.Kill(pid, unix.SIGSTOP)
-		// A thread that still runs would take a request, for which the kernel
-		// then waits whatever signal the asker gets.
-		harness.Eventually(t, "all threads are stopped", func() bool { return stopped(t, pid) })
-	}
+	stop = func() { server.Stop() }
 	t.Cleanup(cont) // before that of server, so that it can end
 	harness.Write(t, server.Primary+"/slow", "s")
 	m = harness.NewOn(t, []string{harness.TempDir(t), server.Dir}, opts...)
 	harness.Write(t, m.Primary+"/fast", "f")
 	return m, stop, cont
-}
-
-func stopped(t *testing.T, pid int) bool {
-	tasks := fmt.Sprintf("/proc/%d/task", pid)
-	for _, task := range harness.List(t, tasks) {
-		if !strings.Contains(harness.Read(t, tasks+"/"+task+"/status"), "State:\tT") {
-			return false
-		}
-	}
-	return true
 }
 
 func TestMountWithAHungTierEndsAndSaysWhich(t *testing.T) {
