@@ -20,6 +20,11 @@ var (
 	ErrAttributes = errors.New("its owner, its mode, an extended attribute or an ACL does not fit there")
 )
 
+// SourceError is an error of what is copied. All others are of the copy.
+type SourceError struct{ Err error }
+
+func (e SourceError) Error() string { return e.Err.Error() }
+
 // Copier makes copies of files of one tier on another, for one goroutine. A copy
 // is a new empty file, made with the permissions of Mode, that gets its Content
 // and then its Attributes. Nothing of it is durable yet.
@@ -130,7 +135,7 @@ func (c *copying) extent(at int64) (data, end int64, err error) {
 	case unix.EINVAL:
 		return at, c.size, nil
 	}
-	return 0, 0, err
+	return 0, 0, SourceError{err}
 }
 
 // chunk copies n bytes, or fewer.
@@ -140,10 +145,10 @@ func (c *copying) chunk(at, n int64) (int64, error) {
 	}
 	if !c.byHand {
 		copied, err := c.src.CopyRange(at, c.dst, at, int(n), 0)
-		if err == nil && copied > 0 || err == unix.ENOSPC || err == unix.EDQUOT || err == unix.EIO {
+		if err == nil && copied > 0 || err == unix.ENOSPC || err == unix.EDQUOT {
 			return int64(copied), err
 		}
-		c.byHand = true // not between these two
+		c.byHand = true // not between these two; or EIO, and by hand it is seen whose
 	}
 	copied, err := c.piece(at, n)
 	return int64(copied), err
@@ -159,7 +164,7 @@ func (c *copying) piece(at, n int64) (int, error) {
 	}
 	got, err := c.src.Pread(c.buf[:n], at)
 	if err != nil {
-		return 0, err
+		return 0, SourceError{err}
 	}
 	if got == 0 {
 		return 0, ErrGiveWay // it has been cut
@@ -257,7 +262,7 @@ func copyXattrs(src, dst *tier.File) (acl bool, err error) {
 	}
 	names, err := src.Xattrs()
 	if err != nil {
-		return acl, err
+		return acl, SourceError{err}
 	}
 	for _, name := range names {
 		acl = acl || name == accessACL

@@ -24,19 +24,19 @@ func (x *transfer) settle(ctx context.Context) {
 		err = x.write()
 	}
 	if err != nil {
-		x.each(ctx, func(*moving) error { return err })
+		x.each(ctx, x.to, func(*moving) error { return err })
 		return
 	}
 	fault("recorded")
 	x.patience = movePatience
-	x.each(ctx, x.place)
+	x.each(ctx, x.to, x.place)
 	fault("placed")
 	if err = x.dd.Sync(); err != nil {
-		x.each(ctx, func(m *moving) error { x.takeBack(m); return err })
+		x.each(ctx, x.to, func(m *moving) error { x.takeBack(m); return err })
 	}
 	fault("named")
 	x.patience = removePatience
-	x.each(ctx, x.remove)
+	x.each(ctx, x.from, x.remove)
 	x.finish()
 }
 
@@ -284,6 +284,7 @@ func (x *transfer) still(m *moving) error {
 func (x *transfer) unchanged(m *moving) error {
 	var st unix.Stat_t
 	if err := x.sd.Stat(m.name, &st); err != nil {
+		x.at = x.from
 		return err
 	}
 	switch {
@@ -309,6 +310,7 @@ func (x *transfer) removeSource(m *moving) error {
 	if !x.up() {
 		// If the lower tier hangs it does so here, where nobody waits for us.
 		if err := x.inPlace(m); err != nil {
+			x.at = x.to
 			return err
 		}
 	}

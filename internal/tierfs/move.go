@@ -50,6 +50,7 @@ type transfer struct {
 	staging  *tier.Dir // of the target
 	trash    *tier.Dir // of the source's tier
 	times    [2]dirTimes
+	at       *tier.Tier // that the step under way works on, for its errors
 	files    []*moving
 	record   *record
 	unsure   bool          // something is left for the next mount
@@ -68,7 +69,7 @@ func (fs *FS) Move(ctx context.Context, b *mover.Batch, landed func([]mover.Outc
 		n, err := x.run(ctx, b.Names[next:], out[next:])
 		if err != nil {
 			for i := range out[next:] {
-				out[next+i] = mover.Outcome{Skip: x.reason(ctx, err), Err: err}
+				out[next+i] = mover.Outcome{Skip: x.reason(ctx, err), Err: x.located(ctx, err)}
 			}
 			n = len(b.Names) - next
 		}
@@ -81,6 +82,7 @@ func (fs *FS) Move(ctx context.Context, b *mover.Batch, landed func([]mover.Outc
 // they were. An error is one that none of them gets over.
 func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome) (n int, err error) {
 	defer x.end()
+	x.at = x.from
 	x.awaitTiers(ctx)
 	for _, t := range []*tier.Tier{x.from, x.to} {
 		if t.ReadOnly() || t.Suspect() || t.PathState() == tier.PathUnmounted { // a disk that is being taken off
@@ -95,6 +97,7 @@ func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome)
 	for bytes := int64(0); n < len(names) && n < mover.MaxBatch && bytes < moveAtOnce; n++ {
 		m := &moving{name: names[n], out: &out[n]}
 		x.files = append(x.files, m)
+		x.at = x.from
 		if err := x.hold(ctx, m); err != nil {
 			x.skip(ctx, m, err)
 			continue
@@ -104,7 +107,7 @@ func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome)
 	stop := make(chan struct{})
 	defer close(stop)
 	go watchLeases(x.files, stop)
-	x.each(ctx, x.lease)
+	x.each(ctx, x.from, x.lease)
 	fault("leased")
 	_ = mover.Idle(func() error {
 		x.copyAll(ctx)
@@ -124,12 +127,14 @@ func (x *transfer) awaitTiers(ctx context.Context) {
 	}
 }
 
-// each runs a step for all files that are still to move.
-func (x *transfer) each(ctx context.Context, step func(m *moving) error) {
+// each runs a step, which works on the tier at, for all files that are still to
+// move.
+func (x *transfer) each(ctx context.Context, at *tier.Tier, step func(m *moving) error) {
 	for _, m := range x.files {
 		if m.out.Skip != mover.Moved {
 			continue
 		}
+		x.at = at
 		if err := step(m); err != nil {
 			x.skip(ctx, m, err)
 		}
@@ -151,7 +156,11 @@ func (x *transfer) skip(ctx context.Context, m *moving, err error) {
 	if (err == errWanted || err == mover.ErrGiveWay) && m.altered() {
 		err = errAltered
 	}
-	m.out.Skip, m.out.Err = x.reason(ctx, err), err
+	var of mover.SourceError
+	if errors.As(err, &of) {
+		err, x.at = of.Err, x.from
+	}
+	m.out.Skip, m.out.Err = x.reason(ctx, err), x.located(ctx, err)
 	m.close()
 	if m.staged != "" {
 		if x.staging.Unlink(m.staged) != nil { // it may be in place: a server answers a rename twice
@@ -159,6 +168,14 @@ func (x *transfer) skip(ctx context.Context, m *moving, err error) {
 		}
 		m.staged = ""
 	}
+}
+
+// located is err with the tier that has failed, where it is no reason of its own.
+func (x *transfer) located(ctx context.Context, err error) error {
+	if x.reason(ctx, err) != mover.Failed {
+		return err
+	}
+	return fmt.Errorf("tier %s: %w", x.at.Root, err)
 }
 
 // Why a file does not move, where no errno says it.
@@ -234,15 +251,18 @@ func (x *transfer) enter() (leave func(), err error) {
 	}
 	x.dir = dir
 	if x.sd, err = x.fs.dir(dir, x.b.From); err == nil {
+		x.at = x.to
 		x.staging, err = x.fs.staging(x.to)
 	}
 	if err == nil {
+		x.at = x.from
 		x.trash, err = x.from.Private("trash")
 	}
 	if err == nil {
 		err = onTier(x.sd)
 	}
 	if err == nil {
+		x.at = x.to
 		err = x.takes()
 	}
 	if err != nil {
@@ -398,6 +418,7 @@ func (x *transfer) room(st *unix.Stat_t) error {
 	if !x.measured {
 		space, err := x.to.Space()
 		if err != nil {
+			x.at = x.to
 			return err
 		}
 		unit := int64(space.Frsize)
@@ -465,25 +486,25 @@ func (x *transfer) lease(m *moving) error {
 // copyAll copies the files and makes the copies durable.
 func (x *transfer) copyAll(ctx context.Context) {
 	c := mover.NewCopier(ctx, x.from, x.to, x.b.Pace)
-	x.each(ctx, x.expect)
-	x.each(ctx, x.create)
-	x.each(ctx, func(m *moving) error {
+	x.each(ctx, x.from, x.expect)
+	x.each(ctx, x.to, x.create)
+	x.each(ctx, x.to, func(m *moving) error {
 		if m.st.Size < lengthy {
 			return nil
 		}
 		return c.Attributes(m.src, m.copied, &m.st)
 	})
 	x.contents(ctx, c)
-	x.each(ctx, func(m *moving) error { return c.Attributes(m.src, m.copied, &m.st) })
+	x.each(ctx, x.to, func(m *moving) error { return c.Attributes(m.src, m.copied, &m.st) })
 	fault("copied")
 	together := x.count() >= syncTogether && !x.to.Network
 	if together {
 		if err := x.staging.SyncFS(); err != nil {
-			x.each(ctx, func(*moving) error { return err })
+			x.each(ctx, x.to, func(*moving) error { return err })
 			return
 		}
 	}
-	x.each(ctx, func(m *moving) error {
+	x.each(ctx, x.to, func(m *moving) error {
 		if !together {
 			if err := m.copied.Sync(false); err != nil {
 				return err
@@ -519,6 +540,7 @@ func (x *transfer) contents(ctx context.Context, c *mover.Copier) {
 			}
 		})
 		if err != nil {
+			x.at = x.to
 			x.skip(ctx, m, err)
 		}
 	}
