@@ -149,13 +149,17 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 
 var errGone = errors.New("the daemon has gone without an answer; see the system log")
 
+// closedIdle is what net/http, which has no name for it, says of a connection
+// that was closed before the request was sent.
+const closedIdle = "http: server closed idle connection"
+
 // unheard is the error of a request that got no answer, without the method and
 // the URL, which name no real host.
 func (c *Client) unheard(err error) error {
 	if inner := errors.Unwrap(err); inner != nil {
 		err = inner
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) || err.Error() == closedIdle {
 		err = errGone
 	}
 	return fmt.Errorf("control socket %s: %w", c.path, err)
