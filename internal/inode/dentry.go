@@ -29,6 +29,21 @@ func (t *Table) addDentry(in, parent *Inode, name string) {
 	default:
 		in.setFurther(append(in.further(), dentry{in.parent, in.name}))
 	}
+	t.setName(in, parent, name)
+}
+
+// setName makes a name the first one of in, nil and "" for none.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) setName(in, parent *Inode, name string) {
+	if in.parent != parent && t.byID.get(in.ID) == in {
+		if in.parent != nil {
+			in.parent.extra.kids--
+		}
+		if parent != nil {
+			parent.extra.kids++
+		}
+	}
 	in.parent, in.name = parent, name
 }
 
@@ -41,10 +56,10 @@ func (t *Table) nameDir(in, parent *Inode, name string) {
 	}
 	if was := t.subs.get(dentry{parent, name}); was != nil {
 		t.unnameDir(was)
-		was.parent, was.name = nil, ""
+		t.setName(was, nil, "")
 		t.dropLost(was)
 	}
-	in.parent, in.name = parent, name
+	t.setName(in, parent, name)
 	t.subs.put(in)
 	parent.extra.subs++
 }
@@ -67,11 +82,11 @@ func (t *Table) dropDentry(in, parent *Inode, name string) {
 		if in.IsDir() {
 			t.unnameDir(in)
 		}
-		in.parent, in.name = nil, ""
+		first := dentry{}
 		if n := len(others); n > 0 {
-			in.parent, in.name = others[n-1].parent, others[n-1].name
-			others = others[:n-1]
+			first, others = others[n-1], others[:n-1]
 		}
+		t.setName(in, first.parent, first.name)
 	}
 	in.setFurther(others)
 	t.dropLost(in)

@@ -65,7 +65,8 @@ type Inode struct {
 
 // extra is what directories have beside, and few of the files.
 type extra struct {
-	subs  int        // how many directories have names in this one; GUARDED_BY(Table.mu)
+	subs  uint32     // how many directories have names in this one; GUARDED_BY(Table.mu)
+	kids  uint32     // how many inodes have their first name in this one; GUARDED_BY(Table.mu)
 	names []dentry   // further names of a hard-linked file; GUARDED_BY(Table.mu)
 	gone  *tier.File // with O_PATH, see Leave; closed when the kernel forgets the inode; GUARDED_BY(Table.mu)
 

@@ -25,9 +25,13 @@ func (t *Table) CheckInvariants() error {
 			return fmt.Errorf("inode %d: is under the name %q of a directory", in.ID, in.name)
 		}
 	}
+	kids := map[*Inode]int{}
 	for in := range t.byID.all() {
-		if in.IsDir() && in.extra.subs != below[in] {
-			return fmt.Errorf("inode %d: counts %d directories below, %d are", in.ID, in.extra.subs, below[in])
+		kids[in.parent]++
+	}
+	for in := range t.byID.all() {
+		if in.IsDir() && (int(in.extra.subs) != below[in] || int(in.extra.kids) != kids[in]) {
+			return fmt.Errorf("inode %d: counts %d directories below and %d kids, %d and %d are", in.ID, in.extra.subs, in.extra.kids, below[in], kids[in])
 		}
 	}
 	return t.checkNumbers()

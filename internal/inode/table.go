@@ -343,9 +343,21 @@ func (t *Table) drop(in *Inode) {
 	t.kept.remove(in)
 	t.unsee(in)
 	in.dead = true
-	if in.IsDir() && in.parent != nil {
+	if in.parent == nil {
+		return
+	}
+	in.parent.extra.kids--
+	if in.IsDir() {
 		t.unnameDir(in)
 	}
+}
+
+// Kids counts what the kernel knows in a directory: the inodes that have their first
+// name there.
+func (t *Table) Kids(dir *Inode) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return int(dir.extra.kids)
 }
 
 // Shown is the number that a listing gives to a backing inode.
