@@ -26,12 +26,20 @@ func (s *Server) Revocable() bool { return s.minor >= minorSteady }
 // nothing else is dropped and no lock of the inode is taken
 // (fuse_reverse_inval_inode), so an op on that very inode may call it before
 // its answer. ENOENT says that the kernel does not hold the inode, or not yet.
-func (s *Server) InvalAttr(node uint64) error {
+func (s *Server) InvalAttr(node uint64) error { return s.invalInode(node, -1) }
+
+// InvalList makes the kernel drop what it has of a directory's listing as well. It
+// waits for who reads that at the moment.
+func (s *Server) InvalList(node uint64) error { return s.invalInode(node, 0) }
+
+// invalInode drops the attributes and, unless it is negative, all pages from the
+// offset on.
+func (s *Server) invalInode(node uint64, offset int64) error {
 	var b [outHeaderSize + 24]byte
 	order.PutUint32(b[:], uint32(len(b)))
 	order.PutUint32(b[4:], notifyInvalInode)
 	order.PutUint64(b[outHeaderSize:], node)
-	order.PutUint64(b[outHeaderSize+8:], ^uint64(0))
+	order.PutUint64(b[outHeaderSize+8:], uint64(offset))
 	_, err := unix.Write(s.dev, b[:])
 	return err
 }

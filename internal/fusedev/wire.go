@@ -80,6 +80,8 @@ var opNames = [opCount]string{
 
 // Flags of the OPEN, CREATE and OPENDIR replies (FOPEN_*).
 const (
+	OpenKeepCache   = 1 << 1 // what the kernel has in its page cache holds
+	OpenCacheDir    = 1 << 3 // listings may be kept there, and read from there; Linux 4.20
 	OpenNoFlush     = 1 << 5 // Linux 5.16
 	OpenPassthrough = 1 << 7 // Linux 6.9
 )

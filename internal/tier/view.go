@@ -36,6 +36,17 @@ func (t *Tier) view(fd int) int {
 	return fd
 }
 
+// ListingRenews reports whether each listing of a directory renews its access time
+// (strictatime), and not just the first after a change and one a day (relatime). If
+// that cannot be told it does.
+func (t *Tier) ListingRenews() bool {
+	var st unix.Statfs_t
+	if unix.Fstatfs(t.RootFD(), &st) != nil {
+		return true
+	}
+	return st.Flags&(unix.ST_RDONLY|unix.ST_NOATIME|unix.ST_NODIRATIME|unix.ST_RELATIME) == 0
+}
+
 // anchorAt keeps fd open beside a view of it: a disk that serves as a tier
 // must be busy for umount(8), and what is opened in the view does not make it
 // so.

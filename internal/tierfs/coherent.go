@@ -66,6 +66,7 @@ type coherence struct {
 // kernel is what the kernel can be told of its own accord.
 type kernel interface {
 	InvalAttr(node uint64) error
+	InvalList(node uint64) error
 	InvalEntry(parent uint64, name string) error
 	ExpireEntry(parent uint64, name string) error
 }
@@ -163,6 +164,19 @@ func (c *coherence) attrHolds(in *inode.Inode, m moment) bool {
 		return false
 	}
 	return c.fs.table.Keys(in, func(k inode.Key) bool { return !c.since(c.keyHash(k), m) && !c.fs.table.Inner(k) })
+}
+
+// watched reports whether all of a directory is on the filesystems that are watched.
+func (c *coherence) watched(in *inode.Inode) bool {
+	return c.on.Load() && c.fs.table.Keys(in, func(k inode.Key) bool { return !c.fs.table.Inner(k) })
+}
+
+// relisted is told that the names in d are others, or what a listing says of them.
+// The kernel knows of it if a client has done it through the mount.
+func (c *coherence) relisted(d *inode.Inode, known bool) {
+	if c.fs.kept.changed(d) && !known {
+		c.orders.list(d)
+	}
 }
 
 // confirm is called when an answer is with the kernel: what has changed while it

@@ -37,6 +37,8 @@ func (k *toldKernel) InvalEntry(_ uint64, name string) error {
 	return nil
 }
 
+func (k *toldKernel) InvalList(node uint64) error { return k.InvalAttr(node) }
+
 func (k *toldKernel) ExpireEntry(parent uint64, name string) error { return k.InvalEntry(parent, name) }
 
 func (k *toldKernel) hears(t *testing.T, what string, ok func() bool) {

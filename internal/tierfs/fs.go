@@ -76,6 +76,7 @@ type FS struct {
 	files   handles[*fileHandle]
 	lists   handles[*dirHandle]
 	habits  habits
+	kept    *kept
 	journal *journal
 	moves   *moves
 	names   *names
@@ -113,6 +114,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	fs.journal = newJournal(fs)
 	fs.moves = newMoves(fs.table)
 	fs.names = newNames()
+	fs.kept = &kept{fs: fs, dirs: map[*inode.Inode]*keptDir{}}
 	fs.coherence = newCoherence(fs)
 	fs.descriptors, fs.memory = newShares(cfg.MaxFiles), newShares(cfg.MaxListings)
 	fs.held = map[*tier.File]uint32{}

@@ -3,6 +3,7 @@ package tierfs
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
@@ -18,6 +19,8 @@ import (
 type dirHandle struct {
 	in       *inode.Inode
 	uid      uint32
+	caches   bool // it reads and fills the kernel's cache, see kept; ends with mu held
+	looks    bool // the first listing is to have attributes; GUARDED_BY(mu)
 	released atomic.Bool
 
 	mu   sync.Mutex
@@ -29,11 +32,27 @@ func (fs *FS) openDir(r *fusedev.Request, op *fuseops.OpenDirOp) error {
 	if err != nil {
 		return err
 	}
-	id := fs.lists.add(&dirHandle{in: in, uid: r.UID})
-	if !r.Opened(fusedev.Open{Handle: id}) {
+	h := &dirHandle{in: in, uid: r.UID}
+	var flags uint32
+	if fs.coherence.on.Load() && fs.alone.Load() && !fs.set.AnyAway() {
+		flags = fs.kept.open(h, func(l *listing) bool { return fs.serves(l, r.PID, h) })
+	}
+	id := fs.lists.add(h)
+	if !r.Opened(fusedev.Open{Handle: id, Flags: flags}) {
 		fs.releaseDir(id)
 	}
 	return nil
+}
+
+// serves reports whether a listing that the kernel has will do for a client. Who
+// looks at what he lists is better off with a new one that brings attributes,
+// unless the kernel knows most of what is in it.
+func (fs *FS) serves(l *listing, pid uint32, h *dirHandle) bool {
+	if n := l.len() - 2; fs.table.Kids(h.in) >= n-n/8 {
+		return true
+	}
+	h.looks = !fs.habits.plain(pid, h.in, l.len())
+	return !h.looks
 }
 
 func (fs *FS) releaseDir(id uint64) {
@@ -47,18 +66,10 @@ func (fs *FS) releaseDir(id uint64) {
 // watchdog has answered for may be at it still; then that does it at its end.
 func (fs *FS) dropRows(h *dirHandle) {
 	if h.released.Load() && h.mu.TryLock() {
-		fs.setRows(h, nil)
+		fs.kept.give(h, nil)
+		fs.kept.close(h)
 		h.mu.Unlock()
 	}
-}
-
-// LOCKS_REQUIRED(h.mu)
-func (fs *FS) setRows(h *dirHandle, l *listing) {
-	if h.rows != nil {
-		fs.memory.give(h.uid, h.rows.paid)
-		fs.freed(int(h.rows.paid))
-	}
-	h.rows = l
 }
 
 // rows locks a handle and returns its listing for a read at off.
@@ -82,17 +93,28 @@ func (fs *FS) rows(id, off uint64) (h *dirHandle, l *listing, done func(), err e
 //
 // LOCKS_REQUIRED(h.mu)
 func (fs *FS) listingAt(h *dirHandle, off uint64) (*listing, error) {
-	if h.rows != nil && off > 0 {
-		return h.rows, nil
+	if h.caches {
+		if l := fs.kept.find(h, off); l != nil {
+			return l, nil
+		}
 	}
-	fs.setRows(h, nil)
+	if l := h.rows; l != nil && off > 0 && (l.serial == 0 || l.offset(0)>>offsetBits == off>>offsetBits) {
+		return l, nil
+	}
+	fs.kept.give(h, nil)
 	defer fs.names.list(h.in)()
-	l := &listing{taken: fs.names.total(), since: fs.coherence.now()}
+	l := &listing{uid: h.uid, taken: fs.names.total(), since: fs.coherence.now()}
+	if h.caches {
+		l.turn, l.begun = fs.kept.turn(h), time.Now()
+	}
 	if err := fs.list(h.in, h.uid, l); err != nil {
 		fs.memory.give(h.uid, l.paid)
 		return nil, err
 	}
-	fs.setRows(h, l)
+	fs.kept.give(h, l)
+	if h.caches {
+		fs.kept.add(h, l)
+	}
 	return l, nil
 }
 
@@ -226,6 +248,7 @@ func (m *merger) row(d *tier.Dir, rank int, dev uint64, e sys.Dirent) {
 		case absent(err):
 			return
 		case err == nil:
+			m.l.mounts = m.l.mounts || st.Dev != dev
 			e.Type, e.Ino, dev = fusedev.DirentType(st.Mode), st.Ino, st.Dev
 		}
 	}
@@ -242,19 +265,31 @@ func (fs *FS) readDir(r *fusedev.Request, op *fusedev.ReaddirOp) error {
 		return fs.readDirPlus(r, op, h, l)
 	}
 	dst, n := r.Room(op.Size), 0
-	for i := int(op.Offset); i >= 0 && i < l.len(); i++ {
+	for i := l.index(op.Offset); i >= 0 && i < l.len(); i++ {
 		row := l.row(i)
-		size := fusedev.PutDirent(dst[n:], row.ino, uint64(i+1), l.name(row), row.typ)
+		size := fusedev.PutDirent(dst[n:], row.ino, l.offset(i), l.name(row), row.typ)
 		if size == 0 {
 			break
 		}
 		n += size
 	}
-	if n == 0 && l.err != nil {
-		return l.err
+	if n == 0 {
+		if l.err != nil {
+			return l.err
+		}
+		fs.listed(h, l)
 	}
 	r.Data(dst[:n])
 	return nil
+}
+
+// listed is told that a listing was read to its end.
+//
+// LOCKS_REQUIRED(h.mu)
+func (fs *FS) listed(h *dirHandle, l *listing) {
+	if h.caches && fs.kept.end(h, l) {
+		fs.coherence.orders.list(h.in)
+	}
 }
 
 // readDirPlus lists rows with what a lookup of each would say.
@@ -262,26 +297,30 @@ func (fs *FS) readDir(r *fusedev.Request, op *fusedev.ReaddirOp) error {
 // LOCKS_REQUIRED(h.mu)
 func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandle, l *listing) error {
 	dst, n := r.Room(op.Size), 0
-	plain := op.Offset == 0 && fs.habits.plain(r.PID, h.in, l.len())
+	plain := op.Offset == 0 && !h.looks && fs.habits.plain(r.PID, h.in, l.len())
+	h.looks = false
 	var looked []told
-	for i := int(op.Offset); i >= 0 && i < l.len(); i++ {
+	for i := l.index(op.Offset); i >= 0 && i < l.len(); i++ {
 		row := l.row(i)
 		name := l.name(row)
 		if len(dst)-n < fusedev.DirentPlusSize(name) {
 			break
 		}
-		e, in := &noEntry, (*inode.Inode)(nil)
+		e, in, ino := &noEntry, (*inode.Inode)(nil), row.ino
 		if !plain {
 			e, in = fs.rowEntry(h.in, l, row, name)
 		}
 		if in != nil {
 			looked = append(looked, told{in, e, name})
-			row.ino = in.Ino
+			ino = in.Ino
 		}
-		n += fusedev.PutDirentPlus(dst[n:], e, row.ino, uint64(i+1), name, row.typ)
+		n += fusedev.PutDirentPlus(dst[n:], e, ino, l.offset(i), name, row.typ)
 	}
-	if n == 0 && l.err != nil {
-		return l.err
+	if n == 0 {
+		if l.err != nil {
+			return l.err
+		}
+		fs.listed(h, l)
 	}
 	taken := r.Data(dst[:n])
 	for _, t := range looked {

@@ -1,6 +1,9 @@
 package tierfs
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"time"
+)
 
 // listing is merged rows. A directory may have millions, so they lie in pieces
 // that are never copied to grow: a row costs 16 bytes and its name.
@@ -12,7 +15,21 @@ type listing struct {
 	paid  int64   // bytes taken of the memory for listings
 	taken uint64  // how often names had been taken when it began, see names
 	since moment  // when it began, see coherence
+
+	mounts bool // something is mounted on a row
+
+	// See kept. What follows but for owners and ended is set while nobody else has it.
+	uid    uint32
+	serial uint8 // 0: it is not shared
+	begun  time.Time
+	firm   bool   // a change of what it tells is heard of
+	ended  bool   // somebody has read it to the end; GUARDED_BY(kept.mu)
+	turn   uint32 // of the directory's changes, when it was begun
+	owners int    // handles, and kept, if a handle of that has it open; GUARDED_BY(kept.mu)
 }
+
+// size is the memory that it takes, about.
+func (l *listing) size() int64 { return int64(l.len()*16+l.text) + 256 }
 
 // rowCost is what a row takes beside its name: itself, its place among the
 // names seen while tiers are merged, and what the collector lets pile up.

@@ -326,6 +326,7 @@ func (fs *FS) forget(id, n uint64) {
 	idle, file := fs.table.Forget(in, n)
 	if idle && in.IsDir() {
 		fs.dirs.DropAll(in)
+		fs.kept.changed(in)
 	}
 	if idle {
 		fs.freed(inode.Bytes)

@@ -593,6 +593,7 @@ func (x *transfer) end() {
 	}
 	if x.dir != nil && x.fs.coherence.on.Load() {
 		x.fs.coherence.attr(x.dir.ID) // its change time, and links
+		x.fs.coherence.relisted(x.dir, false)
 	}
 	for _, d := range []*tier.Dir{x.sd, x.dd, x.staging, x.trash} {
 		if d != nil {

@@ -27,6 +27,7 @@ type order struct {
 	expire bool
 	dir    *inode.Inode
 	sub    *inode.Inode
+	list   bool          // of the listing of dir
 	node   uint64        // of attributes, if name is ""
 	wait   time.Duration // before the next try
 }
@@ -54,6 +55,10 @@ func (o *orders) expire(parent uint64, name string) {
 func (o *orders) again(d *inode.Inode, name string, sub *inode.Inode) {
 	o.put(order{dir: d, name: name, sub: sub})
 }
+
+// list makes it drop what it has of a directory's listing. That waits for who
+// reads it.
+func (o *orders) list(dir *inode.Inode) { o.put(order{dir: dir, list: true}) }
 
 // retry tells of the attributes of an inode that the kernel did not have yet.
 func (o *orders) retry(node uint64) { o.later(order{node: node, wait: time.Millisecond}) }
@@ -133,6 +138,10 @@ func (c *coherence) carry(x order) {
 	switch {
 	case x.sub != nil:
 		c.again(x.dir, x.name, x.sub)
+	case x.list:
+		if c.fs.kept.read(x.dir) {
+			c.kernel.InvalList(x.dir.ID)
+		}
 	case x.name == "":
 		if c.kernel.InvalAttr(x.node) != nil && c.fs.table.Holds(x.node) {
 			x.wait = min(2*x.wait, retryMost)

@@ -122,13 +122,19 @@ func (fs *FS) failed(r *fusedev.Request, op any, err error) {
 	if !fs.coherence.on.Load() || absent(err) || err == unix.EEXIST || err == unix.ENOTEMPTY || err == unix.ESTALE {
 		return
 	}
+	dirs := [2]uint64{r.Node}
 	switch op := op.(type) {
 	case *fusedev.RenameOp:
-		fs.coherence.attr(op.NewParent)
+		dirs[1] = op.NewParent
 	case *fusedev.CreateOp, *fusedev.MkdirOp, *fusedev.MknodOp, *fuseops.CreateSymlinkOp, *fuseops.CreateLinkOp,
 		*fuseops.UnlinkOp, *fuseops.RmDirOp:
 	default:
 		return
 	}
-	fs.coherence.attr(r.Node)
+	for _, id := range dirs {
+		if d := fs.table.Get(id); d != nil {
+			fs.coherence.relisted(d, false)
+			fs.coherence.attr(id)
+		}
+	}
 }

@@ -6,10 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settle makes what was done in the directories durable before it is answered,
-// for a mount with sync or dirsync. A local filesystem does so by itself
-// (IS_DIRSYNC), but the tier is not mounted so, and FUSE leaves it to us.
+// settle ends what was done in the directories before it is answered: what is
+// known of their listings holds no more, and it is made durable for a mount with
+// sync or dirsync. A local filesystem does so by itself (IS_DIRSYNC), but the tier
+// is not mounted so, and FUSE leaves it to us.
 func (fs *FS) settle(dirs ...*inode.Inode) error {
+	for _, in := range dirs {
+		fs.coherence.relisted(in, true)
+	}
 	if !fs.options.Load().DirSync {
 		return nil
 	}

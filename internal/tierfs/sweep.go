@@ -65,6 +65,9 @@ func (c *coherence) everything() {
 
 func (s *sweeper) add(roots ...*inode.Inode) {
 	s.c.stampAll()
+	for _, in := range s.c.fs.kept.clear() {
+		s.c.orders.list(in)
+	}
 	s.put(&s.first, s.sweep, roots)
 }
 

@@ -289,7 +289,7 @@ func readTable(t *testing.T) map[string]bound {
 		case !strings.HasPrefix(line, "|"):
 			within = false
 		case within && !strings.HasPrefix(line, "|---"):
-			cells := strings.Split(strings.Trim(line, "| "), " | ")
+			cells := strings.Split(strings.TrimSuffix(strings.TrimPrefix(line, "| "), " |"), " | ")
 			if len(cells) != 3 {
 				t.Fatalf("docs/design.md: %q has %d cells, want 3", line, len(cells))
 			}
