@@ -38,15 +38,17 @@ func (t *Table) unsee(in *Inode) {
 	in.extra.seen = nil
 }
 
-// Holder is the inode that the backing inode k belongs to: the file, or the
-// directory that has it as one of its copies; nil if the kernel holds none.
-func (t *Table) Holder(k Key) *Inode {
+// Holders are the inodes that the backing inode k belongs to: the file, or the
+// directory that has it as one of its copies. They are two where the copy was
+// removed and its number is another's by now; nil stands for none.
+func (t *Table) Holders(k Key) [2]*Inode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if in := t.seen[k]; in != nil {
-		return in
+	all := [2]*Inode{t.seen[k], t.byKey.get(k)}
+	if all[0] == all[1] {
+		all[1] = nil
 	}
-	return t.byKey.get(k)
+	return all
 }
 
 // Sub is the directory that is known as name in parent.

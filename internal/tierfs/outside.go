@@ -17,8 +17,8 @@ type listener struct {
 
 // Named is told of a name that came or went in a directory.
 func (l listener) Named(n watch.Name) {
-	l.each(n.Dir, func(rank int, k inode.Key, in *inode.Inode) {
-		if in != nil && in.IsDir() {
+	l.each(n.Dir, func(rank int, in *inode.Inode) {
+		if in.IsDir() {
 			l.c.named(in, rank, n)
 		}
 	})
@@ -26,17 +26,13 @@ func (l listener) Named(n watch.Name) {
 
 // Changed is told of a change of a file or directory itself.
 func (l listener) Changed(o watch.Object) {
-	l.each(o, func(_ int, _ inode.Key, in *inode.Inode) {
-		if in != nil {
-			l.c.attr(in.ID)
-		}
-	})
+	l.each(o, func(_ int, in *inode.Inode) { l.c.attr(in.ID) })
 }
 
-// each calls fn for the backing inode o in each tier that is on this filesystem,
-// with the inode that the kernel holds of it. It is stamped before the table is
+// each calls fn for each inode that the kernel holds of the backing inode o, in each
+// tier that is on this filesystem. It is stamped before the table is
 // asked: an op that has looked at it and is not in the table yet will see that.
-func (l listener) each(o watch.Object, fn func(rank int, k inode.Key, in *inode.Inode)) {
+func (l listener) each(o watch.Object, fn func(rank int, in *inode.Inode)) {
 	if o.Dev != l.dev {
 		return
 	}
@@ -46,7 +42,11 @@ func (l listener) each(o watch.Object, fn func(rank int, k inode.Key, in *inode.
 		}
 		k := l.c.fs.table.Key(rank, o.Dev, o.Ino)
 		l.c.stamp(l.c.keyHash(k))
-		fn(rank, k, l.c.fs.table.Holder(k))
+		for _, in := range l.c.fs.table.Holders(k) {
+			if in != nil {
+				fn(rank, in)
+			}
+		}
 	}
 }
 

@@ -84,6 +84,47 @@ func TestFileChangedByAnotherOfItsNames(t *testing.T) {
 	}
 }
 
+// TestFileWithTheNumberOfADirectory: a directory goes from a tier and a file gets its
+// number, while the mount has the directory still, of another tier: what happens to
+// the file is seen.
+func TestFileWithTheNumberOfADirectory(t *testing.T) {
+	m := newMount(t, "ext4", "xfs") // ext4 gives no number out again for some seconds
+	const dirs, stay = 40, 8
+	gone := map[uint64]string{}
+	for i := range dirs {
+		dir := fmt.Sprint("d", i)
+		m.Put(0, dir+"/x", "x")
+		harness.Mkdir(t, m.Tier(1, dir))
+		agree(t, m, []string{dir}, "making "+dir)
+		if i >= stay {
+			gone[harness.Stat(t, m.Tier(1, dir)).Ino] = dir
+		}
+	}
+	for i := stay; i < dirs; i++ {
+		if err := unix.Rmdir(m.Tier(1, fmt.Sprint("d", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unix.Sync() // XFS frees inodes later
+	time.Sleep(300 * time.Millisecond)
+	tried := 0
+	for i := range 8 * stay {
+		file := fmt.Sprintf("d%d/f%d", i%stay, i)
+		m.Put(1, file, "x")
+		dir := gone[harness.Stat(t, m.Tier(1, file)).Ino]
+		if dir == "" {
+			continue
+		}
+		tried++
+		agree(t, m, []string{dir, file}, "making "+file)
+		harness.Append(t, m.Tier(1, file), "more")
+		agree(t, m, []string{dir, file}, "writing to "+file)
+	}
+	if tried == 0 {
+		t.Error("no file has got the number of a directory")
+	}
+}
+
 // TestWriterBesideTheMountWhoKeepsTheFileOpen is seen with each write; who stores
 // into a mapping, when it is gone.
 func TestWriterBesideTheMountWhoKeepsTheFileOpen(t *testing.T) {
