@@ -166,14 +166,9 @@ func (x *transfer) place(m *moving) error {
 		return err
 	}
 	fault("locked")
-	target := &x.times[1]
-	if err := target.before(x.dd); err != nil {
+	if err := x.change(1, x.dd, func() error { return x.rename(m) }); err != nil {
 		return err
 	}
-	if err := x.rename(m); err != nil {
-		return err
-	}
-	target.after(x.dd)
 	m.staged = ""
 	if err := x.dd.Stat(m.name, &m.copy); err != nil {
 		x.takeBackLocked(m)
@@ -335,14 +330,10 @@ func (x *transfer) removeLocked(m *moving) error {
 		return err
 	}
 	fault("checked")
-	source := &x.times[0]
-	if err := source.before(x.sd); err != nil {
+	err := x.change(0, x.sd, func() error { return x.sd.Rename(m.name, x.trash, m.aside, unix.RENAME_NOREPLACE) })
+	if err != nil {
 		return err
 	}
-	if err := x.sd.Rename(m.name, x.trash, m.aside, unix.RENAME_NOREPLACE); err != nil {
-		return err
-	}
-	source.after(x.sd)
 	fault("aside")
 	if err := x.asideStill(m); err != nil {
 		x.putBack(m)
@@ -364,7 +355,7 @@ func (x *transfer) removeLocked(m *moving) error {
 // putBack gives a source that was set aside its name again. If that fails, the
 // copy is what the name shows.
 func (x *transfer) putBack(m *moving) {
-	err := x.trash.Rename(m.aside, x.sd, m.name, unix.RENAME_NOREPLACE)
+	err := x.change(0, x.sd, func() error { return x.trash.Rename(m.aside, x.sd, m.name, unix.RENAME_NOREPLACE) })
 	if err == nil {
 		return
 	}
@@ -440,13 +431,10 @@ func (x *transfer) takeBackLocked(m *moving) {
 		x.unsure = true
 		return
 	}
-	target := &x.times[1]
-	_ = target.before(x.dd)
 	x.undone = true
-	if err := x.dd.Unlink(m.name); err != nil {
+	if err := x.change(1, x.dd, func() error { return x.dd.Unlink(m.name) }); err != nil {
 		x.unsure = true
 	}
-	target.after(x.dd)
 }
 
 // finish makes the removals durable, gives the directories their times back and
@@ -457,8 +445,11 @@ func (x *transfer) finish() {
 		err = errors.Join(err, x.dd.Sync())
 	}
 	fault("removed")
-	x.times[0].restore(x.sd)
-	x.times[1].restore(x.dd)
+	for i, dir := range []*tier.Dir{x.sd, x.dd} {
+		if x.times[i] != nil {
+			_ = x.times[i].restore(dir)
+		}
+	}
 	switch {
 	case err != nil:
 		x.record.leave(nextMount)
@@ -471,39 +462,12 @@ func (x *transfer) finish() {
 	fault("forgotten")
 }
 
-// dirTimes keeps the times of a directory over changes that are ours alone: a
-// backup that looks for what is new finds nothing. What others change meanwhile
-// stays.
-type dirTimes struct {
-	known bool
-	as    unix.Stat_t // as it is to be
-	ctime unix.Timespec
-}
-
-// before is called before each change of ours.
-func (d *dirTimes) before(dir *tier.Dir) error {
-	var st unix.Stat_t
-	if err := dir.StatSelf(&st); err != nil {
-		return err
+// change runs what changes one of the two directories, whose times are kept.
+func (x *transfer) change(i int, dir *tier.Dir, fn func() error) (err error) {
+	if x.times[i] == nil {
+		if x.times[i], err = x.fs.times.keep(dir); err != nil {
+			return err
+		}
 	}
-	if !d.known || st.Ctim != d.ctime {
-		d.known, d.as = true, st
-	}
-	return nil
-}
-
-// after is called after each.
-func (d *dirTimes) after(dir *tier.Dir) {
-	var st unix.Stat_t
-	if dir.StatSelf(&st) == nil {
-		d.ctime = st.Ctim
-	}
-}
-
-func (d *dirTimes) restore(dir *tier.Dir) {
-	var st unix.Stat_t
-	if !d.known || dir.StatSelf(&st) != nil || st.Ctim != d.ctime {
-		return
-	}
-	_ = dir.Self().Utimens(&[2]unix.Timespec{d.as.Atim, d.as.Mtim})
+	return x.times[i].change(dir, fn)
 }

@@ -79,6 +79,7 @@ type FS struct {
 	kept    *kept
 	journal *journal
 	moves   *moves
+	times   timekeeper
 	names   *names
 	movings movings
 

@@ -46,11 +46,11 @@ type transfer struct {
 	b        *mover.Batch
 	from, to *tier.Tier
 	dir      *inode.Inode
-	sd, dd   *tier.Dir // the directory on both
-	staging  *tier.Dir // of the target
-	trash    *tier.Dir // of the source's tier
-	times    [2]dirTimes
-	at       *tier.Tier // that the step under way works on, for its errors
+	sd, dd   *tier.Dir    // the directory on both
+	staging  *tier.Dir    // of the target
+	trash    *tier.Dir    // of the source's tier
+	times    [2]*dirTimes // of both, from the first change on
+	at       *tier.Tier   // that the step under way works on, for its errors
 	files    []*moving
 	record   *record
 	unsure   bool          // something is left for the next mount
@@ -594,6 +594,9 @@ func (x *transfer) end() {
 	if x.dir != nil && x.fs.coherence.on.Load() {
 		x.fs.coherence.attr(x.dir.ID) // its change time, and links
 		x.fs.coherence.relisted(x.dir, false)
+	}
+	for _, t := range x.times {
+		x.fs.times.leave(t)
 	}
 	for _, d := range []*tier.Dir{x.sd, x.dd, x.staging, x.trash} {
 		if d != nil {

@@ -85,6 +85,10 @@ func (fs *FS) makePinned(p *inode.Inode, rank int) (*tier.Dir, error) {
 		return nil, err
 	}
 	defer model.Put()
+	var was unix.Stat_t
+	if err := model.StatSelf(&was); err != nil {
+		return nil, err
+	}
 	if err := fs.makeLike(up, name, model); err != nil {
 		return nil, err
 	}
@@ -101,7 +105,19 @@ func (fs *FS) makePinned(p *inode.Inode, rank int) (*tier.Dir, error) {
 	fs.table.AddCopy(p, inode.Copy{Rank: rank, Key: fs.table.Key(rank, st.Dev, st.Ino)})
 	fs.keepDir(p, rank, d)
 	fs.coherence.made(parent, p, d)
+	fs.dressAgain(d, model, &was)
 	return d, nil
+}
+
+// dressAgain gives a directory that was made like model what that has now: who
+// changed the one while the other was made knew of no other.
+func (fs *FS) dressAgain(d, model *tier.Dir, was *unix.Stat_t) {
+	var now unix.Stat_t
+	if model.StatSelf(&now) == nil && now.Ctim != was.Ctim {
+		if err := fs.dress(d, model); err != nil {
+			fs.log.Info("a directory was changed while it was made on another tier, which has it as it was", "tier", d.Tier.Root, "err", err)
+		}
+	}
 }
 
 // topDirPinned is topDir for callers that have pinned the way.
@@ -132,10 +148,6 @@ func stagingName() string { return stagingPrefix + fmt.Sprint(stagingSerial.Add(
 // on it is the one that the mount shows. up keeps its times: nothing new has
 // come to be in the directory that clients see.
 func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
-	var before unix.Stat_t
-	if err := up.StatSelf(&before); err != nil {
-		return err
-	}
 	staging, err := fs.staging(up.Tier)
 	if err != nil {
 		return err
@@ -145,9 +157,13 @@ func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
 	if err := staging.Mkdir(temp, 0700); err != nil {
 		return err
 	}
-	err = fs.dress(staging, temp, model)
+	times, err := fs.times.keep(up)
+	defer fs.times.leave(times)
 	if err == nil {
-		err = staging.Rename(temp, up, name, unix.RENAME_NOREPLACE)
+		err = fs.dressAt(staging, temp, model)
+	}
+	if err == nil {
+		err = times.change(up, func() error { return staging.Rename(temp, up, name, unix.RENAME_NOREPLACE) })
 	}
 	if err != nil {
 		staging.Rmdir(temp)
@@ -156,10 +172,10 @@ func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
 	case unix.EEXIST, unix.ENOTEMPTY: // another op, or somebody out of band, made it
 		return nil
 	case unix.EXDEV: // another filesystem is mounted inside the tier here
-		err = makeInPlace(fs, up, name, model)
+		err = times.change(up, func() error { return makeInPlace(fs, up, name, model) })
 	}
 	if err == nil {
-		err = up.Self().Utimens(&[2]unix.Timespec{before.Atim, before.Mtim})
+		err = times.restore(up)
 	}
 	return err
 }
@@ -172,16 +188,21 @@ func makeInPlace(fs *FS, up *tier.Dir, name string, model *tier.Dir) error {
 		}
 		return err
 	}
-	return fs.dress(up, name, model)
+	return fs.dressAt(up, name, model)
 }
 
-// dress gives the directory name in up what model has.
-func (fs *FS) dress(up *tier.Dir, name string, model *tier.Dir) error {
+// dressAt gives the directory name in up what model has.
+func (fs *FS) dressAt(up *tier.Dir, name string, model *tier.Dir) error {
 	d, err := up.OpenDir(name)
 	if err != nil {
 		return err
 	}
 	defer d.Put()
+	return fs.dress(d, model)
+}
+
+// dress gives the directory d what model has.
+func (fs *FS) dress(d, model *tier.Dir) error {
 	var st unix.Stat_t
 	if err := model.StatSelf(&st); err != nil {
 		return err

@@ -1,0 +1,101 @@
+package tierfs
+
+import (
+	"sync"
+
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// dirTimes keeps the times of a directory on one tier over changes that are ours
+// alone: a backup that looks for what is new finds nothing. What others change
+// meanwhile stays. All who change a directory at one time share it, since to one of
+// them the times in the midst of another's change are those of somebody else.
+//
+// LOCK ORDER: mu is a leaf, and held over the change.
+type dirTimes struct {
+	key   dirKey
+	users int // GUARDED_BY(timekeeper.mu)
+
+	mu    sync.Mutex
+	known bool          // GUARDED_BY(mu)
+	as    unix.Stat_t   // as it is to be; GUARDED_BY(mu)
+	ctime unix.Timespec // of our last change; GUARDED_BY(mu)
+}
+
+type dirKey struct {
+	rank     int
+	dev, ino uint64
+}
+
+// timekeeper has the dirTimes of directories that are being changed.
+type timekeeper struct {
+	mu   sync.Mutex
+	dirs map[dirKey]*dirTimes // GUARDED_BY(mu)
+}
+
+// keep returns the times of a directory, to be given to leave.
+func (k *timekeeper) keep(dir *tier.Dir) (*dirTimes, error) {
+	var st unix.Stat_t
+	if err := dir.StatSelf(&st); err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dirs == nil {
+		k.dirs = map[dirKey]*dirTimes{}
+	}
+	key := dirKey{dir.Tier.Rank, st.Dev, st.Ino}
+	d := k.dirs[key]
+	if d == nil {
+		d = &dirTimes{key: key}
+		k.dirs[key] = d
+	}
+	d.users++
+	return d, nil
+}
+
+// leave ends what keep began; nil is nothing.
+func (k *timekeeper) leave(d *dirTimes) {
+	if d == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if d.users--; d.users == 0 {
+		delete(k.dirs, d.key)
+	}
+}
+
+// change runs what changes the directory.
+func (d *dirTimes) change(dir *tier.Dir, fn func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var st unix.Stat_t
+	if err := dir.StatSelf(&st); err != nil {
+		return err
+	}
+	if !d.known || st.Ctim != d.ctime {
+		d.known, d.as = true, st
+	}
+	err := fn()
+	if dir.StatSelf(&st) == nil {
+		d.ctime = st.Ctim
+	}
+	return err
+}
+
+// restore gives the directory its times back.
+func (d *dirTimes) restore(dir *tier.Dir) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var st unix.Stat_t
+	if !d.known || dir.StatSelf(&st) != nil || st.Ctim != d.ctime {
+		return nil
+	}
+	err := dir.Self().Utimens(&[2]unix.Timespec{d.as.Atim, d.as.Mtim})
+	if dir.StatSelf(&st) == nil {
+		d.ctime = st.Ctim
+	}
+	return err
+}
