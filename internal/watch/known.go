@@ -1,6 +1,10 @@
 package watch
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // Object is a file or directory of the watched filesystem.
 type Object struct{ Dev, Ino uint64 }
@@ -36,7 +40,7 @@ func (k *known) resolve(mount int, handle []byte) (Object, error) {
 		return o, nil
 	}
 	h := unix.NewFileHandle(int32(order.Uint32(handle)), handle[4:])
-	fd, err := unix.OpenByHandleAt(mount, h, unix.O_PATH|unix.O_CLOEXEC)
+	fd, err := whenMade(func() (int, error) { return unix.OpenByHandleAt(mount, h, unix.O_PATH|unix.O_CLOEXEC) })
 	if err != nil {
 		return Object{}, err
 	}
@@ -48,4 +52,17 @@ func (k *known) resolve(mount int, handle []byte) (Object, error) {
 	o := Object{st.Dev, st.Ino}
 	k.put(handle, o)
 	return o, nil
+}
+
+// whenMade tries again what is ENOMEM: ext4 says so of a handle whose inode number
+// a file is being given at that moment (iget_locked finds I_CREATING, Linux 6.18).
+// To take it for lost events would have everything looked up anew.
+func whenMade(open func() (int, error)) (fd int, err error) {
+	for pause := 50 * time.Microsecond; pause < 50*time.Millisecond; pause *= 2 {
+		if fd, err = open(); err != unix.ENOMEM {
+			break
+		}
+		time.Sleep(pause)
+	}
+	return fd, err
 }

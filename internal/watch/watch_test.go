@@ -122,6 +122,22 @@ func TestOwnEventsAreLeftOut(t *testing.T) {
 }
 
 // A watch that fails says so, once.
+func TestNumberThatIsBeingGivenOut(t *testing.T) {
+	left := 3
+	fd, err := whenMade(func() (int, error) {
+		if left--; left >= 0 {
+			return -1, unix.ENOMEM
+		}
+		return 7, nil
+	})
+	if fd != 7 || err != nil {
+		t.Errorf("%d, %v after three times ENOMEM", fd, err)
+	}
+	if _, err := whenMade(func() (int, error) { return -1, unix.ENOMEM }); err != unix.ENOMEM {
+		t.Errorf("%v of what is ENOMEM for good", err)
+	}
+}
+
 func TestEndIsTold(t *testing.T) {
 	w, h, _ := open(t)
 	w.Run(h)

@@ -187,7 +187,7 @@ func TestWriterThroughTheMount(t *testing.T) {
 func TestOwnOperationsAreNotTakenForOthers(t *testing.T) {
 	m := newMount(t, "ext4", "xfs")
 	before := cacheOf(m)
-	const n = 300
+	const n = 1000
 	for i := range n {
 		p := m.Path(fmt.Sprint("f", i))
 		harness.Write(t, p, "content")
@@ -198,7 +198,10 @@ func TestOwnOperationsAreNotTakenForOthers(t *testing.T) {
 	}
 	time.Sleep(100 * time.Millisecond)
 	after := cacheOf(m)
-	t.Logf("%d times: %d events, %d our own, %d told", n, after.Events-before.Events, after.Own-before.Own, after.Told-before.Told)
+	t.Logf("%d times: %d events, %d our own, %d told, %d sweeps", n, after.Events-before.Events, after.Own-before.Own, after.Told-before.Told, after.Sweeps-before.Sweeps)
+	if after.Sweeps != before.Sweeps {
+		t.Errorf("everything was looked up anew %d times", after.Sweeps-before.Sweeps)
+	}
 	if after.Own-before.Own < 2*n {
 		t.Errorf("only %d events are our own", after.Own-before.Own)
 	}
