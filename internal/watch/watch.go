@@ -20,7 +20,7 @@ import (
 // What a Named event may say.
 const (
 	nameMask = unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_MOVED_FROM | unix.FAN_MOVED_TO | unix.FAN_ONDIR
-	attrMask = unix.FAN_MODIFY | unix.FAN_ATTRIB | unix.FAN_CLOSE_WRITE | unix.FAN_ONDIR
+	attrMask = unix.FAN_MODIFY | unix.FAN_ATTRIB | unix.FAN_MOVE_SELF | unix.FAN_CLOSE_WRITE | unix.FAN_ONDIR
 )
 
 // Name is a change of one name.

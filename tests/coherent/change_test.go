@@ -74,6 +74,8 @@ func TestFileChangedByAnotherOfItsNames(t *testing.T) {
 			func() error { return write(other, unix.O_APPEND) },
 			func() error { return unix.Truncate(other, 0) },
 			func() error { return unix.Chmod(other, 0o640) },
+			func() error { return unix.Rename(other, other+"~") },
+			func() error { return unix.Rename(other+"~", other) },
 			func() error { return unix.Unlink(other) },
 		} {
 			if err := change(); err != nil {
