@@ -171,12 +171,13 @@ func (c *coherence) watched(in *inode.Inode) bool {
 	return c.on.Load() && c.fs.table.Keys(in, func(k inode.Key) bool { return !c.fs.table.Inner(k) })
 }
 
-// relisted is told that the names in d are others, or what a listing says of them.
-// The kernel knows of it if a client has done it through the mount.
-func (c *coherence) relisted(d *inode.Inode, known bool) {
-	if c.fs.kept.changed(d) && !known {
+// relisted is told that the names in d are others, or what a listing says of them,
+// other than by a client's operation, of which the kernel knows.
+func (c *coherence) relisted(d *inode.Inode) {
+	if c.fs.kept.changed(d) {
 		c.orders.list(d)
 	}
+	c.attr(d.ID)
 }
 
 // confirm is called when an answer is with the kernel: what has changed while it

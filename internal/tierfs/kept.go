@@ -180,8 +180,8 @@ func (k *kept) find(h *dirHandle, off uint64) *listing {
 	defer k.mu.Unlock()
 	d := k.dirs[h.in]
 	if off == 0 {
-		if n := len(d.lists); n > 0 && d.lists[n-1].firm && d.lists[n-1].turn == d.turn && k.fs.coherence.on.Load() {
-			return d.lists[n-1]
+		if l := d.newest(); l != nil && l.firm && l.turn == d.turn && k.fs.coherence.on.Load() {
+			return l
 		}
 		return nil
 	}
@@ -235,8 +235,8 @@ func (k *kept) hold(d *keptDir, l *listing) {
 // free is a serial that none of the lists has, the next after the newest.
 func (d *keptDir) free() uint8 {
 	serial := uint8(0)
-	if n := len(d.lists); n > 0 {
-		serial = d.lists[n-1].serial
+	if l := d.newest(); l != nil {
+		serial = l.serial
 	}
 	for {
 		serial = serial%maxSerial + 1
@@ -272,8 +272,18 @@ func (k *kept) read(in *inode.Inode) bool {
 
 // LOCKS_REQUIRED(kept.mu)
 func (d *keptDir) read() bool {
-	n := len(d.lists)
-	return d.opens > 0 && n > 0 && d.lists[n-1].ended
+	l := d.newest()
+	return d.opens > 0 && l != nil && l.ended
+}
+
+// newest is the listing that was taken last, nil if there is none.
+//
+// LOCKS_REQUIRED(kept.mu)
+func (d *keptDir) newest() *listing {
+	if n := len(d.lists); n > 0 {
+		return d.lists[n-1]
+	}
+	return nil
 }
 
 // trim drops what was used longest ago while there is too much.

@@ -592,8 +592,7 @@ func (x *transfer) end() {
 		}
 	}
 	if x.dir != nil && x.fs.coherence.on.Load() {
-		x.fs.coherence.attr(x.dir.ID) // its change time, and links
-		x.fs.coherence.relisted(x.dir, false)
+		x.fs.coherence.relisted(x.dir) // and its change time, and links
 	}
 	for _, t := range x.times {
 		x.fs.times.leave(t)

@@ -78,8 +78,7 @@ func (c *coherence) named(d *inode.Inode, rank int, n watch.Name) {
 		return
 	}
 	c.stamp(c.nameHash(d, n.Name))
-	c.relisted(d, false)
-	c.attr(d.ID)
+	c.relisted(d)
 	sub := c.fs.table.Sub(d, n.Name)
 	if sub == nil {
 		c.orders.entry(d, n.Name)
@@ -135,8 +134,7 @@ func (c *coherence) watchOf(t *tier.Tier) *watch.Watch {
 func (c *coherence) renew(d *inode.Inode, name string) {
 	if c.on.Load() {
 		c.stamp(c.nameHash(d, name))
-		c.relisted(d, false)
-		c.attr(d.ID)
+		c.relisted(d)
 		c.orders.entry(d, name)
 	}
 }
@@ -148,8 +146,7 @@ func (c *coherence) made(parent, in *inode.Inode, d *tier.Dir) {
 	if !c.on.Load() {
 		return
 	}
-	c.relisted(parent, false)
-	c.attr(parent.ID)
+	c.relisted(parent)
 	c.attr(in.ID)
 	if empty, err := isEmpty(d, "."); err != nil || !empty {
 		c.below(in)

@@ -133,8 +133,7 @@ func (fs *FS) failed(r *fusedev.Request, op any, err error) {
 	}
 	for _, id := range dirs {
 		if d := fs.table.Get(id); d != nil {
-			fs.coherence.relisted(d, false)
-			fs.coherence.attr(id)
+			fs.coherence.relisted(d)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // is not mounted so, and FUSE leaves it to us.
 func (fs *FS) settle(dirs ...*inode.Inode) error {
 	for _, in := range dirs {
-		fs.coherence.relisted(in, true)
+		fs.kept.changed(in)
 	}
 	if !fs.options.Load().DirSync {
 		return nil
