@@ -25,10 +25,13 @@ func TestMergeAttr(t *testing.T) {
 // find(1) takes st_nlink - 2 for the number of subdirectories, and 1 for
 // unknown (btrfs): that must not become something else.
 func TestMergedLinkCountIsUnknownIfOneIs(t *testing.T) {
-	for _, c := range []struct{ high, low, want uint64 }{{2, 2, 4}, {1, 5, 1}, {5, 1, 1}, {1, 1, 1}} {
-		st, low := unix.Stat_t{Nlink: c.high}, unix.Stat_t{Nlink: c.low}
-		if mergeAttr(&st, &low); st.Nlink != c.want {
-			t.Errorf("%d and %d make %d, want %d", c.high, c.low, st.Nlink, c.want)
+	for _, c := range [][3]unix.Stat_t{
+		{{Nlink: 2}, {Nlink: 2}, {Nlink: 4}}, {{Nlink: 1}, {Nlink: 5}, {Nlink: 1}},
+		{{Nlink: 5}, {Nlink: 1}, {Nlink: 1}}, {{Nlink: 1}, {Nlink: 1}, {Nlink: 1}},
+	} {
+		high, low, want := c[0], c[1], c[2]
+		if mergeAttr(&high, &low); high.Nlink != want.Nlink {
+			t.Errorf("%d and %d make %d, want %d", c[0].Nlink, low.Nlink, high.Nlink, want.Nlink)
 		}
 	}
 }
