@@ -17,7 +17,7 @@ cd "$here/../.." || exit 2
 go_tests() (
 	set -o pipefail
 	TIERFS_REQUIRE=root,fuse,loop,$2 TIERFS_BIN=$PWD/bin/mount.tierfs go test -count=1 -v "./tests/$1" |
-		sed -n 's/^ok .*/# done/p; s/^ *--- PASS: \([^ ]*\).*/ok - \1/p; s/^ *--- FAIL: \([^ ]*\).*/not ok - \1/p; s/^ *--- SKIP: \([^ ]*\).*/not ok - \1: skipped/p; s/^ .*_test\.go:.*/#&/p'
+		sed '/^=== /d; /^PASS$/d; s/^ok .*/# done/; s/^ *--- PASS: \([^ ]*\).*/ok - \1/; s/^ *--- FAIL: \([^ ]*\).*/not ok - \1/; s/^ *--- SKIP: \([^ ]*\).*/not ok - \1: skipped/'
 )
 
 run() {
