@@ -3,14 +3,14 @@
 # their systemd on this kernel and, in virtual machines, on others. It prints TAP.
 #
 # usage: tests/system/run.sh [NAME...]
-#   NAME: deb-SUITE, systemd-SUITE, vm-SUITE, rpm, samba, cookbook, same; all if none is given
+#   NAME: deb-SUITE, readme-SUITE, systemd-SUITE, vm-SUITE, rpm, samba, cookbook, same; all if none is given
 # CACHE, a directory outside of the work tree, keeps what is downloaded, 1.5 GB.
 set -u
 here=$(dirname "$(realpath "$0")")
 export CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tierfs-system}
 mkdir -p "$CACHE"
 cd "$here/../.." || exit 2
-[ $# != 0 ] || set -- same deb-bookworm deb-trixie systemd-bookworm systemd-trixie rpm samba cookbook vm-bookworm vm-trixie
+[ $# != 0 ] || set -- same deb-bookworm deb-trixie readme-bookworm readme-trixie systemd-bookworm systemd-trixie rpm samba cookbook vm-bookworm vm-trixie
 
 # go_tests NAME NEEDS runs a package of tests in Go, for which nothing that it needs
 # may be missing. It fails as they do.
@@ -24,6 +24,7 @@ run() {
 	local suite=${1#*-}
 	case $1 in
 	deb-*) "$here/deb.sh" "$suite" ;;
+	readme-*) "$here/readme.sh" "$suite" ;;
 	systemd-*) "$here/systemd.sh" "$suite" ;;
 	vm-*) "$here/vm.sh" "$suite" ;;
 	rpm) "$here/rpm.sh" bookworm ;;
