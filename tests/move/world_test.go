@@ -434,13 +434,13 @@ func TestTargetWithoutInodes(t *testing.T) {
 	harness.Must(t, "mount", "-t", "tmpfs", "-o", "size=16M,nr_inodes=20", "tmpfs", full)
 	t.Cleanup(func() { unix.Unmount(full, unix.MNT_DETACH) })
 	m := newMountOn(t, []string{harness.TempDir(t), full}, "minfree=0")
-	m.Put(0, "f", "f")
 	m.Up("demote=1s")
 	for i := 0; ; i++ {
 		if err := os.WriteFile(fmt.Sprintf("%s/%d", full, i), nil, 0o644); err != nil {
 			break
 		}
 	}
+	m.Put(0, "f", "f")
 	time.Sleep(quiet)
 	m.carry("demote", "f").wantSkip(t, "f", "no-room")
 	harness.Eventually(t, "the log says it", func() bool { return strings.Contains(m.Log(), "no inode left") })
