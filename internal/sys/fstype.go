@@ -34,6 +34,12 @@ func CountsInodes(st *unix.Statfs_t) bool {
 	return st.Files > 0 && (st.Ffree > 0 || st.Type != unix.FUSE_SUPER_MAGIC)
 }
 
+// Logs reports whether fsync(2) of a directory is not enough for its names, as on
+// btrfs. There it writes a log, which another fsync may be writing at that moment;
+// the next mount that replays it brings names back which had been renamed or
+// removed (seen with Linux 6.18).
+func Logs(st *unix.Statfs_t) bool { return uint32(st.Type) == unix.BTRFS_SUPER_MAGIC }
+
 // Stacked reports whether the filesystem is known to lie upon another. The kernel
 // lets no file there be one of passthrough (fuse_backing_open: s_stack_depth).
 func Stacked(st *unix.Statfs_t) bool {

@@ -291,3 +291,18 @@ func (d *Dir) Sync() error {
 func (d *Dir) SyncFS() error {
 	return d.doLong(func() error { return unix.Syncfs(d.fd) })
 }
+
+// SyncNames makes the names in directories of one tier durable as Sync does, and
+// where that may fail unseen all of the filesystem (see sys.Logs): for what must
+// hold before a file's other copy goes, or the record of its move.
+func SyncNames(dirs ...*Dir) error {
+	if d := dirs[0]; d.Tier.Logs {
+		return d.SyncFS()
+	}
+	for _, d := range dirs {
+		if err := d.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -24,6 +24,7 @@ type Tier struct {
 	Network bool // its server checks permissions; close(2) reports errors
 	Remote  bool // … over a network, with other clients
 	Stacked bool // on another filesystem: no passthrough
+	Logs    bool // see sys.Logs
 
 	cfg     Config
 	log     *slog.Logger
@@ -71,7 +72,7 @@ func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return nil, err
 	}
-	t.Network, t.Remote, t.Stacked = sys.Network(&fs), sys.Remote(&fs), sys.Stacked(&fs)
+	t.Network, t.Remote, t.Stacked, t.Logs = sys.Network(&fs), sys.Remote(&fs), sys.Stacked(&fs), sys.Logs(&fs)
 	return t, t.setRoot(fd)
 }
 

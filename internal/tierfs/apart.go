@@ -7,6 +7,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/mover"
+	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
 
@@ -83,7 +84,7 @@ func (s *settlement) setApart() error {
 		return err
 	}
 	s.tell(join(s.dir, name))
-	return errors.Join(s.sd.Sync(), s.trash.Sync())
+	return tier.SyncNames(s.sd, s.trash)
 }
 
 // recover is setApart where nobody would see the file in its directory.
@@ -102,7 +103,7 @@ func (s *settlement) recover() error {
 		return err
 	}
 	s.tell(join(RecoveredDir, s.f.Aside))
-	return errors.Join(d.Sync(), s.trash.Sync())
+	return tier.SyncNames(d, s.trash)
 }
 
 func (s *settlement) tell(as string) {

@@ -31,7 +31,7 @@ func (x *transfer) settle(ctx context.Context) {
 	x.patience = movePatience
 	x.each(ctx, x.to, x.place)
 	fault("placed")
-	if err = x.dd.Sync(); err != nil {
+	if err = tier.SyncNames(x.dd); err != nil {
 		x.each(ctx, x.to, func(m *moving) error { x.takeBack(m); return err })
 	}
 	fault("named")
@@ -440,9 +440,9 @@ func (x *transfer) takeBackLocked(m *moving) {
 // finish makes the removals durable, gives the directories their times back and
 // ends the record.
 func (x *transfer) finish() {
-	err := errors.Join(x.sd.Sync(), x.trash.Sync())
+	err := tier.SyncNames(x.sd, x.trash)
 	if x.undone { // it must not come back when the record is gone
-		err = errors.Join(err, x.dd.Sync())
+		err = errors.Join(err, tier.SyncNames(x.dd))
 	}
 	fault("removed")
 	for i, dir := range []*tier.Dir{x.sd, x.dd} {

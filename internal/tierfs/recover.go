@@ -1,7 +1,6 @@
 package tierfs
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -51,7 +50,7 @@ func (fs *FS) Recover(f mover.Finding) (string, error) {
 	if err := trash.Rename(name, d, name, unix.RENAME_NOREPLACE); err != nil {
 		return "", err
 	}
-	return path.Join(RecoveredDir, name), errors.Join(d.Sync(), trash.Sync())
+	return path.Join(RecoveredDir, name), tier.SyncNames(d, trash)
 }
 
 // recovered opens RecoveredDir on a tier, made if it is not there. One that

@@ -107,7 +107,7 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 		fault("settled")
 	}
 	if len(all) == 0 {
-		all = append(all, trash.Sync(), syncParent(from, r), syncParent(to, r))
+		all = append(all, tier.SyncNames(trash), syncParent(from, r), syncParent(to, r))
 	}
 	return errors.Join(all...)
 }
@@ -119,7 +119,7 @@ func syncParent(t *tier.Tier, r *relocation) error {
 		return unlessAbsent(err)
 	}
 	defer d.Put()
-	return d.Sync()
+	return tier.SyncNames(d)
 }
 
 // settlement ends the move of one file.
@@ -301,7 +301,7 @@ func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
 	if err := s.trash.Rename(s.f.Aside, s.sd, s.name(), unix.RENAME_NOREPLACE); err != nil {
 		return err
 	}
-	if err := errors.Join(s.sd.Sync(), s.trash.Sync()); err != nil {
+	if err := tier.SyncNames(s.sd, s.trash); err != nil {
 		return err
 	}
 	if !ours {

@@ -327,9 +327,10 @@ func checkCut(t *testing.T, medium *medium, name string, of map[string]bound) (l
 		}
 	}
 	for _, path := range files(t, m.Dir) {
-		// A temporary file may be left of a save that was under way.
+		// A temporary file may be left of a save that was under way. On btrfs it may
+		// come back by itself, see sys.Logs.
 		b, known := of[strings.TrimSuffix(path, "~")]
-		if !known || strings.HasSuffix(path, "~") && b.least == b.most {
+		if !known || strings.HasSuffix(path, "~") && b.least == b.most && medium.fstype != "btrfs" {
 			t.Errorf("%s is there", path)
 		}
 	}
