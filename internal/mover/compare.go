@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"path"
 
 	"github.com/tierfs/tierfs/internal/tier"
@@ -47,8 +48,7 @@ func sameTarget(a, b *tier.Dir, name string, sta, stb *unix.Stat_t) (bool, error
 	return ta == tb, err
 }
 
-// sameContent compares two files of that size. One that ends before it has
-// changed meanwhile, or cannot be read.
+// sameContent compares two files of that size.
 func sameContent(ctx context.Context, a, b *tier.Dir, name string, size int64) (bool, error) {
 	fa, err := a.OpenQuietly(name, unix.O_NONBLOCK)
 	if err != nil {
@@ -60,6 +60,12 @@ func sameContent(ctx context.Context, a, b *tier.Dir, name string, size int64) (
 		return false, err
 	}
 	defer fb.Close()
+	return sameBytes(ctx, fa, fb, size)
+}
+
+// sameBytes compares what two open files of that size have. One that ends before it
+// has changed meanwhile, or cannot be read.
+func sameBytes(ctx context.Context, a, b *tier.File, size int64) (bool, error) {
 	bufA, bufB := make([]byte, compareChunk), make([]byte, compareChunk)
 	for off := int64(0); off < size; off += compareChunk {
 		if err := ctx.Err(); err != nil {
@@ -69,7 +75,7 @@ func sameContent(ctx context.Context, a, b *tier.Dir, name string, size int64) (
 		for _, read := range []struct {
 			f   *tier.File
 			buf []byte
-		}{{fa, bufA[:want]}, {fb, bufB[:want]}} {
+		}{{a, bufA[:want]}, {b, bufB[:want]}} {
 			if n, err := read.f.Pread(read.buf, off); err != nil || n < want {
 				return false, cmp.Or(err, error(unix.EIO))
 			}
@@ -79,4 +85,49 @@ func sameContent(ctx context.Context, a, b *tier.Dir, name string, size int64) (
 		}
 	}
 	return true, nil
+}
+
+// SameFile reports whether two open files have the same content and the same
+// attributes but for times, so that either can go. Of what is longer than most
+// nothing is said.
+func SameFile(a, b *tier.File, most int64) (bool, error) {
+	var sa, sb unix.Stat_t
+	if err := a.Stat(&sa); err != nil {
+		return false, err
+	}
+	if err := b.Stat(&sb); err != nil {
+		return false, err
+	}
+	if sa.Mode != sb.Mode || sa.Uid != sb.Uid || sa.Gid != sb.Gid || sa.Size != sb.Size || sa.Size > most {
+		return false, nil
+	}
+	xa, err := xattrs(a)
+	if err != nil {
+		return false, err
+	}
+	xb, err := xattrs(b)
+	if err != nil || !maps.Equal(xa, xb) {
+		return false, err
+	}
+	return sameBytes(context.Background(), a, b, sa.Size)
+}
+
+// xattrs are the extended attributes that a copy gets.
+func xattrs(f *tier.File) (map[string]string, error) {
+	names, err := f.Xattrs()
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for _, name := range names {
+		if name == selinux {
+			continue
+		}
+		value, err := f.Xattr(name)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = string(value)
+	}
+	return all, nil
 }

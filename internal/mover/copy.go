@@ -273,6 +273,9 @@ func copyXattrs(src, dst *tier.File) (acl bool, err error) {
 	return acl, nil
 }
 
+// selinux is the label that the policy or the mount gives files where they are.
+const selinux = "security.selinux"
+
 func copyXattr(src, dst *tier.File, name string) error {
 	value, err := src.Xattr(name)
 	if err == unix.ENODATA {
@@ -284,7 +287,7 @@ func copyXattr(src, dst *tier.File, name string) error {
 	err = dst.Setxattr(name, value, 0)
 	switch {
 	case err == nil:
-	case name == "security.selinux": // the policy or the mount gives files there their label
+	case name == selinux:
 	case err == unix.EDQUOT, err == unix.EIO:
 		return err
 	default: // ENOSPC too: ext4 has that for an attribute too long for its block

@@ -38,15 +38,33 @@ func Writev(fd int, head, body []byte) (int, error) {
 // which has the filesystem's generation number in it. 0 is not known: the
 // filesystem has no handles.
 func Life(dirfd int, name string) uint32 {
-	flags := 0
-	if name == "" {
-		flags = unix.AT_EMPTY_PATH
-	}
-	h, _, err := unix.NameToHandleAt(dirfd, name, flags)
+	h, _, err := unix.NameToHandleAt(dirfd, name, emptyPath(name))
 	if err != nil {
 		return 0
 	}
 	sum := fnv.New32a()
 	sum.Write(h.Bytes())
 	return max(sum.Sum32(), 1)
+}
+
+// emptyPath is the flag by which an empty name is the descriptor itself.
+func emptyPath(name string) int {
+	if name == "" {
+		return unix.AT_EMPTY_PATH
+	}
+	return 0
+}
+
+// atHandleFID asks for a handle that need not serve to open the file: FUSE gives no
+// others where its server exports nothing (Linux 6.8; the flag is in 6.6).
+const atHandleFID = 0x200
+
+// Handle is what tells the inode name in dirfd, or dirfd itself for "", from all
+// others of its filesystem, by name_to_handle_at(2).
+func Handle(dirfd int, name string) (unix.FileHandle, error) {
+	h, _, err := unix.NameToHandleAt(dirfd, name, emptyPath(name)|atHandleFID)
+	if err == unix.EINVAL {
+		h, _, err = unix.NameToHandleAt(dirfd, name, emptyPath(name))
+	}
+	return h, err
 }

@@ -56,3 +56,16 @@ func Watchable(st *unix.Statfs_t) bool {
 	}
 	return false
 }
+
+// Numbers reports whether files of the filesystem keep their inode numbers, if that
+// can be told by its type. FAT has none on the disk, and gives them out as it reads
+// files (iunique). What FUSE shows is the server's affair.
+func Numbers(st *unix.Statfs_t) (last, known bool) {
+	switch st.Type {
+	case unix.FUSE_SUPER_MAGIC:
+		return false, false
+	case unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC:
+		return false, true
+	}
+	return true, true
+}

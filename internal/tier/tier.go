@@ -43,9 +43,10 @@ type Tier struct {
 	readOnly atomic.Bool
 	dev      atomic.Uint64
 	probing  atomic.Bool
-	stranger string        // why its path was not taken back last, as told; for who has set probing
-	mountID  atomic.Uint64 // where the root was opened by its path, see mountOf
-	onReturn func()        // drops what is cached of the tier
+	stranger string               // why its path was not taken back last, as told; for who has set probing
+	mountID  atomic.Uint64        // where the root was opened by its path, see mountOf
+	onReturn func()               // drops what is cached of the tier
+	numbers  atomic.Pointer[bool] // whether they last, nil for not known; see NumbersLast
 
 	spaceAsked, pathAsked question
 
@@ -73,6 +74,9 @@ func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 		return nil, err
 	}
 	t.Network, t.Remote, t.Stacked, t.Logs = sys.Network(&fs), sys.Remote(&fs), sys.Stacked(&fs), sys.Logs(&fs)
+	if last, known := sys.Numbers(&fs); known {
+		t.numbers.Store(&last)
+	}
 	return t, t.setRoot(fd)
 }
 

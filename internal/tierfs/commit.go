@@ -277,13 +277,12 @@ func (x *transfer) still(m *moving) error {
 // is known to want it. The lease itself is looked at when the source is aside,
 // where nobody can begin to open it any more: to look before decides nothing.
 func (x *transfer) unchanged(m *moving) error {
-	var st unix.Stat_t
-	if err := x.sd.Stat(m.name, &st); err != nil {
+	st, same, err := x.fs.same(x.sd, m.name, m.src, &m.st)
+	switch {
+	case err != nil:
 		x.at = x.from
 		return err
-	}
-	switch {
-	case !sameFile(&st, &m.st):
+	case !same || !sameFile(&st, &m.st):
 		return errAltered
 	case m.asked():
 		return errWanted
@@ -368,31 +367,21 @@ func (x *transfer) putBack(m *moving) {
 
 // inPlace reports whether the target's name is still our copy.
 func (x *transfer) inPlace(m *moving) error {
-	var st unix.Stat_t
-	if err := x.dd.Stat(m.name, &st); err != nil {
-		return err
+	st, same, err := x.fs.same(x.dd, m.name, m.held, &m.copy)
+	if err == nil && !(same && (x.up() || sameFile(&st, &m.copy))) {
+		err = errAltered
 	}
-	if st.Dev != m.copy.Dev || st.Ino != m.copy.Ino || !x.up() && !sameFile(&st, &m.copy) {
-		return errAltered
-	}
-	return nil
+	return err
 }
 
 // asideStill looks at what was set aside: somebody may have renamed another file
 // over the source, or begun to open it, a moment before.
 func (x *transfer) asideStill(m *moving) error {
-	var st unix.Stat_t
-	if err := x.trash.Stat(m.aside, &st); err != nil {
-		return err
-	}
-	// rclone makes the number from the path. Then the descriptor shows the new one
-	// too, while that of a file which was replaced keeps the old.
-	var src unix.Stat_t
-	if st.Ino != m.st.Ino && m.src.Stat(&src) == nil && src.Ino == st.Ino {
-		st.Ino = m.st.Ino
-	}
+	st, same, err := x.fs.same(x.trash, m.aside, m.src, &m.st)
 	switch {
-	case !sameContent(&st, &m.st):
+	case err != nil:
+		return err
+	case !same || !sameContent(&st, &m.st):
 		return errAltered
 	case m.wanted():
 		return errWanted
@@ -417,10 +406,11 @@ func (x *transfer) takeBack(m *moving) {
 //
 // LOCKS_REQUIRED(the copy: lockCopy)
 func (x *transfer) takeBackLocked(m *moving) {
-	var st unix.Stat_t
-	if err := x.dd.Stat(m.name, &st); err != nil || st.Dev != m.copy.Dev || st.Ino != m.copy.Ino {
-		x.unsure = x.unsure || err != nil && !absent(err)
-		return // it is gone, or another file's name
+	st, same, err := x.fs.same(x.dd, m.name, m.held, &m.copy)
+	if !same {
+		// It is gone, or another file's name, unless the server knows it as another.
+		x.unsure = x.unsure || err != nil && !absent(err) || !x.fs.numbersLast(x.to)
+		return
 	}
 	if !sameFile(&st, &m.copy) || x.up() && (m.in.Opened() != nil || m.in.Mapped.Load()) {
 		x.unsure = true

@@ -20,6 +20,7 @@ type moving struct {
 	src    *tier.File  // the only descriptor that the daemon has on the source
 	st     unix.Stat_t // the source
 	copied *tier.File  // the copy, until it is synced
+	held   *tier.File  // … and from then on where its number may change; O_PATH
 	copy   unix.Stat_t // the copy as it was when it was complete
 	staged string      // its name in the staging directory; "" once it is in place
 	aside  string      // the source's name in the trash
@@ -95,9 +96,11 @@ func (m *moving) altered() bool {
 // close gives up the descriptors, and with the source's the lease
 // (locks_remove_file).
 func (m *moving) close() {
-	if m.copied != nil {
-		m.copied.Close()
-		m.copied = nil
+	for _, f := range []**tier.File{&m.copied, &m.held} {
+		if *f != nil {
+			(*f).Close()
+			*f = nil
+		}
 	}
 	if m.src != nil {
 		m.mu.Lock()

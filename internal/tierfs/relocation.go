@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/mover"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
@@ -257,10 +258,14 @@ func (s *settlement) settle() error {
 	if err != nil {
 		return err
 	}
-	ours := final != nil && final.Ino == s.f.Copy.Ino && final.Mode&unix.S_IFMT == unix.S_IFREG
+	ours := final != nil && s.fs.isCopy(s.to, s.f, final)
 	switch {
-	case aside != nil && s.f.Source.is(aside) && (ours || s.fs.journal.taken(s.f)):
-		return s.drop(s.trash, s.f.Aside, aside) // it was about to go
+	case aside != nil && s.fs.unchanged(s.from, &s.f.Source, aside) && (ours || s.fs.journal.taken(s.f)):
+		var other *tier.Dir
+		if ours {
+			other = s.dd
+		}
+		return s.drop(s.trash, s.f.Aside, aside, other) // it was about to go
 	case aside != nil:
 		return s.putBack(source, final, ours)
 	case !ours || source == nil:
@@ -307,10 +312,10 @@ func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
 	if !ours {
 		return nil
 	}
-	if !s.f.Copy.is(final) {
+	if !s.fs.unchanged(s.to, &s.f.Copy, final) {
 		return errBoth
 	}
-	return s.drop(s.dd, s.name(), final)
+	return s.drop(s.dd, s.name(), final, s.sd)
 }
 
 // oneOfTwo keeps the newer version of a file that is on both tiers, if one is as
@@ -324,20 +329,21 @@ func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
 //	the power goes before the primary has f's end on disk
 func (s *settlement) oneOfTwo(source, final *unix.Stat_t) error {
 	switch {
-	case s.f.Source.is(source) && s.f.Source.Ctime == source.Ctim:
+	case s.fs.unchanged(s.from, &s.f.Source, source) && s.f.Source.Ctime == source.Ctim:
 		if err := syncFile(s.dd, s.name(), final); err != nil {
 			return err
 		}
-		return s.drop(s.sd, s.name(), source)
-	case s.f.Copy.is(final):
-		return s.drop(s.dd, s.name(), final)
+		return s.drop(s.sd, s.name(), source, s.dd)
+	case s.fs.unchanged(s.to, &s.f.Copy, final):
+		return s.drop(s.dd, s.name(), final, s.sd)
 	}
 	return errBoth
 }
 
 // drop removes a name, which is durable before the record goes. What it leads to
-// must be as it was seen, in st, with nobody left who could write into it.
-func (s *settlement) drop(d *tier.Dir, name string, st *unix.Stat_t) error {
+// must be as it was seen, in st, with nobody left who could write into it. The file
+// stays under its name in other, which is nil if a client has removed it there.
+func (s *settlement) drop(d *tier.Dir, name string, st *unix.Stat_t, other *tier.Dir) error {
 	f, err := openSource(d, name)
 	if err != nil {
 		return unlessAbsent(err)
@@ -346,14 +352,35 @@ func (s *settlement) drop(d *tier.Dir, name string, st *unix.Stat_t) error {
 	if err := f.Lease(); err == unix.EAGAIN || err != nil && s.mapped() {
 		return errOpenBelow
 	}
-	var now unix.Stat_t
-	if err := f.Stat(&now); err != nil {
+	if err := s.twin(f, other); err != nil {
 		return err
 	}
-	if !sameFile(&now, st) {
-		return errChanged
+	now, same, err := s.fs.same(d, name, f, st)
+	if err == nil && !(same && sameFile(&now, st)) {
+		err = errChanged
+	}
+	if err != nil {
+		return err
 	}
 	return unlessAbsent(d.Unlink(name))
+}
+
+// twin is errBoth for a file that is not known to have the content that stays, where
+// numbers do not tell whose copy that is.
+func (s *settlement) twin(f *tier.File, other *tier.Dir) error {
+	if other == nil || s.fs.numbersLast(s.from) && s.fs.numbersLast(s.to) {
+		return nil
+	}
+	g, err := other.OpenQuietly(s.name(), unix.O_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	same, err := mover.SameFile(f, g, maxCompared)
+	if err == nil && !same {
+		err = errBoth
+	}
+	return err
 }
 
 // mapped reports whether a client may write into the file by a mapping.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
-	"golang.org/x/sys/unix"
 )
 
 // takings are files whose move is not settled, and whose names clients have taken
@@ -74,7 +73,7 @@ func (j *journal) isCopy(r *relocation, f *relocated, all []copyAt) bool {
 		return false
 	}
 	for i := range all {
-		if c := &all[i]; c.rank == t.Rank && c.st.Ino == f.Copy.Ino && c.st.Mode&unix.S_IFMT == unix.S_IFREG {
+		if c := &all[i]; c.rank == t.Rank && j.fs.isCopy(t, f, &c.st) {
 			return true
 		}
 	}
@@ -114,7 +113,7 @@ func (j *journal) takeBelow(records []*relocation, from, to string) {
 		for i := range r.Files {
 			f := &r.Files[i]
 			st, err := lookup(t, join(to, below+string(f.Name)))
-			if err == nil && st.Ino == f.Copy.Ino && st.Mode&unix.S_IFMT == unix.S_IFREG {
+			if err == nil && j.fs.isCopy(t, f, &st) {
 				j.take([]string{f.Aside})
 			}
 		}

@@ -1,6 +1,11 @@
 package faultfs
 
 import (
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"time"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
@@ -10,6 +15,9 @@ type disk struct {
 	fuse.RawFileSystem
 	gate *gate
 	n    int
+
+	mu      sync.Mutex
+	numbers map[uint64]uint64 // the first that a node had, by its ID; GUARDED_BY(mu)
 }
 
 type cancel = <-chan struct{}
@@ -22,27 +30,67 @@ func (d *disk) pass(op, name string, fn func() fuse.Status) fuse.Status {
 // through the kernel: every read and write comes here.
 func (d *disk) Init(*fuse.Server) {}
 
+// names is pass for what answers a name with a node.
+func (d *disk) names(op string, dir uint64, name string, out *fuse.EntryOut, fn func() fuse.Status) fuse.Status {
+	status := d.pass(op, name, fn)
+	if status.Ok() && out.NodeId != 0 && d.gate.lacks(func(p *Plan) bool { return p.NoNumbers }) {
+		d.number(dir, name, out)
+	}
+	return status
+}
+
+// numbered is for how long the kernel keeps a name and a number, as with rclone.
+const numbered = time.Second
+
+// number gives a node a number of its name.
+func (d *disk) number(dir uint64, name string, out *fuse.EntryOut) {
+	sum := fnv.New64a()
+	fmt.Fprintln(sum, dir, name)
+	out.Attr.Ino = sum.Sum64()
+	out.SetEntryTimeout(numbered)
+	out.SetAttrTimeout(numbered)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.numbers == nil {
+		d.numbers = map[uint64]uint64{}
+	}
+	if d.numbers[out.NodeId] == 0 {
+		d.numbers[out.NodeId] = out.Attr.Ino
+	}
+}
+
+// attributes is pass for what answers with a node's attributes.
+func (d *disk) attributes(op string, node uint64, out *fuse.AttrOut, fn func() fuse.Status) fuse.Status {
+	status := d.pass(op, "", fn)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if first := d.numbers[node]; first != 0 {
+		out.Attr.Ino = first
+	}
+	return status
+}
+
 func (d *disk) Lookup(c cancel, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	return d.pass("LOOKUP", name, func() fuse.Status { return d.RawFileSystem.Lookup(c, h, name, out) })
+	return d.names("LOOKUP", h.NodeId, name, out, func() fuse.Status { return d.RawFileSystem.Lookup(c, h, name, out) })
 }
 
 func (d *disk) GetAttr(c cancel, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
-	return d.pass("GETATTR", "", func() fuse.Status { return d.RawFileSystem.GetAttr(c, in, out) })
+	return d.attributes("GETATTR", in.NodeId, out, func() fuse.Status { return d.RawFileSystem.GetAttr(c, in, out) })
 }
 
 func (d *disk) SetAttr(c cancel, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	if d.gate.ownerless() {
+	if d.gate.lacks(func(p *Plan) bool { return p.NoOwners }) {
 		in.Valid &^= fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR_MODE
 	}
-	return d.pass("SETATTR", "", func() fuse.Status { return d.RawFileSystem.SetAttr(c, in, out) })
+	return d.attributes("SETATTR", in.NodeId, out, func() fuse.Status { return d.RawFileSystem.SetAttr(c, in, out) })
 }
 
 func (d *disk) Mknod(c cancel, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	return d.pass("MKNOD", name, func() fuse.Status { return d.RawFileSystem.Mknod(c, in, name, out) })
+	return d.names("MKNOD", in.NodeId, name, out, func() fuse.Status { return d.RawFileSystem.Mknod(c, in, name, out) })
 }
 
 func (d *disk) Mkdir(c cancel, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	return d.pass("MKDIR", name, func() fuse.Status { return d.RawFileSystem.Mkdir(c, in, name, out) })
+	return d.names("MKDIR", in.NodeId, name, out, func() fuse.Status { return d.RawFileSystem.Mkdir(c, in, name, out) })
 }
 
 func (d *disk) Unlink(c cancel, h *fuse.InHeader, name string) fuse.Status {
@@ -58,11 +106,11 @@ func (d *disk) Rename(c cancel, in *fuse.RenameIn, oldName, newName string) fuse
 }
 
 func (d *disk) Link(c cancel, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
-	return d.pass("LINK", name, func() fuse.Status { return d.RawFileSystem.Link(c, in, name, out) })
+	return d.names("LINK", in.NodeId, name, out, func() fuse.Status { return d.RawFileSystem.Link(c, in, name, out) })
 }
 
 func (d *disk) Symlink(c cancel, h *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
-	return d.pass("SYMLINK", name, func() fuse.Status { return d.RawFileSystem.Symlink(c, h, target, name, out) })
+	return d.names("SYMLINK", h.NodeId, name, out, func() fuse.Status { return d.RawFileSystem.Symlink(c, h, target, name, out) })
 }
 
 func (d *disk) Readlink(c cancel, h *fuse.InHeader) (target []byte, status fuse.Status) {
@@ -107,7 +155,7 @@ func (d *disk) RemoveXAttr(c cancel, h *fuse.InHeader, name string) fuse.Status 
 
 // Without FOPEN_DIRECT_IO the kernel's page cache would answer for the disk.
 func (d *disk) Create(c cancel, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
-	return d.pass("CREATE", name, func() fuse.Status {
+	return d.names("CREATE", in.NodeId, name, &out.EntryOut, func() fuse.Status {
 		s := d.RawFileSystem.Create(c, in, name, out)
 		out.OpenFlags |= fuse.FOPEN_DIRECT_IO
 		return s
@@ -201,12 +249,15 @@ func (d *disk) FsyncDir(c cancel, in *fuse.FsyncIn) fuse.Status {
 
 func (d *disk) StatFs(c cancel, h *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
 	status := d.pass("STATFS", "", func() fuse.Status { return d.RawFileSystem.StatFs(c, h, out) })
-	if d.gate.inodeless() {
+	if d.gate.lacks(func(p *Plan) bool { return p.NoInodes }) {
 		out.Files, out.Ffree = 1e9, 0
 	}
 	return status
 }
 
 func (d *disk) Statx(c cancel, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
+	if d.gate.lacks(func(p *Plan) bool { return p.NoNumbers }) {
+		return fuse.ENOSYS // GETATTR is asked
+	}
 	return d.pass("STATX", "", func() fuse.Status { return d.RawFileSystem.Statx(c, in, out) })
 }

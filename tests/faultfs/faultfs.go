@@ -37,6 +37,8 @@ type Plan struct {
 	NoOwners bool // besides: chown(2) and chmod(2) are done without effect
 	NoXattrs bool // besides: of extended attributes the root says EOPNOTSUPP, all else EIO
 	NoInodes bool // besides: statfs(2) says of all inodes that they are used
+
+	NoNumbers bool // besides: inode numbers are made from names, and change some time after a rename, as rclone's do
 }
 
 // Report is what came of a plan.

@@ -63,33 +63,17 @@ func (g *gate) strike(c Call) (*Plan, <-chan struct{}) {
 	return p, g.disarmed
 }
 
-// linkless reports whether the call is a link(2) that the disk does not have.
-func (g *gate) linkless(c Call) bool {
+// lacks reports whether the plan is for disks without something.
+func (g *gate) lacks(what func(*Plan) bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return c.Op == "LINK" && g.plan != nil && g.plan.NoLinks
-}
-
-// ownerless reports whether owners and modes are not to be set.
-func (g *gate) ownerless() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.plan != nil && g.plan.NoOwners
-}
-
-// inodeless reports whether no inode is to be free.
-func (g *gate) inodeless() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.plan != nil && g.plan.NoInodes
+	return g.plan != nil && what(g.plan)
 }
 
 // xattrless is what is said of extended attributes, if there are to be none.
 func (g *gate) xattrless(node uint64) fuse.Status {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	switch {
-	case g.plan == nil || !g.plan.NoXattrs:
+	case !g.lacks(func(p *Plan) bool { return p.NoXattrs }):
 		return fuse.OK
 	case node == fuse.FUSE_ROOT_ID:
 		return fuse.Status(syscall.EOPNOTSUPP)
@@ -100,7 +84,7 @@ func (g *gate) xattrless(node uint64) fuse.Status {
 // pass lets a call through, or does to it what is planned. short tells fn to do
 // half of its work.
 func (g *gate) pass(c Call, fn func(short bool) fuse.Status) fuse.Status {
-	if g.linkless(c) {
+	if c.Op == "LINK" && g.lacks(func(p *Plan) bool { return p.NoLinks }) {
 		return fuse.EPERM
 	}
 	p, disarmed := g.strike(c)

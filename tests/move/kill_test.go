@@ -163,10 +163,14 @@ func deaths(t *testing.T) (all []*death) {
 // while it settles what the first has left.
 func TestKilledMoverLosesNothing(t *testing.T) {
 	harness.Require(t, "root", "fuse", "loop", "ext4")
+	die(t, deaths(t), []string{harness.On(t, "ext4", "256M"), harness.On(t, "ext4", "256M")}, plant, 0)
+}
+
+// die has all cases die on the disks, with the files that plant makes, and looks at
+// what the next daemon makes of it, a pause later.
+func die(t *testing.T, all []*death, disks []string, plant func(t *testing.T, tier string) map[string]traits, pause time.Duration) {
 	bin := harness.TempDir(t) + "/mount.tierfs"
 	harness.Build(t, bin, "-trimpath", "-tags", "faultpoints")
-	disks := []string{harness.On(t, "ext4", "256M"), harness.On(t, "ext4", "256M")}
-	all := deaths(t)
 	for i, d := range all {
 		for _, disk := range disks {
 			d.tiers = append(d.tiers, fmt.Sprintf("%s/%d", disk, i))
@@ -182,6 +186,7 @@ func TestKilledMoverLosesNothing(t *testing.T) {
 			if d.replay != "" {
 				d.dieReplaying(t, m, bin)
 			}
+			time.Sleep(pause)
 			d.wantRecovery(t, m)
 		})
 	}

@@ -1,0 +1,62 @@
+package tierfs
+
+import (
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
+)
+
+// A move removes one of two files because the other is the same. Whether a name
+// still leads to the file that was copied, or to the copy, is asked here only.
+//
+// INVARIANT: the answer is yes only if the name can lead to no other file. What it
+// rests on is what lasts on the tier (tier.NumbersLast):
+//
+//   - the number, where numbers last, in a record too;
+//   - else, in the process that moves, the kernel's inode, which it keeps open: no
+//     other file gets that, and the file is found to have it under any name;
+//   - else, in a record, the content: it has to be that of the other file, byte for
+//     byte, so that nothing is lost whichever goes. A file that is too long to be
+//     read through while others wait is not known.
+//
+// What is not known stays, and so does the other.
+
+// numbersLast reports whether inode numbers tell the files of a tier apart.
+func (fs *FS) numbersLast(t *tier.Tier) bool {
+	return t.NumbersLast(func() (*tier.Dir, error) { return fs.staging(t) }, stagingName())
+}
+
+// same reports whether name in d is the file that had the attributes was, and what it
+// has now, under the number that it had then. open has it open, where numbers do not last.
+func (fs *FS) same(d *tier.Dir, name string, open *tier.File, was *unix.Stat_t) (now unix.Stat_t, same bool, err error) {
+	if fs.numbersLast(d.Tier) {
+		err = d.Stat(name, &now)
+		return now, err == nil && now.Dev == was.Dev && now.Ino == was.Ino, err
+	}
+	if same, err = d.Leads(name, open); same {
+		err = open.Stat(&now)
+		now.Ino = was.Ino
+	}
+	return now, same && err == nil, err
+}
+
+// unchanged reports whether st, on t, can be the file of a record as it was then.
+func (fs *FS) unchanged(t *tier.Tier, was *stamp, st *unix.Stat_t) bool {
+	now := *st
+	if !fs.numbersLast(t) {
+		now.Ino = was.Ino
+	}
+	return was.is(&now)
+}
+
+// isCopy reports whether st, on t, can be the copy of a record. Where numbers last it
+// may have been changed since.
+func (fs *FS) isCopy(t *tier.Tier, f *relocated, st *unix.Stat_t) bool {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return false
+	}
+	return st.Ino == f.Copy.Ino && fs.numbersLast(t) || fs.unchanged(t, &f.Copy, st)
+}
+
+// maxCompared is how long a file is at most that is compared when a move is settled:
+// the mount waits for that, or a client of the file.
+const maxCompared = 64 << 20
