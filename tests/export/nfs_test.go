@@ -26,7 +26,7 @@ type server struct {
 }
 
 const ganesha = `
-NFS_CORE_PARAM { NFS_Port = %[1]d; MNT_Port = %[2]d; Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; Bind_addr = 127.0.0.1; }
+NFS_CORE_PARAM { NFS_Port = %[1]d; MNT_Port = %[2]d; Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; Bind_addr = 127.0.0.1;%[5]s }
 NFSv4 { Graceless = true; RecoveryBackend = fs; RecoveryRoot = %[3]s; Only_Numeric_Owners = true; }
 EXPORT { Export_Id = 1; Path = %[4]s; Pseudo = /m; Access_Type = RW; Squash = None; SecType = sys; Protocols = 4; Transports = TCP; FSAL { Name = VFS; } }
 `
@@ -37,7 +37,11 @@ func newServer(t *testing.T, dir string) *server {
 	harness.Require(t, "root", "ganesha.nfsd", "nfs-ls")
 	scratch := harness.TempDir(t)
 	s := &server{t: t, port: freePort(t), conf: scratch + "/conf", log: scratch + "/log"}
-	harness.Write(t, s.conf, fmt.Sprintf(ganesha, s.port, freePort(t), scratch, dir))
+	more := ""
+	if !strings.Contains(harness.Must(t, "ganesha.nfsd", "-v"), "Release = V4.") {
+		more = " allow_set_io_flusher_fail = true;" // or it wants CAP_SYS_RESOURCE, which root in a container may lack
+	}
+	harness.Write(t, s.conf, fmt.Sprintf(ganesha, s.port, freePort(t), scratch, dir, more))
 	harness.Mkdir(t, "/run/ganesha")
 	t.Cleanup(func() {
 		if s.cmd != nil {
