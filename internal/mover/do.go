@@ -15,7 +15,7 @@ import (
 func (m *Mover) Do(ctx context.Context, r Request, w Watch) (Totals, error) {
 	if r.DryRun {
 		j := m.jobFor(r, w.File)
-		j.dry = true
+		j.dry, j.fits = true, map[string]bool{}
 		err := j.paths(ctx, r)
 		return j.totals(), err
 	}

@@ -35,6 +35,7 @@ type course int
 const (
 	stay course = iota
 	down
+	off // down, and off the primary's filesystem: it is to get emptier
 	up
 )
 

@@ -235,6 +235,57 @@ func TestRoomIsMadeByTheColdest(t *testing.T) {
 	}
 }
 
+// TestWhatMakesRoomIsForeseen by a plan, and for each file.
+func TestWhatMakesRoomIsForeseen(t *testing.T) {
+	p := Policy{Age: AgeMtime, High: 80, Low: 50}
+	r := newRig(t, 2, Policy{})
+	mountTmpfs(t, r.at(0, ""), "1m")
+	r.open(p)
+	for i := range 9 {
+		r.file(0, fmt.Sprintf("f%d", i), 100<<10, time.Duration(i)*time.Hour)
+	}
+	r.m.now = func() time.Time { return time.Now().Add(2 * quietTime) }
+	var planned, why []string
+	if _, err := r.m.Plan(context.Background(), func(e Event) {
+		if e.Skip == Moved {
+			planned = append(planned, e.Path)
+		}
+		v, err := r.m.Why(context.Background(), e.Path)
+		if err != nil {
+			t.Error(err)
+		}
+		if v.Skip == Moved {
+			why = append(why, v.Path)
+			if v.To != 1 || !strings.HasSuffix(v.Detail, " by their last modification, and the primary is over 80 % full: the oldest go down until it is at 50 %") {
+				t.Errorf("%+v", v)
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(planned)
+	slices.Sort(why)
+	(&schedule{m: r.m, policy: p}).makeRoom(context.Background())
+	if done := r.files(1); len(done) == 0 || !slices.Equal(planned, done) || !slices.Equal(why, done) {
+		t.Errorf("planned %q, why %q, and %q have moved", planned, why, done)
+	}
+}
+
+// TestPlanMakesNoMoreRoomThanItTakes: of files of one age it named all.
+func TestPlanMakesNoMoreRoomThanItTakes(t *testing.T) {
+	r := newRig(t, 2, Policy{})
+	mountTmpfs(t, r.at(0, ""), "1m")
+	r.open(Policy{Age: AgeMtime, High: 80, Low: 50})
+	for i := range 9 {
+		r.file(0, fmt.Sprintf("d%d/f", i), 100<<10, day)
+	}
+	r.m.now = func() time.Time { return time.Now().Add(2 * quietTime) }
+	got, err := r.m.Plan(context.Background(), func(Event) {})
+	if err != nil || got.Files != 4 || got.Skipped[Warm] != 5 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // TestRoomIsMadeOfWhatRipens although the first to do so takes the primary below
 // high: the goal is low.
 func TestRoomIsMadeOfWhatRipens(t *testing.T) {

@@ -7,19 +7,19 @@ import (
 	"time"
 
 	"github.com/tierfs/tierfs/internal/human"
+	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
 
 // Plan emits what the policy would move now, and for each other file of the
 // primary why it stays. Of the fallbacks it names what would come up.
 func (m *Mover) Plan(ctx context.Context, emit func(Event)) (Totals, error) {
-	j := m.newJob(kindScan, 0, emit)
-	j.dry = true
-	coldest, err := j.coldest(ctx)
+	j := m.newPlan(kindScan, emit)
+	room, err := j.foresee(ctx, "")
 	if err != nil {
 		return Totals{}, err
 	}
-	h := &haul{job: j, ctx: ctx, judge: func(f facts) (course, Reason) { return j.policy.judge(f, coldest) }}
+	h := &haul{job: j, ctx: ctx, judge: room.judge}
 	if _, err := h.over("", false, 0); err != nil {
 		return j.totals(), err
 	}
@@ -48,29 +48,133 @@ func (m *Mover) idle(p Policy) string {
 	return why
 }
 
-// coldest is the age from which the policy would make room, 0 if there is
-// enough.
-func (j *job) coldest(ctx context.Context) (age time.Duration, err error) {
-	need := j.policy.excess(j.m.primary())
+// foreseen is what makeRoom would move at this moment: all files of one age, and of
+// those that are a little younger as many as it comes upon before there is room.
+type foreseen struct {
+	policy      *Policy
+	sure, least time.Duration // 0 for none
+	some        int           // of those from least up to sure
+	chosen      bool          // the file that was asked for is one of them
+}
+
+// foresee goes through what makeRoom does, and tells of the file at path whether it is
+// chosen.
+func (j *job) foresee(ctx context.Context, path string) (*foreseen, error) {
+	r := &foreseen{policy: &j.policy}
+	primary := j.m.primary()
+	need := j.policy.excess(primary)
 	if need == 0 {
-		return 0, nil
+		return r, nil
 	}
 	look := &looker{job: j}
 	if err := look.run(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
-	if ages := look.heat.cutoffs(int64(need)); len(ages) > 0 {
-		age = ages[len(ages)-1]
+	trial := j.m.newPlan(kindRoom, nil)
+	enough := func() bool { return -trial.planned[primary.Dev()] >= int64(need) }
+	for _, age := range look.heat.cutoffs(int64(need)) {
+		r.sure, r.least, r.some = r.least, age, 0
+		judge := func(f facts) (course, Reason) {
+			c, why := r.between(f)
+			if c == off {
+				r.some++
+				r.chosen = r.chosen || f.path() == path
+			}
+			return c, why
+		}
+		h := &haul{job: trial, ctx: ctx, silent: true, enough: enough, judge: judge}
+		if _, err := h.over("", true, 0); err != nil {
+			return nil, err
+		}
 	}
-	return age, nil
+	return r, nil
 }
+
+// between is for the files from least up to sure.
+func (r *foreseen) between(f facts) (course, Reason) {
+	if r.sure > 0 {
+		if c, _ := r.policy.makeRoom(f, r.sure); c == off {
+			return stay, Warm // gone by then
+		}
+	}
+	return r.policy.makeRoom(f, r.least)
+}
+
+// judge says what becomes of the files of the primary, in the order of a walk: of
+// what is not to make room, the age decides.
+func (r *foreseen) judge(f facts) (course, Reason) {
+	if r.least > 0 {
+		if c, why := r.policy.makeRoom(f, r.sure); c == off && r.sure > 0 {
+			return c, why
+		}
+		if c, why := r.between(f); c == off {
+			if r.some--; r.some >= 0 {
+				return c, why
+			}
+		}
+	}
+	return r.policy.judge(f, 0)
+}
+
+// plan notes what a move of one batch would come to. It takes of one filesystem
+// and gives to the other.
+func (h *haul) plan(files []*found, to int) {
+	tiers := h.m.tree.Tiers()
+	for _, f := range files {
+		why := h.fit(f, to)
+		if why == Moved {
+			bytes := f.st.Blocks * BlockSize
+			h.planned[tiers[to].Dev()] += bytes
+			h.planned[tiers[f.rank].Dev()] -= bytes
+		}
+		h.settle(f, to, Outcome{Bytes: f.st.Size, Skip: why})
+	}
+}
+
+// fit is Attributes if the tier cannot hold those of a file, which is tried: once for
+// all files that have the same. What else is in the way of the file, the move sees.
+func (j *job) fit(f *found, to int) Reason {
+	if j.fits == nil {
+		return Moved
+	}
+	tiers := j.m.tree.Tiers()
+	d, err := openPath(tiers[f.rank], f.dir)
+	if err != nil {
+		return Moved
+	}
+	defer d.Put()
+	src, err := d.OpenQuietly(f.name, unix.O_NONBLOCK)
+	if err != nil {
+		return Moved
+	}
+	defer src.Close()
+	all, err := xattrs(src)
+	if err != nil {
+		return Moved
+	}
+	class := fmt.Sprint(f.rank, to, f.st.Uid, f.st.Gid, f.st.Mode, all) // maps are printed in order
+	fits, known := j.fits[class]
+	if !known {
+		c := NewCopier(context.Background(), tiers[f.rank], tiers[to], nil)
+		err := j.m.tree.Try(tiers[to], Mode(&f.st), func(dst *tier.File) error { return c.Attributes(src, dst, &f.st) })
+		fits = err != ErrAttributes
+		j.fits[class] = fits
+	}
+	if !fits {
+		return Attributes
+	}
+	return Moved
+}
+
+// whyPatience is how long Why looks which files make room: who asks waits.
+const whyPatience = 3 * time.Second
 
 // Why says what the policy does with one file, and for which reason.
 func (m *Mover) Why(ctx context.Context, path string) (Verdict, error) {
-	p := m.currentPolicy()
+	j := m.newPlan(kindScan, nil)
 	for _, t := range m.tree.Tiers() {
 		f := &found{}
-		err := (&walk{tier: t, exclude: p.Exclude, alone: true, to: keeper{f}}).run(ctx, path)
+		err := (&walk{tier: t, exclude: j.policy.Exclude, alone: true, to: keeper{f}}).run(ctx, path)
 		switch {
 		case isAbsent(err):
 			continue
@@ -79,27 +183,50 @@ func (m *Mover) Why(ctx context.Context, path string) (Verdict, error) {
 		case err != nil:
 			return Verdict{}, fmt.Errorf("tier %s: %w", t.Root, err)
 		}
-		return m.verdict(p, f), nil
+		return j.verdict(ctx, f)
 	}
 	return Verdict{}, unix.ENOENT
 }
 
-func (m *Mover) verdict(p Policy, f *found) Verdict {
-	facts := m.factsOf(f)
-	c, why := p.judge(facts, 0)
-	v := Verdict{Path: f.path(), Rank: f.rank, Bytes: f.st.Size, Age: p.age(facts), To: f.rank, Skip: why}
-	v.Detail = p.detail(facts, c, why)
-	if why == Moved {
-		var full *Full
-		h := &haul{job: &job{m: m, policy: p}}
-		if v.To, v.Skip, full = h.target(f.rank, c, uint64(f.st.Blocks*BlockSize)); v.Skip != Moved {
-			v.Detail += "; it stays: " + v.Skip.Text()
+func (j *job) verdict(ctx context.Context, f *found) (Verdict, error) {
+	facts := j.m.factsOf(f)
+	c, why := j.policy.judge(facts, 0)
+	chosen, late := false, false
+	if could, _ := j.policy.makeRoom(facts, 1); could == off && f.rank == 0 {
+		soon, cancel := context.WithTimeout(ctx, whyPatience)
+		defer cancel()
+		room, err := j.foresee(soon, f.path())
+		late = err != nil && soon.Err() == context.DeadlineExceeded
+		if err != nil && !late {
+			return Verdict{}, err
 		}
-		if v.Skip == NoRoom {
-			v.Detail += ": " + full.Error()
+		chosen = !late && room.chosen
+	}
+	if chosen {
+		c, why = off, Moved
+	}
+	v := Verdict{Path: f.path(), Rank: f.rank, Bytes: f.st.Size, Age: j.policy.age(facts), To: f.rank, Skip: why}
+	v.Detail = j.policy.detail(facts, c, why)
+	if late {
+		v.Detail += ", as it is: whether this is one of them takes long to find out, see tierfs plan"
+	}
+	if why != Moved {
+		return v, nil
+	}
+	var full *Full
+	h := &haul{job: j}
+	if v.To, v.Skip, full = h.target(f.rank, c, uint64(f.st.Blocks*BlockSize)); v.Skip == Moved {
+		if v.Skip = j.fit(f, v.To); v.Skip != Moved {
+			v.To = f.rank
 		}
 	}
-	return v
+	if v.Skip != Moved {
+		v.Detail += "; it stays: " + v.Skip.Text()
+	}
+	if v.Skip == NoRoom {
+		v.Detail += ": " + full.Error()
+	}
+	return v, nil
 }
 
 // detail is a verdict in one sentence.
@@ -108,6 +235,8 @@ func (p *Policy) detail(f facts, c course, why Reason) string {
 	switch {
 	case why == Moved && f.pin != pinUnset:
 		return "pinned to the " + f.pin.String() + ", and not there yet"
+	case c == off:
+		return fmt.Sprintf("aged %s by %s, and the primary is over %d %% full: the oldest go down until it is at %d %%", age, p.Age, p.High, p.Low)
 	case why == Moved:
 		return fmt.Sprintf("aged %s by %s, and files go down after %s", age, p.Age, human.Exactly(p.Demote))
 	case why == Pinned && f.pin == pinNone:

@@ -60,6 +60,18 @@ func (r *rig) open(p Policy) {
 
 func (r *rig) Tiers() []*tier.Tier { return r.set.Tiers() }
 
+func (r *rig) Try(t *tier.Tier, mode uint32, fn func(f *tier.File) error) error {
+	d := t.RootDir()
+	defer d.Put()
+	f, err := d.Open(".try", unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	defer d.Unlink(".try")
+	defer f.Close()
+	return fn(f)
+}
+
 func (r *rig) Move(ctx context.Context, b *Batch, landed func([]Outcome)) {
 	r.under.Add(1)
 	defer r.under.Add(-1)

@@ -30,6 +30,15 @@ func overLow(used, all uint64, low int) uint64 {
 	return uint64(max(0, float64(used)-float64(all)/100*float64(low)))
 }
 
+// makeRoom is judge where what goes down is to free the primary.
+func (p *Policy) makeRoom(f facts, coldest time.Duration) (course, Reason) {
+	c, why := p.judge(f, coldest)
+	if c == down {
+		c = off
+	}
+	return c, why
+}
+
 // looker adds up what could go to make room: a first walk, which only looks.
 type looker struct {
 	*job
@@ -48,9 +57,9 @@ func (l *looker) run(ctx context.Context) error {
 
 func (l *looker) file(f *found) error {
 	facts := l.m.factsOf(f)
-	c, why := l.policy.judge(facts, 1)
+	c, why := l.policy.makeRoom(facts, 1)
 	switch {
-	case c == down:
+	case c == off:
 		l.heat.add(l.policy.age(facts), f.st.Blocks*BlockSize)
 		return nil
 	case why == Fresh, why == Arrived:
@@ -79,8 +88,7 @@ func (j *job) makeRoom(ctx context.Context, need uint64) (*looker, error) {
 		return look, err
 	}
 	for _, coldest := range look.heat.cutoffs(int64(need)) {
-		h := &haul{job: j, ctx: ctx, freeing: true, silent: true, enough: j.atLow,
-			judge: func(f facts) (course, Reason) { return j.policy.judge(f, coldest) }}
+		h := &haul{job: j, ctx: ctx, silent: true, enough: j.atLow, judge: func(f facts) (course, Reason) { return j.policy.makeRoom(f, coldest) }}
 		if _, err := h.over("", true, 0); err != nil || j.atLow() {
 			return look, err
 		}

@@ -22,6 +22,7 @@ type job struct {
 	dry    bool // tell only
 
 	planned map[uint64]int64 // bytes that are on their way to filesystems, or would be, by device
+	fits    map[string]bool  // what a plan has tried, see fit; nil if it need not be as exact
 
 	emit    func(Event)       // told of each file; may be nil
 	copying func(bytes int64) // told of what is copied of the others; may be nil
@@ -33,6 +34,13 @@ type job struct {
 
 func (m *Mover) newJob(kind string, quiet time.Duration, emit func(Event)) *job {
 	return &job{m: m, policy: m.currentPolicy(), quiet: quiet, emit: emit, planned: map[uint64]int64{}, r: Report{Kind: kind, Begin: time.Now()}}
+}
+
+// newPlan is a job that tells what one would do.
+func (m *Mover) newPlan(kind string, emit func(Event)) *job {
+	j := m.newJob(kind, 0, emit)
+	j.dry, j.fits = true, map[string]bool{}
+	return j
 }
 
 // report is what it has done so far.
@@ -127,11 +135,10 @@ func (j *job) settle(f *found, to int, o Outcome) {
 // haul judges what a walk finds, and moves it in batches of one directory.
 type haul struct {
 	*job
-	ctx     context.Context
-	judge   func(f facts) (course, Reason)
-	silent  bool        // do not count what stays
-	freeing bool        // the primary's filesystem must get emptier by it
-	enough  func() bool // ends the walk; may be nil
+	ctx    context.Context
+	judge  func(f facts) (course, Reason)
+	silent bool        // do not count what stays
+	enough func() bool // ends the walk; may be nil
 
 	batch   []*found
 	course  course
@@ -230,11 +237,12 @@ func (h *haul) carry(files []*found) {
 		}
 	case why == NoRoom:
 		h.settle(files[0], to, Outcome{Bytes: files[0].st.Size, Skip: why, Err: full})
-	case why != Moved || h.dry:
+	case why != Moved:
 		for _, f := range files {
 			h.settle(f, to, Outcome{Bytes: f.st.Size, Skip: why})
 		}
-		h.plan(from, to, bytes)
+	case h.dry:
+		h.plan(files, to)
 	default:
 		h.move(files, to, bytes)
 	}

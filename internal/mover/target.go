@@ -9,8 +9,8 @@ import (
 // there is none, with a Full for NoRoom.
 func (h *haul) target(from int, c course, bytes uint64) (int, Reason, *Full) {
 	tiers := h.m.tree.Tiers()
-	if c == down {
-		return h.lower(tiers, from, bytes)
+	if c == down || c == off {
+		return h.lower(tiers, from, bytes, c == off)
 	}
 	why, full := h.room(tiers[0], bytes)
 	if high := h.policy.High; why == Moved && high > 0 && usage(tiers[0], int64(bytes)+h.planned[tiers[0].Dev()]) > float64(high) {
@@ -24,10 +24,10 @@ func (h *haul) target(from int, c course, bytes uint64) (int, Reason, *Full) {
 
 // lower is one tier down, past those that have no room or do not answer. The
 // reason is that of the tier which comes closest to taking it.
-func (h *haul) lower(tiers []*tier.Tier, from int, bytes uint64) (int, Reason, *Full) {
+func (h *haul) lower(tiers []*tier.Tier, from int, bytes uint64, freeing bool) (int, Reason, *Full) {
 	best, closest := Lowest, (*Full)(nil)
 	for _, t := range tiers[from+1:] {
-		if h.freeing && t.Dev() == tiers[from].Dev() {
+		if freeing && t.Dev() == tiers[from].Dev() {
 			continue // one filesystem: it would free nothing
 		}
 		switch why, full := h.room(t, bytes); {
@@ -57,14 +57,6 @@ func (j *job) room(t *tier.Tier, bytes uint64) (Reason, *Full) {
 		return NoRoom, full
 	}
 	return Moved, full
-}
-
-// plan notes in a job that only tells what a move would take of one filesystem
-// and give to the other.
-func (j *job) plan(from, to int, bytes int64) {
-	tiers := j.m.tree.Tiers()
-	j.planned[tiers[to].Dev()] += bytes
-	j.planned[tiers[from].Dev()] -= bytes
 }
 
 // usage is how full the tier is with so many bytes more, in percent as df(1)

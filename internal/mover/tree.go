@@ -16,6 +16,10 @@ type Tree interface {
 	// names, some at a time as soon as they are done. It returns early when ctx
 	// ends; what has begun is finished or taken back.
 	Move(ctx context.Context, b *Batch, landed func([]Outcome))
+
+	// Try has an empty file on a tier while fn runs, made as a copy is, where nobody
+	// sees it.
+	Try(t *tier.Tier, mode uint32, fn func(f *tier.File) error) error
 }
 
 // MaxBatch is how many files a Batch has at most: they share the syncs and the

@@ -580,6 +580,23 @@ func (x *transfer) create(m *moving) (err error) {
 	return err
 }
 
+// Try has an empty file in a tier's staging directory while fn runs.
+func (fs *FS) Try(t *tier.Tier, mode uint32, fn func(f *tier.File) error) error {
+	d, err := fs.staging(t)
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	name := stagingName()
+	f, err := d.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	defer d.Unlink(name)
+	defer f.Close()
+	return fn(f)
+}
+
 // sameFile reports whether nothing has changed a file but its access time.
 func sameFile(a, b *unix.Stat_t) bool { return a.Ctim == b.Ctim && sameContent(a, b) }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tierfs/tierfs/tests/faultfs"
 	"github.com/tierfs/tierfs/tests/harness"
 	"golang.org/x/sys/unix"
 )
@@ -290,6 +291,28 @@ func TestPlanAndWhyGiveReasons(t *testing.T) {
 	if all := decoded(t, out); len(all) != 2 || all[1]["path"] != m.Path("00001") || all[0]["detail"] == "" || all[0]["skip"] == "" || all[0]["to"] != nil {
 		t.Errorf("%s", out)
 	}
+}
+
+// What the fallback cannot hold is seen before it is tried to move there, and the same
+// is said as then.
+func TestPlanAndWhyForeseeWhatTheFallbackCannotHold(t *testing.T) {
+	disk := faultfs.New(t, 1)
+	disk.Arm(faultfs.Plan{NoOwners: true, Nth: 1 << 30})
+	m := harness.NewOn(t, []string{harness.TempDir(t), disk.Disks[0]}, "demote=1s", "window=00:00-00:01")
+	old(t, m.Primary, 4)
+	for _, name := range []string{"00001", "00002"} {
+		harness.Chown(t, m.Primary+"/"+name, harness.UserA, harness.UserA)
+	}
+	m.Up()
+	quiet()
+	const why = "the other tier cannot hold its owner, mode, extended attributes or ACL"
+	for n, command := range [][]string{{"plan", "--all"}, {"demote", "--older-than", "1s", "--dry-run", "--all"}, {"demote", "--older-than", "1s"}} {
+		out, _ := tierfs(t, min(n, 1), append(command, m.Dir)...)
+		harness.Contains(t, out, m.Path("00001")+": stays: "+why+"\n", m.Path("00002")+": stays: "+why+"\n", "move", " 2 files, 2.0 KiB; 2 stay: "+why+"\n")
+		out, _ = tierfs(t, 0, "why", m.Path("00001"))
+		harness.OneLine(t, out, m.Path("00001")+": on tier 0, 1001 B, stays: ", "; it stays: "+why)
+	}
+	harness.WantList(t, m.Fallbacks[0]+"/.tierfs/staging")
 }
 
 // What is said of a file must be so.
