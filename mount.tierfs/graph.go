@@ -42,6 +42,7 @@ type graph struct {
 	set     *tier.Set
 	joinMu  sync.Mutex
 	joined  *tier.JoinResult // GUARDED_BY(joinMu) once served
+	conn    string           // of daemon.Connection, once there is one; GUARDED_BY(joinMu)
 	fs      *tierfs.FS
 	srv     *fusedev.Server
 	mover   *mover.Mover // nil without fallbacks
@@ -134,13 +135,30 @@ func (g *graph) joinWith(t *tier.Tier) error {
 	joined, err := tier.Join(append(members(g.set), member(t)), g.dir)
 	if err != nil {
 		if again, e := tier.Join(members(g.set), g.dir); e == nil {
-			g.joined = again
+			g.have(again)
 		}
 		return err
 	}
-	g.joined = joined
+	g.have(joined)
 	g.say(joined)
 	return nil
+}
+
+// have makes joined the tiers' membership.
+//
+// LOCKS_REQUIRED(g.joinMu)
+func (g *graph) have(joined *tier.JoinResult) {
+	g.joined = joined
+	joined.Sign(g.conn)
+}
+
+// sign tells those who want the locks by which connection we serve, from when there
+// is one.
+func (g *graph) sign(minor uint32) {
+	g.joinMu.Lock()
+	defer g.joinMu.Unlock()
+	g.conn = daemon.Connection(minor)
+	g.joined.Sign(g.conn)
 }
 
 // join checks where the tiers are, and that they are the members of one set.
@@ -368,7 +386,7 @@ func (g *graph) rejoin(ctx context.Context) {
 	g.joined.Close()
 	joined, err := tier.Join(members(g.set), g.dir)
 	if err == nil {
-		g.joined = joined
+		g.have(joined)
 	}
 	g.joinMu.Unlock()
 	resume()
@@ -424,6 +442,7 @@ func (g *graph) tryTakeOver() bool {
 	if !g.joined.TakeOver() {
 		return false
 	}
+	g.joined.Sign(g.conn)
 	g.say(g.joined)
 	return true
 }

@@ -22,18 +22,11 @@ func (g *graph) guard(minor uint32) {
 		return
 	}
 	process, err := guard.Start()
-	if err != nil {
-		g.fs.EndCoherence(err)
-		return
-	}
 	go func() {
-		for {
+		for ; err == nil; process, err = guard.Start() {
 			_, _ = process.Wait() // killed: it ends by itself after us only
 			time.Sleep(guardPause)
-			if process, err = guard.Start(); err != nil {
-				g.fs.EndCoherence(err)
-				return
-			}
 		}
+		g.fs.EndCoherence(err)
 	}()
 }

@@ -13,7 +13,7 @@ import (
 // for them would serve files whose moves nobody has settled.
 const (
 	killedTime   = 10 * time.Second      // for a daemon that was killed: a disk may keep it
-	detachedTime = 3 * time.Second       // for one without its mount, which may serve for long after umount -l
+	detachedTime = 3 * time.Second       // for one whose mount cannot be seen, if it was not moved
 	unknownTime  = time.Second           // for one that cannot be seen: it has just gone, or is on another machine
 	lockPoll     = 20 * time.Millisecond // an unmount is to be followed by a mount without a noticeable wait
 )
@@ -37,7 +37,7 @@ func (g *graph) joinAfter() (*tier.JoinResult, error) {
 
 // patienceWith is how long the end of a daemon is waited for.
 func patienceWith(h tier.Holder) time.Duration {
-	switch daemon.StateOf(h.PID, h.At, fstype) {
+	switch daemon.StateOf(h.PID, h.At, fstype, h.Conn) {
 	case daemon.Serving:
 		return 0
 	case daemon.Ending:

@@ -166,6 +166,7 @@ func (s *service) mount() error {
 	if err := s.findLine(); err != nil {
 		return err
 	}
+	s.graph.sign(s.line.Minor)
 	s.graph.guard(s.line.Minor)
 	s.graph.startMover(s.visible)
 	return nil

@@ -93,6 +93,29 @@ func openAbort(minor uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
+// Connection names the connection of the mount with the minor device number, and no
+// other that had the number before or will have it: the files of the control
+// filesystem are made with it. It is "" if that cannot be seen.
+func Connection(minor uint32) string {
+	f, err := openAbort(minor)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d.%d", minor, st.Ino)
+}
+
+// connected reports whether there is still the connection of that name.
+func connected(conn string) bool {
+	var minor uint32
+	_, err := fmt.Sscanf(conn, "%d.", &minor)
+	return err == nil && Connection(minor) == conn
+}
+
 // Start starts the process. Whoever waits for it learns that it has ended before
 // its time.
 func (g *Guard) Start() (*os.Process, error) {

@@ -16,13 +16,14 @@ type State int
 const (
 	Unknown  State = iota // no process of that number can be seen
 	Ending                // it has ended, or was killed, and not given everything up yet
-	Detached              // its mount is not there any more; it serves who is in that still, or is about to end
-	Serving               // its mount is there
+	Detached              // its mount is not to be seen any more: it may be about to end
+	Serving               // its mount is there, or somebody is in that still
 )
 
-// StateOf looks at a daemon by its process, as this PID namespace has it, and by
-// its mount of the type at dir, as its own mount namespace has it.
-func StateOf(pid int, dir, fstype string) State {
+// StateOf looks at a daemon by its process, as this PID namespace has it, by its
+// mount of the type at dir, as its own mount namespace has it, and by its
+// Connection: that goes with the mount's last user, wherever it was moved to.
+func StateOf(pid int, dir, fstype, conn string) State {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	switch {
 	case err != nil:
@@ -36,6 +37,9 @@ func StateOf(pid int, dir, fstype string) State {
 	}
 	at := func(m Mount) bool { return m.Dir == dir && m.Type == fstype }
 	if err == nil && slices.ContainsFunc(ParseMounts(string(text)), at) {
+		return Serving
+	}
+	if connected(conn) {
 		return Serving
 	}
 	return Detached // an error is that of a process which has left its namespace

@@ -34,7 +34,7 @@ func TestStateOfAProcess(t *testing.T) {
 		{"that has ended", zombie.Process.Pid, m.Dir, m.Type, Ending},
 		{"that is not there", gone.Process.Pid, m.Dir, m.Type, Unknown},
 	} {
-		if got := StateOf(c.pid, c.dir, c.fstype); got != c.want {
+		if got := StateOf(c.pid, c.dir, c.fstype, ""); got != c.want {
 			t.Errorf("a process %s: %d, want %d", c.name, got, c.want)
 		}
 	}

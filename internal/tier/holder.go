@@ -10,8 +10,9 @@ import (
 // Holder is the daemon that has the lock of a tier, as it has written itself
 // into the lock file. That is for messages alone: the file may be anybody's.
 type Holder struct {
-	PID int    // in its own namespace; 0 if it is not known
-	At  string // its mount point
+	PID  int    // in its own namespace; 0 if it is not known
+	At   string // its mount point
+	Conn string // its connection to the kernel; "" before there is one
 }
 
 // String is what a message says of it after naming the tier: nothing, if it is
@@ -23,15 +24,22 @@ func (h Holder) String() string {
 	return fmt.Sprintf(" (daemon %d, mounted on %s)", h.PID, show(h.At))
 }
 
+// Sign writes into the locks by which connection to the kernel the mount is served.
+func (j *JoinResult) Sign(conn string) {
+	for _, fd := range j.locks {
+		signLock(fd, j.at, conn)
+	}
+}
+
 // signLock writes into the lock file fd that we have it, for the mount on at. A
 // full disk must not keep a mount from its lock, so it is done as far as it can
 // be.
-func signLock(fd int, at string) {
+func signLock(fd int, at, conn string) {
 	if at == "" {
 		return
 	}
 	_ = unix.Ftruncate(fd, 0)
-	_, _ = unix.Pwrite(fd, fmt.Appendf(nil, "%d %s\n", unix.Getpid(), at), 0)
+	_, _ = unix.Pwrite(fd, fmt.Appendf(nil, "%d,%s %s\n", unix.Getpid(), conn, at), 0)
 }
 
 // readHolder reads what signLock has written.
@@ -39,10 +47,11 @@ func readHolder(fd int) (h Holder) {
 	text := make([]byte, unix.PathMax+32)
 	n, _ := unix.Pread(fd, text, 0)
 	line, whole := strings.CutSuffix(string(text[:max(n, 0)]), "\n")
-	pid, at, _ := strings.Cut(line, " ")
+	who, at, _ := strings.Cut(line, " ")
+	pid, conn, _ := strings.Cut(who, ",")
 	if _, err := fmt.Sscanf(pid, "%d", &h.PID); err != nil || !whole || !strings.HasPrefix(at, "/") {
 		return Holder{}
 	}
-	h.At = at
+	h.At, h.Conn = at, conn
 	return h
 }

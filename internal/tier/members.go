@@ -35,6 +35,7 @@ type JoinResult struct {
 	Refused         error      // why TakeOver failed, if not for a lock that another holds
 
 	locks []int
+	at    string // the mount point
 	guard *guard // for TakeOver, with descriptors of its own; nil once owner
 }
 
@@ -204,7 +205,7 @@ func (g *guard) own(j *JoinResult) error {
 		if err := g.settle(v); err != nil {
 			return err
 		}
-		j.Owner, j.locks = true, locks
+		j.Owner, j.locks, j.at = true, locks, g.at
 	}
 	j.Warnings, j.Notes, j.Held, j.Holder = v.warnings, v.notes, v.held, v.holder
 	j.SetID, j.Members = v.identities(all)
@@ -236,7 +237,7 @@ func (g *guard) lock(v *verdict) (locks []int, all bool, err error) {
 		}
 		fd, holder, err := lockMark(r.FD)
 		if fd >= 0 {
-			signLock(fd, g.at)
+			signLock(fd, g.at, "")
 			locks = append(locks, fd)
 			continue
 		}

@@ -645,7 +645,7 @@ func TestHolderOfATierIsNamed(t *testing.T) {
 		t.Errorf("not taken over, or a holder still: %+v", second.Holder)
 	}
 	for text, want := range map[string]Holder{
-		"": {}, "12": {}, "12 /a": {}, "x /a\n": {}, "12 a\n": {}, "12 /a\x1b\n": {12, "/a\x1b"},
+		"": {}, "12": {}, "12 /a": {}, "x /a\n": {}, "12 a\n": {}, "12 /a\x1b\n": {12, "/a\x1b", ""}, "12,45.6 /a\n": {12, "/a", "45.6"},
 		"12 /" + strings.Repeat("x", 2*unix.PathMax) + "\n": {},
 	} {
 		path := filepath.Join(t.TempDir(), "lock")

@@ -201,3 +201,37 @@ func TestTakenNamesDoNotComeBack(t *testing.T) {
 		})
 	}
 }
+
+// TestMountDoesNotWaitForADaemonThatServes, where its mount is not to be seen at its
+// place: it was moved, or detached while somebody is in it. It took three seconds.
+func TestMountDoesNotWaitForADaemonThatServes(t *testing.T) {
+	t.Parallel()
+	moved := harness.TempDir(t)
+	for name, hide := range map[string]func(m *harness.Mount) error{
+		"moved":    func(m *harness.Mount) error { return unix.Mount(m.Dir, moved, "", unix.MS_MOVE, "") },
+		"detached": func(m *harness.Mount) error { return unix.Unmount(m.Dir, unix.MNT_DETACH) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMount(t)
+			m.Put(0, "f", "content")
+			m.Up()
+			f, err := os.Open(m.Path("f"))
+			ok(t, "open", err)
+			ok(t, name, hide(m.Mount))
+			next := newMountOn(t, m.Tiers)
+			begun := time.Now()
+			_, stderr, code := next.TryUp()
+			if took := time.Since(begun); code != 0 || took > 2*time.Second {
+				t.Errorf("code %d after %v: %s", code, took, stderr)
+			}
+			harness.Contains(t, stderr, "another tierfs serves these tiers")
+			f.Close()
+			unix.Unmount(moved, 0)
+			m.Gone(0)
+			if !harness.Within(15*time.Second, func() bool { return next.carry("demote", "f").moved == 1 }) {
+				t.Error("it does not move files")
+			}
+			next.Adopt()
+		})
+	}
+}
