@@ -62,6 +62,7 @@ func (s *Server) clock() int64 {
 // watch runs until the connection ends and the last op with it.
 func (s *Server) watch() {
 	defer unix.Close(s.dog.event)
+	var t turn
 	var busy, reviewed time.Duration // when an op was last seen, when the slow ones were counted
 	for {
 		now := time.Since(s.dog.begun)
@@ -77,6 +78,7 @@ func (s *Server) watch() {
 		if s.over() {
 			return
 		}
+		t.take(int64(now))
 		s.dog.doze(young || now-busy < sleepAfter, old || s.want.Load() > 1, s.begun)
 	}
 }

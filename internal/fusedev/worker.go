@@ -37,8 +37,9 @@ type worker struct {
 	req   Request
 	buf   []byte
 	drain []byte // what comes out of the pair, or the body of an answer that does not
-	self  bool   // the worker claimed the request, not the watchdog
-	spent bool   // to end after this request: its pair or its thread is in an unknown state
+	turn  turn
+	self  bool // the worker claimed the request, not the watchdog
+	spent bool // to end after this request: its pair or its thread is in an unknown state
 
 	// duty says that this worker is a reader: it reads the next request when
 	// this one is served. The watchdog takes it away from a slow op.
@@ -113,6 +114,7 @@ func (w *worker) ServeOps(c *fuse.Connection) {
 			return
 		}
 		w.s.relieve(w)
+		w.turn.take(w.start.Load())
 	}
 }
 
