@@ -62,6 +62,18 @@ case $(uname -r) in
 *) ok "boot: the kernel reads the files itself" test "$(reads)" = 0 ;;
 esac
 
+ok "files: made, written, renamed, linked" runuser -u u1 -- bash -euc '
+	cd /srv/docs/mine; mkdir d; echo one >d/a; echo two >>d/a; mv d/a d/b; ln d/b l; mv l d/a; rm d/a; truncate -s 6 d/b; chmod 640 d/b'
+ok "files: listed" test "$(cd /srv/docs && find mine -type f -printf '%p %m %s\n' | sort)" = $'mine/d/b 640 6\nmine/new 644 5'
+ok "files: made behind the mount" bash -c '! ls /srv/docs/behind 2>/dev/null && echo here >/srv/slow/behind && . /opt/tests/lib.sh && soon grep -q here /srv/docs/behind'
+sleep 1.5
+ok "files: one goes down" tierfs demote --older-than 1s /srv/docs/mine/d/b
+ok "files: and is there, whole" test "$(cat /srv/slow/mine/d/b) $(ls /srv/fast/mine/d)" = "one
+tw "
+ok "files: under its path" test "$(stat -c '%s %a %U' /srv/docs/mine/d/b)" = "6 640 u1"
+sleep 1.5
+ok "files: and comes back" bash -euc 'tierfs promote --older-than 1s /srv/docs/mine/d/b; test -s /srv/fast/mine/d/b -a ! -e /srv/slow/mine/d/b'
+
 ok "generator: the fallback's disk comes first" before srv-slow.mount srv-docs.mount
 ok "generator: systemd requires it" grep -q srv-slow.mount <<<"$(shown srv-docs.mount Requires)"
 ok "generator: names with spaces, percent, comma and quotes" requires 'srv-my\x20docs.mount' '/srv/one fast' '/srv/50%% off,\"really\"'
