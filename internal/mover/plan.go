@@ -143,7 +143,7 @@ func (j *job) fit(f *found, to int) Reason {
 		return Moved
 	}
 	defer d.Put()
-	src, err := d.OpenQuietly(f.name, unix.O_NONBLOCK)
+	src, err := d.OpenPath(f.name) // whoever has a lease on it hears nothing of a plan
 	if err != nil {
 		return Moved
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"strconv"
 	"strings"
@@ -313,6 +314,30 @@ func TestPlanAndWhyForeseeWhatTheFallbackCannotHold(t *testing.T) {
 		harness.OneLine(t, out, m.Path("00001")+": on tier 0, 1001 B, stays: ", "; it stays: "+why)
 	}
 	harness.WantList(t, m.Fallbacks[0]+"/.tierfs/staging")
+}
+
+// Who has a lease on a file, as a Samba server has, hears nothing of a plan.
+func TestPlanAndWhyBreakNoLease(t *testing.T) {
+	m := harness.New(t, 1, "demote=1s", "window=00:00-00:01")
+	old(t, m.Primary, 1)
+	m.Up()
+	quiet()
+	signal.Ignore(unix.SIGIO)
+	f, err := os.OpenFile(m.Primary+"/00000", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Skipf("no leases: %v", err)
+	}
+	out, _ := tierfs(t, 0, "plan", m.Dir)
+	harness.Contains(t, out, "would move 1 file, ")
+	out, _ = tierfs(t, 0, "why", m.Path("00000"))
+	harness.OneLine(t, out, "goes to tier 1")
+	if lease, err := unix.FcntlInt(f.Fd(), unix.F_GETLEASE, 0); err != nil || lease != unix.F_WRLCK {
+		t.Errorf("the lease is %d by now (%v)", lease, err)
+	}
 }
 
 // What is said of a file must be so.
