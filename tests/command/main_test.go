@@ -43,6 +43,16 @@ func old(t *testing.T, dir string, n int) {
 // quiet waits until what was just made may move with --older-than 1s.
 func quiet() { time.Sleep(1100 * time.Millisecond) }
 
+// withOld is a mount with n old files that may move.
+func withOld(t *testing.T, n int) *harness.Mount {
+	t.Helper()
+	m := harness.New(t, 1)
+	old(t, m.Primary, n)
+	m.Up()
+	quiet()
+	return m
+}
+
 // decoded is JSON output as a list of objects: one list, or an object a line.
 func decoded(t *testing.T, out string) (all []map[string]any) {
 	t.Helper()

@@ -57,10 +57,7 @@ func TestDemoteAndPromote(t *testing.T) {
 }
 
 func TestWhatStaysIsSaidAndIsTrouble(t *testing.T) {
-	m := harness.New(t, 1)
-	old(t, m.Primary, 3)
-	m.Up()
-	quiet()
+	m := withOld(t, 3)
 	f, err := os.Open(m.Path("00000"))
 	if err != nil {
 		t.Fatal(err)
@@ -137,10 +134,7 @@ func stopped(t *testing.T, m *harness.Mount, stop func(job *os.Process)) (moved 
 // looked at it.
 func TestInterruptedJobEndsInOrder(t *testing.T) {
 	const files = 3000
-	m := harness.New(t, 1)
-	old(t, m.Primary, files)
-	m.Up()
-	quiet()
+	m := withOld(t, files)
 	moved, last, stderr, code := stopped(t, m, func(job *os.Process) {
 		if err := job.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
@@ -166,10 +160,7 @@ func TestInterruptedJobEndsInOrder(t *testing.T) {
 // moved by then.
 func TestUmountEndsAJobInOrder(t *testing.T) {
 	const files = 3000
-	m := harness.New(t, 1)
-	old(t, m.Primary, files)
-	m.Up()
-	quiet()
+	m := withOld(t, files)
 	moved, last, stderr, code := stopped(t, m, func(*os.Process) { harness.Must(t, "umount", m.Dir) })
 	m.Gone(0)
 	if code != 1 {
@@ -203,10 +194,7 @@ func TestRemountEndsAJobInOrder(t *testing.T) {
 // A daemon that is killed in a job cannot say so. No file is lost with it.
 func TestDaemonThatDiesInAJobIsSaidToHave(t *testing.T) {
 	const files = 3000
-	m := harness.New(t, 1)
-	old(t, m.Primary, files)
-	m.Up()
-	quiet()
+	m := withOld(t, files)
 	moved, _, stderr, code := stopped(t, m, func(*os.Process) {
 		if err := unix.Kill(m.Pid(), unix.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -248,10 +236,7 @@ func checkStopped(t *testing.T, m *harness.Mount, files, moved int, last string)
 
 // A client that is killed takes its job with it.
 func TestJobOfAKilledClientEnds(t *testing.T) {
-	m := harness.New(t, 1)
-	old(t, m.Primary, 3000)
-	m.Up()
-	quiet()
+	m := withOld(t, 3000)
 	cmd := exec.Command(harness.CLI, "demote", "--older-than", "1s", m.Dir)
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
@@ -363,10 +348,7 @@ func TestReasonsAreTrue(t *testing.T) {
 }
 
 func TestStatusTellsOfTheMover(t *testing.T) {
-	m := harness.New(t, 1)
-	old(t, m.Primary, 2)
-	m.Up()
-	quiet()
+	m := withOld(t, 2)
 	tierfs(t, 0, "demote", "--older-than", "1s", m.Dir)
 	out, _ := tierfs(t, 0, "status", m.Dir)
 	harness.Contains(t, out, "  policy  ", "  last    demote at ", "  moved   2 files, 2.0 KiB down, 0 files, 0 B up since the mount\n")
