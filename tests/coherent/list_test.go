@@ -33,23 +33,23 @@ func openDir(t *testing.T, path string) dir {
 func (d dir) close() { unix.Close(d.fd) }
 
 // rest lists from where the directory is, in pieces of size.
-func (d dir) rest(size int) (names []string) {
-	for more := d.piece(size); len(more) > 0; more = d.piece(size) {
-		names = append(names, more...)
-	}
-	return names
-}
-
-func (d dir) piece(size int) []string {
-	b := make([]byte, size)
-	n, err := unix.Getdents(d.fd, b)
+func (d dir) rest(size int) []string {
+	rows, err := harness.RestOfRows(d.fd, size)
 	if err != nil {
 		d.Errorf("getdents64: %v", err)
-		return nil
 	}
-	_, _, names := unix.ParseDirent(b[:n], -1, nil)
-	if n > 0 && len(names) == 0 {
-		return d.piece(size) // . and .. alone
+	return harness.NamesOf(rows)
+}
+
+// piece is the next one with names that are not "." and "..".
+func (d dir) piece(size int) []string {
+	rows, err := harness.Rows(d.fd, size)
+	if err != nil {
+		d.Errorf("getdents64: %v", err)
+	}
+	names := harness.NamesOf(rows)
+	if len(rows) > 0 && len(names) == 0 {
+		return d.piece(size)
 	}
 	return names
 }

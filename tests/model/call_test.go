@@ -1,7 +1,6 @@
 package model
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
 )
 
 // operation is what a step means: to the model, and to the mount.
@@ -210,13 +211,9 @@ func visible(rows []row) []row {
 
 // readSome is one getdents64(2).
 func readSome(fd, size int) (rows []row, err error) {
-	b := make([]byte, size)
-	n, err := unix.Getdents(fd, b)
-	for b = b[:max(n, 0)]; len(b) > 0; {
-		length := binary.NativeEndian.Uint16(b[16:])
-		name, _, _ := strings.Cut(string(b[19:length]), "\x00")
-		rows = append(rows, row{name: name, typ: uint32(b[18]) << 12, ino: binary.NativeEndian.Uint64(b)})
-		b = b[length:]
+	all, err := harness.Rows(fd, size)
+	for _, r := range all {
+		rows = append(rows, row{name: r.Name, typ: uint32(r.Kind) << 12, ino: r.Ino})
 	}
 	return rows, err
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
 )
 
 var dirScenarios = []scenario{
@@ -86,8 +88,8 @@ var dirScenarios = []scenario{
 		fd := r.open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 		same := true
 		for _, e := range r.rows(fd) {
-			if e.name != ".." {
-				same = same && r.lstat(e.name).Ino == e.ino
+			if e.Name != ".." {
+				same = same && r.lstat(e.Name).Ino == e.Ino
 			}
 		}
 		r.say("numbers equal those of stat %v", same)
@@ -103,25 +105,23 @@ var dirScenarios = []scenario{
 		r.say("%s", brief([]byte(strings.Join(rowNames(rows), " "))))
 		good := true
 		for i := 0; i < len(rows)-1; i += 97 {
-			_, err := unix.Seek(fd, rows[i].off, unix.SEEK_SET)
+			_, err := unix.Seek(fd, rows[i].Off, unix.SEEK_SET)
 			r.must("seek", err)
 			tail := r.rows(fd)
-			good = good && len(tail) == len(rows)-i-1 && tail[0].name == rows[i+1].name
+			good = good && len(tail) == len(rows)-i-1 && tail[0].Name == rows[i+1].Name
 		}
 		r.say("every offset leads on %v", good)
 		unix.Seek(fd, 0, unix.SEEK_SET)
 		removed := 0
 		for {
-			some, err := getdents(fd, 2048)
+			some, err := harness.Rows(fd, 2048)
 			r.must("getdents", err)
 			if len(some) == 0 {
 				break
 			}
-			for _, e := range some {
-				if e.name != "." && e.name != ".." {
-					r.must("unlink", unix.Unlink("d/"+e.name))
-					removed++
-				}
+			for _, name := range harness.NamesOf(some) {
+				r.must("unlink", unix.Unlink("d/"+name))
+				removed++
 			}
 		}
 		r.say("removed %d while listing", removed)
@@ -146,9 +146,9 @@ var dirScenarios = []scenario{
 		_, err = unix.Pwrite(fd, make([]byte, 100), 0)
 		r.err("write", err)
 		r.err("ftruncate", unix.Ftruncate(fd, 0))
-		_, err = getdents(r.open("f", unix.O_RDONLY, 0), 1000)
+		_, err = harness.Rows(r.open("f", unix.O_RDONLY, 0), 1000)
 		r.err("getdents of a file", err)
-		_, err = getdents(fd, 10)
+		_, err = harness.Rows(fd, 10)
 		r.err("getdents with a small buffer", err)
 		_, err = unix.Mmap(fd, 0, 4096, unix.PROT_READ, unix.MAP_SHARED)
 		r.err("mmap", err)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
 )
 
 // scenario is one sequence of system calls. It works in its own empty
@@ -183,7 +185,7 @@ func (r *run) list(name string) {
 
 // flist writes down what is left to list of an open directory.
 func (r *run) flist(what string, fd int) {
-	rows, err := rest(fd)
+	rows, err := harness.RestOfRows(fd, 8192)
 	r.say("%s: %s %s", what, strings.Join(rowNames(rows), " "), errName(err))
 }
 

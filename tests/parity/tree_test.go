@@ -1,66 +1,28 @@
 package parity
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sort"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tierfs/tierfs/tests/harness"
 )
 
-// row is one entry of getdents64(2), with the offset that leads behind it.
-type row struct {
-	name string
-	ino  uint64
-	off  int64
-	kind byte
-}
-
 // rows reads an open directory from its position to its end.
-func (r *run) rows(fd int) []row {
-	all, err := rest(fd)
+func (r *run) rows(fd int) []harness.Row {
+	all, err := harness.RestOfRows(fd, 8192)
 	r.must("getdents", err)
 	return all
 }
 
-func rest(fd int) ([]row, error) {
-	var all []row
-	for {
-		some, err := getdents(fd, 8192)
-		if err != nil || len(some) == 0 {
-			return all, err
-		}
-		all = append(all, some...)
-	}
-}
-
-// getdents is one getdents64(2) with a buffer of n bytes.
-func getdents(fd, n int) ([]row, error) {
-	buf := make([]byte, n)
-	n, err := unix.Getdents(fd, buf)
-	if err != nil {
-		return nil, err
-	}
-	var some []row
-	for b := buf[:n]; len(b) > 0; {
-		reclen := binary.NativeEndian.Uint16(b[16:])
-		name, _, _ := strings.Cut(string(b[19:reclen]), "\x00")
-		some = append(some, row{name, binary.NativeEndian.Uint64(b), int64(binary.NativeEndian.Uint64(b[8:])), b[18]})
-		b = b[reclen:]
-	}
-	return some, nil
-}
-
 // rowNames are names with their types, sorted, without "." and "..".
-func rowNames(rows []row) []string {
+func rowNames(rows []harness.Row) []string {
 	var names []string
-	for _, e := range rows {
-		if e.name != "." && e.name != ".." {
-			names = append(names, fmt.Sprintf("%s/%d", shortName(e.name), e.kind))
-		}
+	for _, e := range harness.Visible(rows) {
+		names = append(names, fmt.Sprintf("%s/%d", shortName(e.Name), e.Kind))
 	}
 	sort.Strings(names)
 	return names

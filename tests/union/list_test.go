@@ -1,7 +1,6 @@
 package union
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"slices"
@@ -14,56 +13,27 @@ import (
 	"github.com/tierfs/tierfs/tests/harness"
 )
 
-// row is one entry of getdents64(2); off leads behind it.
-type row struct {
-	name string
-	ino  uint64
-	off  int64
-	kind byte
-}
-
-// getdents is one getdents64(2), without "." and ".." and with the number of
-// bytes read, 0 at the end.
-func getdents(t *testing.T, fd, size int) ([]row, int) {
+// getdents is one getdents64(2), with "." and "..": none at the end.
+func getdents(t *testing.T, fd, size int) []harness.Row {
 	t.Helper()
-	buf := make([]byte, size)
-	n, err := unix.Getdents(fd, buf)
+	rows, err := harness.Rows(fd, size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var rows []row
-	for b := buf[:n]; len(b) > 0; {
-		reclen := binary.NativeEndian.Uint16(b[16:])
-		name, _, _ := strings.Cut(string(b[19:reclen]), "\x00")
-		if name != "." && name != ".." {
-			rows = append(rows, row{name, binary.NativeEndian.Uint64(b), int64(binary.NativeEndian.Uint64(b[8:])), b[18]})
-		}
-		b = b[reclen:]
-	}
-	return rows, n
+	return rows
 }
 
 // rest reads a directory from its position to its end.
-func rest(t *testing.T, fd int) []row {
+func rest(t *testing.T, fd int) []harness.Row {
 	t.Helper()
-	var all []row
-	for {
-		rows, n := getdents(t, fd, 16384)
-		if n == 0 {
-			return all
-		}
-		all = append(all, rows...)
+	rows, err := harness.RestOfRows(fd, 16384)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return harness.Visible(rows)
 }
 
-func names(rows []row) []string {
-	var list []string
-	for _, r := range rows {
-		list = append(list, r.name)
-	}
-	sort.Strings(list)
-	return list
-}
+func names(rows []harness.Row) []string { return slices.Sorted(slices.Values(harness.NamesOf(rows))) }
 
 func (u union) seek(fd int, off int64) {
 	u.t.Helper()
@@ -86,10 +56,10 @@ func TestEachNameIsListedOnceWithTheWinnersType(t *testing.T) {
 	u.Up()
 	got := map[string]byte{}
 	for _, r := range rest(t, u.open(".", unix.O_RDONLY|unix.O_DIRECTORY)) {
-		if _, twice := got[r.name]; twice {
-			t.Errorf("%s is listed twice", r.name)
+		if _, twice := got[r.Name]; twice {
+			t.Errorf("%s is listed twice", r.Name)
 		}
-		got[r.name] = r.kind
+		got[r.Name] = r.Kind
 	}
 	want := map[string]byte{"both": unix.DT_REG, "only primary": unix.DT_REG, "only lowest": unix.DT_REG,
 		"file over directory": unix.DT_REG, "directory": unix.DT_DIR, "link": unix.DT_LNK}
@@ -125,13 +95,13 @@ func TestListingOfTenThousandIsCompleteAndSeekable(t *testing.T) {
 		t.Fatalf("%d names listed, want %d, each once", len(got), len(all))
 	}
 	for i := 0; i < len(rows)-1; i += 331 {
-		u.seek(fd, rows[i].off)
-		next, _ := getdents(t, fd, 1024)
+		u.seek(fd, rows[i].Off)
+		next := getdents(t, fd, 1024)
 		if len(next) == 0 || next[0] != rows[i+1] {
-			t.Fatalf("behind %s comes %v, want %s", rows[i].name, next, rows[i+1].name)
+			t.Fatalf("behind %s comes %v, want %s", rows[i].Name, next, rows[i+1].Name)
 		}
 	}
-	u.seek(fd, rows[5000].off)
+	u.seek(fd, rows[5000].Off)
 	if tail := rest(t, fd); len(tail) != len(rows)-5001 {
 		t.Errorf("%d rows from the middle on, want %d", len(tail), len(rows)-5001)
 	}
@@ -143,13 +113,9 @@ func TestRemovalWhileListingRemovesAll(t *testing.T) {
 	u, all := bigUnion(t)
 	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
 	removed := 0
-	for {
-		rows, n := getdents(t, fd, 4096)
-		if n == 0 {
-			break
-		}
-		for _, r := range rows {
-			u.ok("unlink "+r.name, unix.Unlink(u.Path("d/"+r.name)))
+	for rows := getdents(t, fd, 4096); len(rows) > 0; rows = getdents(t, fd, 4096) {
+		for _, name := range harness.NamesOf(rows) {
+			u.ok("unlink "+name, unix.Unlink(u.Path("d/"+name)))
 			removed++
 		}
 	}
@@ -170,19 +136,19 @@ func TestOffsetsStayWhenNamesComeAndGo(t *testing.T) {
 	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
 	rows := rest(t, fd)
 	for i := range 100 {
-		u.ok("unlink", unix.Unlink(u.Path("d/"+rows[i].name)))
+		u.ok("unlink", unix.Unlink(u.Path("d/"+rows[i].Name)))
 		u.create(fmt.Sprintf("d/new%03d", i), "")
 	}
-	u.seek(fd, rows[199].off)
+	u.seek(fd, rows[199].Off)
 	tail := names(rest(t, fd))
 	for _, r := range rows[200:] {
-		if !slices.Contains(tail, r.name) {
-			t.Errorf("%s is behind the offset and was not listed", r.name)
+		if !slices.Contains(tail, r.Name) {
+			t.Errorf("%s is behind the offset and was not listed", r.Name)
 		}
 	}
 	for _, r := range rows[100:200] {
-		if slices.Contains(tail, r.name) {
-			t.Errorf("%s is before the offset and was listed again", r.name)
+		if slices.Contains(tail, r.Name) {
+			t.Errorf("%s is before the offset and was listed again", r.Name)
 		}
 	}
 }
@@ -215,14 +181,8 @@ func TestListingReadsInSmallPieces(t *testing.T) {
 	sort.Strings(want)
 	u.Up()
 	fd := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
-	var all []row
-	for {
-		rows, n := getdents(t, fd, 300)
-		if n == 0 {
-			break
-		}
-		all = append(all, rows...)
-	}
+	all, err := harness.RestOfRows(fd, 300)
+	u.ok("getdents", err)
 	if got := names(all); !slices.Equal(got, want) {
 		t.Errorf("%d names, want %d", len(got), len(want))
 	}
@@ -235,15 +195,13 @@ func TestTwoReadersOfOneDirectoryDoNotDisturbEachOther(t *testing.T) {
 	}
 	u.Up()
 	a, b := u.open("d", unix.O_RDONLY|unix.O_DIRECTORY), u.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
-	var fromA, fromB []row
+	var fromA, fromB []harness.Row
 	for range 1000 {
-		rows, n := getdents(t, a, 512)
-		fromA = append(fromA, rows...)
-		more, m := getdents(t, b, 2048)
-		fromB = append(fromB, more...)
-		if n+m == 0 {
+		rows, more := getdents(t, a, 512), getdents(t, b, 2048)
+		if len(rows)+len(more) == 0 {
 			break
 		}
+		fromA, fromB = append(fromA, rows...), append(fromB, more...)
 	}
 	if len(names(fromA)) != 500 || !slices.Equal(names(fromA), names(fromB)) {
 		t.Errorf("%d and %d rows, want 500 each", len(fromA), len(fromB))

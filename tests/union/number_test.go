@@ -84,8 +84,8 @@ func TestListedNumbersAreThoseOfStat(t *testing.T) {
 			u.Up()
 			for _, dir := range []string{".", "p", "f", "both"} {
 				for _, r := range rest(t, u.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)) {
-					if got := harness.Stat(t, u.Path(dir+"/"+r.name)).Ino; got != r.ino {
-						t.Errorf("%s/%s is listed with number %d and has %d", dir, r.name, r.ino, got)
+					if got := harness.Stat(t, u.Path(dir+"/"+r.Name)).Ino; got != r.Ino {
+						t.Errorf("%s/%s is listed with number %d and has %d", dir, r.Name, r.Ino, got)
 					}
 				}
 			}
