@@ -71,6 +71,7 @@ func TestTypeChangesBehindTheMountAreNotStale(t *testing.T) {
 	u.Up()
 	for i := range 3 {
 		u.Put(1, "d/x", fmt.Sprint("file ", i))
+		expired() // that it is not there, as was seen last
 		u.want("d/x", fmt.Sprint("file ", i))
 		harness.Remove(t, u.Tier(1, "d/x"))
 		harness.Symlink(t, "keep", u.Tier(1, "d/x"))
