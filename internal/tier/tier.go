@@ -57,6 +57,12 @@ type Tier struct {
 		state PathState // GUARDED_BY(path): as told
 	}
 
+	renews struct {
+		sync.Mutex
+		at   time.Time // GUARDED_BY(renews): of the last look
+		each bool      // GUARDED_BY(renews): see ListingRenews
+	}
+
 	space struct {
 		sync.Mutex
 		at time.Time     // GUARDED_BY(space)

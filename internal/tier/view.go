@@ -2,6 +2,7 @@ package tier
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
@@ -38,10 +39,22 @@ func (t *Tier) view(fd int) int {
 
 // ListingRenews reports whether each listing of a directory renews its access time
 // (strictatime), and not just the first after a change and one a day (relatime). If
-// that cannot be told it does.
+// that cannot be told it does. The mount of its disk may be given other options at any
+// time; that is seen within renewsAge.
 func (t *Tier) ListingRenews() bool {
+	t.renews.Lock()
+	defer t.renews.Unlock()
+	if now := time.Now(); now.Sub(t.renews.at) >= renewsAge {
+		t.renews.at, t.renews.each = now, listingRenews(t.RootFD())
+	}
+	return t.renews.each
+}
+
+const renewsAge = time.Second
+
+func listingRenews(fd int) bool {
 	var st unix.Statfs_t
-	if unix.Fstatfs(t.RootFD(), &st) != nil {
+	if unix.Fstatfs(fd, &st) != nil {
 		return true
 	}
 	return st.Flags&(unix.ST_RDONLY|unix.ST_NOATIME|unix.ST_NODIRATIME|unix.ST_RELATIME) == 0

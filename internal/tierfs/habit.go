@@ -12,10 +12,10 @@ import (
 // goes by names and types, it costs a stat(2), an inode here and one in the kernel
 // for each, most of the time of the listing.
 //
-// Who is not known is given all. The next listing is a trial: it has names alone,
-// and whether the client looks one up afterwards tells what to give it from then
-// on. One that looks has a trial again now and then, more and more rarely; one that
-// does not is on trial with every listing.
+// Who is not known is on trial: a listing has names alone, and whether the client
+// looks one up afterwards tells what to give it from then on. One that looks has a
+// trial again now and then, more and more rarely; one that does not is on trial with
+// every listing.
 //
 // A client is a thread, as that is what the kernel names. Two whose numbers fall
 // together only forget each other's habits.
@@ -28,12 +28,14 @@ type habit struct {
 	run   atomic.Int32  // how many they were
 }
 
-// Of a trial that fails, each row costs a lookup: so it has a small directory, and
-// the next comes after so many listings, twice as many each time.
+// Of a trial that fails, each row costs a lookup: so it has a small directory, with a
+// client's first listing a smaller one, since most who list one directory look. The
+// next comes after so many listings, twice as many each time.
 const (
-	trialRows = 64
-	firstRun  = 8
-	longRun   = 512
+	strangerRows = 16
+	trialRows    = 64
+	firstRun     = 8
+	longRun      = 512
 )
 
 // plain reports whether a listing of dir with so many rows that begins now is to
@@ -45,7 +47,9 @@ func (h *habits) plain(pid uint32, dir *inode.Inode, rows int) bool {
 		c.trial.Store(0)
 		c.full.Store(0)
 		c.run.Store(firstRun / 2)
-		return false
+		if rows > strangerRows {
+			return false
+		}
 	case c.trial.Load() != 0: // a trial that went well
 	case c.full.Add(-1) >= 0 || rows > trialRows:
 		return false

@@ -48,11 +48,18 @@ func (fs *FS) openDir(r *fusedev.Request, op *fuseops.OpenDirOp) error {
 // looks at what he lists is better off with a new one that brings attributes,
 // unless the kernel knows most of what is in it.
 func (fs *FS) serves(l *listing, pid uint32, h *dirHandle) bool {
-	if n := l.len() - 2; fs.table.Kids(h.in) >= n-n/8 {
+	if fs.knows(h.in, l) {
 		return true
 	}
 	h.looks = !fs.habits.plain(pid, h.in, l.len())
 	return !h.looks
+}
+
+// knows reports whether the kernel knows most of what is in a directory, so that a
+// lookup of each would tell it little.
+func (fs *FS) knows(in *inode.Inode, l *listing) bool {
+	n := l.len() - 2
+	return fs.table.Kids(in) >= n-n/8
 }
 
 func (fs *FS) releaseDir(id uint64) {
@@ -292,12 +299,13 @@ func (fs *FS) listed(h *dirHandle, l *listing) {
 	}
 }
 
-// readDirPlus lists rows with what a lookup of each would say.
+// readDirPlus lists rows with what a lookup of each would say, unless the client is
+// better off without.
 //
 // LOCKS_REQUIRED(h.mu)
 func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandle, l *listing) error {
 	dst, n := r.Room(op.Size), 0
-	plain := op.Offset == 0 && !h.looks && fs.habits.plain(r.PID, h.in, l.len())
+	plain := l.firm && fs.knows(h.in, l) || op.Offset == 0 && !h.looks && fs.habits.plain(r.PID, h.in, l.len())
 	h.looks = false
 	var looked []told
 	for i := l.index(op.Offset); i >= 0 && i < l.len(); i++ {

@@ -51,6 +51,9 @@ const (
 	namesShift = 16
 	namesPiece = 1 << namesShift
 	maxPieces  = 1<<(32-namesShift) - 2
+
+	firstRows  = 16
+	firstNames = 256
 )
 
 // len counts the rows.
@@ -71,22 +74,22 @@ func (l *listing) raw(r *row) []byte {
 }
 
 func (l *listing) add(name string, ino uint64, rank int, typ uint8) {
-	l.names = roomFor(l.names, len(name), namesPiece)
+	l.names = roomFor(l.names, len(name), firstNames, namesPiece)
 	last := len(l.names) - 1
 	at := uint32(last)<<namesShift | uint32(len(l.names[last]))
 	l.names[last] = append(l.names[last], name...)
 	l.text += len(name)
-	l.rows = roomFor(l.rows, 1, rowsPiece)
+	l.rows = roomFor(l.rows, 1, firstRows, rowsPiece)
 	last = len(l.rows) - 1
 	l.rows[last] = append(l.rows[last], row{ino: ino, at: at, len: uint16(len(name)), rank: uint8(rank), typ: typ})
 }
 
-// roomFor begins a new piece unless n more fit into the last one. The first
-// grows as it is filled, since most directories are small.
-func roomFor[T any](pieces [][]T, n, size int) [][]T {
+// roomFor begins a new piece unless n more fit into the last one. The first has
+// room for as much as most directories have, and grows as it is filled.
+func roomFor[T any](pieces [][]T, n, first, size int) [][]T {
 	switch last := len(pieces) - 1; {
 	case last < 0:
-		return append(pieces, nil)
+		return append(pieces, make([]T, 0, first))
 	case len(pieces[last])+n > size:
 		return append(pieces, make([]T, 0, size))
 	}

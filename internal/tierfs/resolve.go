@@ -44,6 +44,9 @@ func (fs *FS) resolveOnce(p *inode.Inode, name string, f *found, beforeMerge fun
 				f.partial = true
 				continue
 			}
+			if fs.lacks(p, rank) {
+				continue
+			}
 			if beforeMerge != nil {
 				beforeMerge()
 				beforeMerge = nil
@@ -144,6 +147,16 @@ func (fs *FS) cachedDir(in *inode.Inode, rank int) (*tier.Dir, error) {
 		return nil, unix.EIO
 	}
 	return d, err
+}
+
+// lacks reports whether it is known that the tier with rank does not have the
+// directory: no call is needed to tell what it has in there.
+func (fs *FS) lacks(in *inode.Inode, rank int) bool {
+	d, err := fs.cachedDir(in, rank)
+	if d != nil {
+		d.Put()
+	}
+	return absent(err)
 }
 
 // walkDir is dir for callers that have pinned the way: it walks down from the
