@@ -46,7 +46,7 @@ test: build ## install what the tests need (as root), lint, run every test
 	@tests/lint.sh
 	@TIERFS_BIN=bin/mount.tierfs tests/run.sh
 
-system: build deb rpm ## the packages in fresh Debian systems, booted on this kernel and on 6.1 and 6.12, README and cookbook as they are written (as root; NAMES="deb-trixie rpm")
+system: build deb rpm ## the packages in fresh Debian systems, booted on this kernel, on 6.1 and 6.12 and on arm64; README and cookbook as they are written (as root; NAMES="deb-trixie rpm")
 	@tests/requirements.sh system
 	@tests/system/run.sh $(NAMES)
 

@@ -51,6 +51,7 @@ wanted() {
 		system  createrepo_c           createrepo-c
 		system  debootstrap            debootstrap
 		system  qemu-system-x86_64     qemu-system-x86
+		system  qemu-system-aarch64    qemu-system-arm
 		system  journalctl             systemd
 		system  depmod                 kmod
 		system  gocryptfs              gocryptfs

@@ -3,14 +3,14 @@
 # their systemd on this kernel and, in virtual machines, on others. It prints TAP.
 #
 # usage: tests/system/run.sh [NAME...]
-#   NAME: deb-SUITE, readme-SUITE, systemd-SUITE, vm-SUITE, rpm, samba, cookbook, same; all if none is given
-# CACHE, a directory outside of the work tree, keeps what is downloaded, 1.5 GB.
+#   NAME: deb-SUITE, readme-SUITE, systemd-SUITE, vm-SUITE[-arm64], rpm, samba, cookbook, same; all if none is given
+# CACHE, a directory outside of the work tree, keeps what is downloaded, 2 GB.
 set -u
 here=$(dirname "$(realpath "$0")")
 export CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tierfs-system}
 mkdir -p "$CACHE"
 cd "$here/../.." || exit 2
-[ $# != 0 ] || set -- same deb-bookworm deb-trixie readme-bookworm readme-trixie systemd-bookworm systemd-trixie rpm samba cookbook vm-bookworm vm-trixie
+[ $# != 0 ] || set -- same deb-bookworm deb-trixie readme-bookworm readme-trixie systemd-bookworm systemd-trixie rpm samba cookbook vm-bookworm vm-trixie vm-trixie-arm64
 
 # go_tests NAME NEEDS runs a package of tests in Go, for which nothing that it needs
 # may be missing. It fails as they do.
