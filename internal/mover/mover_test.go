@@ -71,9 +71,9 @@ func TestBatchesAreOfOneDirectoryAndBounded(t *testing.T) {
 // TestLightBatchesAreMoreAtATime: they wait for the disk most of the time, while
 // several heavy ones would have it seek.
 func TestLightBatchesAreMoreAtATime(t *testing.T) {
-	for size, want := range map[int]int32{1: 3, 8 << 20: 2} {
+	for size, want := range map[int]int32{1: maxLight, 8 << 20: maxFlights} {
 		r := newRig(t, 2, brief)
-		for i := range 5 {
+		for i := range maxLight + 2 {
 			r.file(0, fmt.Sprintf("%d/f", i), size, 0)
 		}
 		r.gate = make(chan struct{})
