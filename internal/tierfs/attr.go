@@ -1,6 +1,8 @@
 package tierfs
 
 import (
+	"slices"
+
 	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
@@ -213,21 +215,27 @@ func stale(err error) error {
 	return err
 }
 
-// eachCopy runs fn on every copy of a directory, highest first. The highest
-// decides the answer; what a lower one refuses is logged.
+// eachCopy runs fn on every copy of a directory, highest first, and on those that are
+// made meanwhile, perhaps like one that fn has not seen yet. The highest decides the
+// answer; what a lower one refuses is logged.
 func (fs *FS) eachCopy(in *inode.Inode, what string, fn func(f *tier.File) error) error {
-	for i, c := range fs.table.Copies(in) {
-		d, err := fs.dir(in, c.Rank)
-		if err == nil {
-			err = fn(d.Self())
-			d.Put()
+	var done []int
+	for all := fs.table.Copies(in); len(all) > 0; {
+		for _, c := range all {
+			d, err := fs.dir(in, c.Rank)
+			if err == nil {
+				err = fn(d.Self())
+				d.Put()
+			}
+			if err != nil && len(done) == 0 {
+				return err
+			}
+			if err != nil && !absent(err) {
+				fs.log.Warn("a lower tier refused "+what+" of a directory, which differs there now; set it again once that tier takes it", "tier", fs.Tiers()[c.Rank].Root, "err", err)
+			}
+			done = append(done, c.Rank)
 		}
-		if err != nil && i == 0 {
-			return err
-		}
-		if err != nil && !absent(err) {
-			fs.log.Warn("a lower tier refused "+what+" of a directory, which differs there now; set it again once that tier takes it", "tier", fs.Tiers()[c.Rank].Root, "err", err)
-		}
+		all = slices.DeleteFunc(fs.table.Copies(in), func(c inode.Copy) bool { return slices.Contains(done, c.Rank) })
 	}
 	return nil
 }
@@ -243,7 +251,9 @@ func (fs *FS) setattr(r *fusedev.Request, op *fusedev.SetattrOp) error {
 		if err := fs.mayChangeDir(r, in); err != nil {
 			return err
 		}
-		err = fs.eachCopy(in, "the attributes", func(f *tier.File) error { return fs.change(r, nil, f, op) })
+		err = fs.eachCopy(in, "the attributes", func(f *tier.File) error {
+			return fs.times.beside(f, func() error { return fs.change(r, nil, f, op) })
+		})
 		if err == nil {
 			err = fs.statDir(nil, in, &st)
 		}

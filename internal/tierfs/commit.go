@@ -455,7 +455,7 @@ func (x *transfer) finish() {
 // change runs what changes one of the two directories, whose times are kept.
 func (x *transfer) change(i int, dir *tier.Dir, fn func() error) (err error) {
 	if x.times[i] == nil {
-		if x.times[i], err = x.fs.times.keep(dir); err != nil {
+		if x.times[i], err = x.fs.times.keep(dir.Self()); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,8 @@ import (
 // dirTimes keeps the times of a directory on one tier over changes that are ours
 // alone: a backup that looks for what is new finds nothing. What others change
 // meanwhile stays. All who change a directory at one time share it, since to one of
-// them the times in the midst of another's change are those of somebody else.
+// them the times in the midst of another's change are those of somebody else. So do
+// clients who give it times: between our look at it and our change they would be lost.
 //
 // LOCK ORDER: mu is a leaf, and held over the change.
 type dirTimes struct {
@@ -35,9 +36,9 @@ type timekeeper struct {
 }
 
 // keep returns the times of a directory, to be given to leave.
-func (k *timekeeper) keep(dir *tier.Dir) (*dirTimes, error) {
+func (k *timekeeper) keep(dir *tier.File) (*dirTimes, error) {
 	var st unix.Stat_t
-	if err := dir.StatSelf(&st); err != nil {
+	if err := dir.Stat(&st); err != nil {
 		return nil, err
 	}
 	k.mu.Lock()
@@ -65,6 +66,39 @@ func (k *timekeeper) leave(d *dirTimes) {
 	if d.users--; d.users == 0 {
 		delete(k.dirs, d.key)
 	}
+}
+
+// stat is what a directory's attributes are to be when changes of ours have ended.
+func (k *timekeeper) stat(dir *tier.File, st *unix.Stat_t) error {
+	d, err := k.keep(dir)
+	if err != nil {
+		return err
+	}
+	defer k.leave(d)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := dir.Stat(st); err != nil {
+		return err
+	}
+	if d.known && st.Ctim == d.ctime {
+		st.Atim, st.Mtim = d.as.Atim, d.as.Mtim
+	}
+	return nil
+}
+
+// beside runs what gives a directory other attributes, before or after a change of
+// ours, which leaves them as they are then. The change time would not always tell: it
+// is as coarse as the kernel's tick before Linux 6.13.
+func (k *timekeeper) beside(dir *tier.File, fn func() error) error {
+	d, err := k.keep(dir)
+	if err != nil {
+		return err
+	}
+	defer k.leave(d)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known = false
+	return fn()
 }
 
 // change runs what changes the directory.

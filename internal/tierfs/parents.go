@@ -110,15 +110,23 @@ func (fs *FS) makePinned(p *inode.Inode, rank int) (*tier.Dir, error) {
 }
 
 // dressAgain gives a directory that was made like model what that has now: who
-// changed the one while the other was made knew of no other.
+// changed the one while the other was made, or while it was given this, knew of no
+// other.
 func (fs *FS) dressAgain(d, model *tier.Dir, was *unix.Stat_t) {
-	var now unix.Stat_t
-	if model.StatSelf(&now) == nil && now.Ctim != was.Ctim {
-		if err := fs.dress(d, model); err != nil {
+	for range maxDress {
+		var now unix.Stat_t
+		if fs.times.stat(model.Self(), &now) != nil || now.Ctim == was.Ctim {
+			return
+		}
+		was = &now
+		if err := fs.times.beside(d.Self(), func() error { return fs.dress(d, model, &now) }); err != nil {
 			fs.log.Info("a directory was changed while it was made on another tier, which has it as it was", "tier", d.Tier.Root, "err", err)
 		}
 	}
 }
+
+// maxDress bounds how often that is done for who changes it all the time.
+const maxDress = 10
 
 // topDirPinned is topDir for callers that have pinned the way.
 //
@@ -157,10 +165,14 @@ func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
 	if err := staging.Mkdir(temp, 0700); err != nil {
 		return err
 	}
-	times, err := fs.times.keep(up)
+	var st unix.Stat_t
+	times, err := fs.times.keep(up.Self())
 	defer fs.times.leave(times)
 	if err == nil {
-		err = fs.dressAt(staging, temp, model)
+		err = fs.times.stat(model.Self(), &st)
+	}
+	if err == nil {
+		err = fs.dressAt(staging, temp, model, &st)
 	}
 	if err == nil {
 		err = times.change(up, func() error { return staging.Rename(temp, up, name, unix.RENAME_NOREPLACE) })
@@ -172,7 +184,7 @@ func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
 	case unix.EEXIST, unix.ENOTEMPTY: // another op, or somebody out of band, made it
 		return nil
 	case unix.EXDEV: // another filesystem is mounted inside the tier here
-		err = times.change(up, func() error { return makeInPlace(fs, up, name, model) })
+		err = times.change(up, func() error { return makeInPlace(fs, up, name, model, &st) })
 	}
 	if err == nil {
 		err = times.restore(up)
@@ -181,32 +193,28 @@ func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
 }
 
 // makeInPlace makes the directory where it belongs at once.
-func makeInPlace(fs *FS, up *tier.Dir, name string, model *tier.Dir) error {
+func makeInPlace(fs *FS, up *tier.Dir, name string, model *tier.Dir, st *unix.Stat_t) error {
 	if err := up.Mkdir(name, 0700); err != nil {
 		if err == unix.EEXIST {
 			return nil
 		}
 		return err
 	}
-	return fs.dressAt(up, name, model)
+	return fs.dressAt(up, name, model, st)
 }
 
-// dressAt gives the directory name in up what model has.
-func (fs *FS) dressAt(up *tier.Dir, name string, model *tier.Dir) error {
+// dressAt gives the directory name in up what model has, of which st is a part.
+func (fs *FS) dressAt(up *tier.Dir, name string, model *tier.Dir, st *unix.Stat_t) error {
 	d, err := up.OpenDir(name)
 	if err != nil {
 		return err
 	}
 	defer d.Put()
-	return fs.dress(d, model)
+	return fs.dress(d, model, st)
 }
 
 // dress gives the directory d what model has.
-func (fs *FS) dress(d, model *tier.Dir) error {
-	var st unix.Stat_t
-	if err := model.StatSelf(&st); err != nil {
-		return err
-	}
+func (fs *FS) dress(d, model *tier.Dir, st *unix.Stat_t) error {
 	to := d.Self()
 	if fs.root {
 		if err := to.Chown(int(st.Uid), int(st.Gid)); err != nil {
