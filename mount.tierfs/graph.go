@@ -43,6 +43,7 @@ type graph struct {
 	joinMu  sync.Mutex
 	joined  *tier.JoinResult // GUARDED_BY(joinMu) once served
 	conn    string           // of daemon.Connection, once there is one; GUARDED_BY(joinMu)
+	named   *os.File         // what the name holds by
 	fs      *tierfs.FS
 	srv     *fusedev.Server
 	mover   *mover.Mover // nil without fallbacks
@@ -157,7 +158,7 @@ func (g *graph) have(joined *tier.JoinResult) {
 func (g *graph) sign(minor uint32) {
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()
-	g.conn = daemon.Connection(minor)
+	g.conn, g.named = daemon.Connection(minor)
 	g.joined.Sign(g.conn)
 }
 

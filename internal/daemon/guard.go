@@ -94,26 +94,35 @@ func openAbort(minor uint32) (*os.File, error) {
 }
 
 // Connection names the connection of the mount with the minor device number, and no
-// other that had the number before or will have it: the files of the control
-// filesystem are made with it. It is "" if that cannot be seen.
-func Connection(minor uint32) string {
+// other that had the number before or will have it, by a file of the control
+// filesystem. The name holds for as long as that is open: nothing else may keep the
+// filesystem, whose files are made anew when it is mounted again. The name is "" if
+// the connection cannot be seen.
+func Connection(minor uint32) (name string, f *os.File) {
 	f, err := openAbort(minor)
 	if err != nil {
-		return ""
+		return "", nil
 	}
-	defer f.Close()
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil {
-		return ""
+		f.Close()
+		return "", nil
 	}
-	return fmt.Sprintf("%d.%d", minor, st.Ino)
+	return fmt.Sprintf("%d.%d", minor, st.Ino), f
 }
 
 // connected reports whether there is still the connection of that name.
 func connected(conn string) bool {
 	var minor uint32
-	_, err := fmt.Sscanf(conn, "%d.", &minor)
-	return err == nil && Connection(minor) == conn
+	if _, err := fmt.Sscanf(conn, "%d.", &minor); err != nil {
+		return false
+	}
+	now, f := Connection(minor)
+	if f == nil {
+		return false
+	}
+	defer f.Close()
+	return now == conn
 }
 
 // Start starts the process. Whoever waits for it learns that it has ended before
