@@ -21,6 +21,7 @@ type config struct {
 	primaryFirst bool          // create=primary
 	outside      bool          // tiers are changed behind the mount
 	wait         time.Duration // after such a change
+	late         time.Duration // how much longer it may take to be seen
 	readOnly     int           // the rank of a tier, if not 0
 	short        bool          // the primary has less than minfree
 	moves        bool          // files move between the tiers
@@ -226,7 +227,11 @@ func (x *rig) behindTheMount(st step) error {
 		return err
 	}
 	x.settle()
-	return x.named(st)
+	err := x.named(st)
+	for end := time.Now().Add(x.cfg.late); err != nil && time.Now().Before(end); err = x.named(st) {
+		x.settle()
+	}
+	return err
 }
 
 // rows reads a part of a directory.
