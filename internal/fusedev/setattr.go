@@ -59,8 +59,12 @@ func decodeSetattr(h *Header, c *cursor) *SetattrOp {
 
 // Empty reports that the op names no attribute.
 func (op *SetattrOp) Empty() bool {
-	return op.Mode == nil && op.UID == nil && op.GID == nil && op.Size == nil &&
-		op.Atime.Nsec == unix.UTIME_OMIT && op.Mtime.Nsec == unix.UTIME_OMIT
+	return op.Mode == nil && op.UID == nil && op.GID == nil && op.Size == nil && !op.Times()
+}
+
+// Times reports that the op gives a time.
+func (op *SetattrOp) Times() bool {
+	return op.Atime.Nsec != unix.UTIME_OMIT || op.Mtime.Nsec != unix.UTIME_OMIT
 }
 
 func omitOrNow(t *unix.Timespec, set, now bool) {

@@ -215,16 +215,17 @@ func stale(err error) error {
 	return err
 }
 
-// eachCopy runs fn on every copy of a directory, highest first, and on those that are
-// made meanwhile, perhaps like one that fn has not seen yet. The highest decides the
-// answer; what a lower one refuses is logged.
-func (fs *FS) eachCopy(in *inode.Inode, what string, fn func(f *tier.File) error) error {
+// eachCopy runs fn, which gives attributes, times among them or not, on every copy of a
+// directory, highest first, and on those that are made meanwhile, perhaps like one that
+// fn has not seen yet. The highest decides the answer; what a lower one refuses is
+// logged.
+func (fs *FS) eachCopy(in *inode.Inode, what string, times bool, fn func(f *tier.File) error) error {
 	var done []int
 	for all := fs.table.Copies(in); len(all) > 0; {
 		for _, c := range all {
 			d, err := fs.dir(in, c.Rank)
 			if err == nil {
-				err = fn(d.Self())
+				err = fs.times.beside(d.Self(), times, func() error { return fn(d.Self()) })
 				d.Put()
 			}
 			if err != nil && len(done) == 0 {
@@ -251,9 +252,7 @@ func (fs *FS) setattr(r *fusedev.Request, op *fusedev.SetattrOp) error {
 		if err := fs.mayChangeDir(r, in); err != nil {
 			return err
 		}
-		err = fs.eachCopy(in, "the attributes", func(f *tier.File) error {
-			return fs.times.beside(f, func() error { return fs.change(r, nil, f, op) })
-		})
+		err = fs.eachCopy(in, "the attributes", op.Times(), func(f *tier.File) error { return fs.change(r, nil, f, op) })
 		if err == nil {
 			err = fs.statDir(nil, in, &st)
 		}
@@ -308,7 +307,7 @@ func (fs *FS) change(r *fusedev.Request, open *inode.Opened, f *tier.File, op *f
 			return err
 		}
 	}
-	if op.Atime.Nsec == unix.UTIME_OMIT && op.Mtime.Nsec == unix.UTIME_OMIT {
+	if !op.Times() {
 		return nil
 	}
 	return fs.onNetwork(f.Tier, r, func() error { return f.Utimens(&[2]unix.Timespec{op.Atime, op.Mtime}) })

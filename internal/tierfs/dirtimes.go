@@ -87,9 +87,9 @@ func (k *timekeeper) stat(dir *tier.File, st *unix.Stat_t) error {
 }
 
 // beside runs what gives a directory other attributes, before or after a change of
-// ours, which leaves them as they are then. The change time would not always tell: it
-// is as coarse as the kernel's tick before Linux 6.13.
-func (k *timekeeper) beside(dir *tier.File, fn func() error) error {
+// ours. If they are times they stay: the change time would not always tell, as it is as
+// coarse as the kernel's tick before Linux 6.13. If not, ours are given back still.
+func (k *timekeeper) beside(dir *tier.File, times bool, fn func() error) error {
 	d, err := k.keep(dir)
 	if err != nil {
 		return err
@@ -97,8 +97,16 @@ func (k *timekeeper) beside(dir *tier.File, fn func() error) error {
 	defer k.leave(d)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.known = false
-	return fn()
+	var st unix.Stat_t
+	if err := dir.Stat(&st); err != nil {
+		return err
+	}
+	d.known = d.known && st.Ctim == d.ctime && !times
+	err = fn()
+	if d.known && dir.Stat(&st) == nil {
+		d.ctime = st.Ctim
+	}
+	return err
 }
 
 // change runs what changes the directory.

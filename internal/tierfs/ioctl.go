@@ -68,7 +68,7 @@ func (fs *FS) readable(in *inode.Inode, fn func(f *tier.File) error) error {
 // readableCopies is readable for what a directory gets on every tier.
 func (fs *FS) readableCopies(in *inode.Inode, fn func(f *tier.File) error) error {
 	if in.IsDir() {
-		return fs.eachCopy(in, "the flags", reopened(fn))
+		return fs.eachCopy(in, "the flags", false, reopened(fn))
 	}
 	return fs.readable(in, fn)
 }

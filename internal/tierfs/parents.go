@@ -119,7 +119,7 @@ func (fs *FS) dressAgain(d, model *tier.Dir, was *unix.Stat_t) {
 			return
 		}
 		was = &now
-		if err := fs.times.beside(d.Self(), func() error { return fs.dress(d, model, &now) }); err != nil {
+		if err := fs.times.beside(d.Self(), true, func() error { return fs.dress(d, model, &now) }); err != nil {
 			fs.log.Info("a directory was changed while it was made on another tier, which has it as it was", "tier", d.Tier.Root, "err", err)
 		}
 	}

@@ -177,7 +177,7 @@ func (fs *FS) changeXattr(r *fusedev.Request, node uint64, fn func(f *tier.File)
 		if err := fs.mayChangeDir(r, in); err != nil {
 			return err
 		}
-		return fs.eachCopy(in, "an extended attribute", fn)
+		return fs.eachCopy(in, "an extended attribute", false, fn)
 	}
 	in.Mu.RLock()
 	defer in.Mu.RUnlock()

@@ -16,7 +16,8 @@ import (
 
 // TestDirectoriesKeepTheTimesTheyAreGiven: trees are copied with their times, as cp -a
 // and rsync do, while files go down and up, several batches at a time, some of which
-// make the directories that others fill. All times are those that were given.
+// make the directories that others fill. All times are those that were given, also
+// where the mode is given after them.
 func TestDirectoriesKeepTheTimesTheyAreGiven(t *testing.T) {
 	m := newMount(t)
 	m.Up()
@@ -50,8 +51,11 @@ func TestDirectoriesKeepTheTimesTheyAreGiven(t *testing.T) {
 		}
 	})
 	for n := 0; time.Now().Before(end); n++ {
-		harness.Must(t, "cp", "-a", source, m.Path(fmt.Sprint("copy", n)))
-		time.Sleep(700 * time.Millisecond)
+		copied := m.Path(fmt.Sprint("copy", n))
+		harness.Must(t, "cp", "-a", source, copied)
+		for end := time.Now().Add(700 * time.Millisecond); time.Now().Before(end); {
+			dirs(t, copied, func(path string) { ok(t, "chmod", os.Chmod(path, 0o750)) })
+		}
 	}
 	mover.Wait()
 	if moved == 0 {
