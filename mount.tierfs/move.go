@@ -67,6 +67,10 @@ func move(name string, ask asker, f flags, args []string) error {
 
 // endedEarly says what ended a job on m after it had begun.
 func endedEarly(m daemon.Mount, err error) error {
+	var silent *control.SilentError
+	if errors.As(err, &silent) {
+		return failure{exitCannot, fmt.Errorf("mount %q: no file is lost, but %w", m.Dir, err)}
+	}
 	if errors.Is(err, control.ErrCutOff) {
 		return failure{exitCannot, fmt.Errorf("mount %q: the daemon has died in the middle of the job, and no file is lost; umount -l it and mount it again, so that what was begun is finished or taken back, and see the system log", m.Dir)}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,8 +99,8 @@ var errInterrupted = errors.New("interrupted before the daemon has answered")
 
 // stream asks for an answer in lines and hands each to fn. It has to begin at
 // once; the daemon sends so much before it does anything. When ctx ends then, the
-// daemon is told to stop and its last lines still come: only our side of the
-// connection is closed.
+// daemon is told to stop and its last lines still come, for stopTime: only our side of
+// the connection is closed.
 func (c *Client) stream(ctx context.Context, method, path string, body any, fn func(line []byte) error) error {
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -135,13 +136,19 @@ func (c *Client) stream(ctx context.Context, method, path string, body any, fn f
 		return c.refusal(resp)
 	}
 	stop := context.AfterFunc(ctx, func() {
-		if half, ok := (*conn.Load()).(interface{ CloseWrite() error }); ok {
+		c := *conn.Load()
+		if half, ok := c.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
+		_ = c.SetReadDeadline(time.Now().Add(stopTime))
 	})
 	defer stop()
 	return c.eachLine(resp.Body, fn)
 }
+
+// stopTime is how long a daemon may take to end a job. One that is stopped, or was
+// killed and hangs in a tier, has the connection open and never does.
+const stopTime = 15 * time.Second
 
 func (c *Client) eachLine(r io.Reader, fn func(line []byte) error) error {
 	in := bufio.NewScanner(r)
@@ -155,6 +162,8 @@ func (c *Client) eachLine(r io.Reader, fn func(line []byte) error) error {
 	switch err := in.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
 		return c.strange(err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &SilentError{int(c.pid.Load()), stopTime}
 	case err != nil:
 		return ErrCutOff
 	}

@@ -3,6 +3,8 @@ package command
 import (
 	"fmt"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,4 +48,31 @@ func TestStoppedDaemonHoldsUpNoCommand(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDaemonThatStopsInAJobDoesNotHoldItsCommand for ever, which is told to end once
+// only, as by timeout(1) or systemd.
+func TestDaemonThatStopsInAJobDoesNotHoldItsCommand(t *testing.T) {
+	t.Parallel()
+	m := harness.New(t, 1, "mover_rate=1M", "minfree=0")
+	harness.Write(t, m.Primary+"/f", strings.Repeat("x", 32<<20))
+	m.Up()
+	time.Sleep(1100 * time.Millisecond)
+	cmd := exec.Command(harness.CLI, "demote", "--older-than", "1s", m.Dir)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the copy is begun", func() bool { copies, _ := filepath.Glob(m.Tiers[1] + "/.tierfs/staging/*"); return len(copies) > 0 })
+	pid := m.Pid()
+	m.Stop()
+	cmd.Process.Signal(unix.SIGTERM)
+	end := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	err := cmd.Wait()
+	end.Stop()
+	if code := cmd.ProcessState.ExitCode(); code != 2 {
+		t.Errorf("code %d: %v", code, err)
+	}
+	harness.OneLine(t, stderr.String(), fmt.Sprintf("tierfs: mount %q: ", m.Dir), fmt.Sprintf("daemon %d does not answer (waited 15s)", pid))
 }
