@@ -271,18 +271,26 @@ func TestWhatMakesRoomIsForeseen(t *testing.T) {
 	}
 }
 
-// TestPlanMakesNoMoreRoomThanItTakes: of files of one age it named all.
-func TestPlanMakesNoMoreRoomThanItTakes(t *testing.T) {
-	r := newRig(t, 2, Policy{})
-	mountTmpfs(t, r.at(0, ""), "1m")
-	r.open(Policy{Age: AgeMtime, High: 80, Low: 50})
-	for i := range 9 {
-		r.file(0, fmt.Sprintf("d%d/f", i), 100<<10, day)
-	}
-	r.m.now = func() time.Time { return time.Now().Add(2 * quietTime) }
-	got, err := r.m.Plan(context.Background(), func(Event) {})
-	if err != nil || got.Files != 4 || got.Skipped[Warm] != 5 {
-		t.Errorf("%+v, %v", got, err)
+// TestNoMoreRoomIsMadeThanItTakes of files of one age, in one directory too: all of a
+// batch went, and a plan named all.
+func TestNoMoreRoomIsMadeThanItTakes(t *testing.T) {
+	p := Policy{Age: AgeMtime, High: 80, Low: 50}
+	for _, name := range []string{"d%d/f", "d/f%d"} {
+		r := newRig(t, 2, Policy{})
+		mountTmpfs(t, r.at(0, ""), "1m")
+		r.open(p)
+		for i := range 9 {
+			r.file(0, fmt.Sprintf(name, i), 100<<10, day)
+		}
+		r.m.now = func() time.Time { return time.Now().Add(2 * quietTime) }
+		got, err := r.m.Plan(context.Background(), func(Event) {})
+		if err != nil || got.Files != 4 || got.Skipped[Warm] != 5 {
+			t.Errorf("%s: planned %+v, %v", name, got, err)
+		}
+		(&schedule{m: r.m, policy: p}).makeRoom(context.Background())
+		if done := r.files(1); len(done) != 4 {
+			t.Errorf("%s: %q have moved", name, done)
+		}
 	}
 }
 

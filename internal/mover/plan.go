@@ -71,7 +71,7 @@ func (j *job) foresee(ctx context.Context, path string) (*foreseen, error) {
 		return nil, err
 	}
 	trial := j.m.newPlan(kindRoom, nil)
-	enough := func() bool { return -trial.planned[primary.Dev()] >= int64(need) }
+	left := func() int64 { return max(0, int64(need)+trial.planned[primary.Dev()]) }
 	for _, age := range look.heat.cutoffs(int64(need)) {
 		r.sure, r.least, r.some = r.least, age, 0
 		judge := func(f facts) (course, Reason) {
@@ -82,7 +82,7 @@ func (j *job) foresee(ctx context.Context, path string) (*foreseen, error) {
 			}
 			return c, why
 		}
-		h := &haul{job: trial, ctx: ctx, silent: true, enough: enough, judge: judge}
+		h := &haul{job: trial, ctx: ctx, silent: true, left: left, judge: judge}
 		if _, err := h.over("", true, 0); err != nil {
 			return nil, err
 		}

@@ -88,13 +88,13 @@ func (j *job) makeRoom(ctx context.Context, need uint64) (*looker, error) {
 		return look, err
 	}
 	for _, coldest := range look.heat.cutoffs(int64(need)) {
-		h := &haul{job: j, ctx: ctx, silent: true, enough: j.atLow, judge: func(f facts) (course, Reason) { return j.policy.makeRoom(f, coldest) }}
-		if _, err := h.over("", true, 0); err != nil || j.atLow() {
+		h := &haul{job: j, ctx: ctx, silent: true, left: j.overLow, judge: func(f facts) (course, Reason) { return j.policy.makeRoom(f, coldest) }}
+		if _, err := h.over("", true, 0); err != nil || j.overLow() == 0 {
 			return look, err
 		}
 	}
 	return look, nil
 }
 
-// atLow reports that the primary is no fuller than Low.
-func (j *job) atLow() bool { return j.policy.left(j.m.primary()) == 0 }
+// overLow is how many bytes the primary has above Low.
+func (j *job) overLow() int64 { return int64(j.policy.left(j.m.primary())) }

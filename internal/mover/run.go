@@ -137,8 +137,8 @@ type haul struct {
 	*job
 	ctx    context.Context
 	judge  func(f facts) (course, Reason)
-	silent bool        // do not count what stays
-	enough func() bool // ends the walk; may be nil
+	silent bool         // do not count what stays
+	left   func() int64 // bytes that are to leave yet, the walk ends with none; may be nil
 
 	batch   []*found
 	course  course
@@ -195,7 +195,7 @@ func (h *haul) file(f *found) error {
 	}
 	h.course = c
 	h.batch = append(h.batch, f)
-	if len(h.batch) == MaxBatch {
+	if len(h.batch) == MaxBatch || h.reached() {
 		return h.endDir()
 	}
 	return nil
@@ -212,10 +212,28 @@ func (h *haul) endDir() error {
 	if err := context.Cause(h.ctx); err != nil {
 		return err
 	}
-	if h.enough != nil && h.enough() {
-		return errEnough
+	if h.reached() {
+		h.landAll() // some may have stayed
+		if h.left() == 0 {
+			return errEnough
+		}
 	}
 	return nil
+}
+
+// reached reports whether all that is to leave is in the batch or under way.
+func (h *haul) reached() bool {
+	if h.left == nil {
+		return false
+	}
+	var bytes int64
+	for _, f := range h.batch {
+		bytes += f.st.Blocks * BlockSize
+	}
+	for _, f := range h.flights {
+		bytes += f.bytes
+	}
+	return bytes >= h.left()
 }
 
 // carry moves the files of one batch. If there is no room for all, there may be
