@@ -87,14 +87,18 @@ func (j *job) makeRoom(ctx context.Context, need uint64) (*looker, error) {
 	if err := look.run(ctx); err != nil {
 		return look, err
 	}
-	for _, coldest := range look.heat.cutoffs(int64(need)) {
-		h := &haul{job: j, ctx: ctx, silent: true, left: j.overLow, judge: func(f facts) (course, Reason) { return j.policy.makeRoom(f, coldest) }}
-		if _, err := h.over("", true, 0); err != nil || j.overLow() == 0 {
+	rest := int64(need)
+	for _, coldest := range look.heat.cutoffs(rest) {
+		h := &haul{job: j, ctx: ctx, silent: true, judge: func(f facts) (course, Reason) { return j.policy.makeRoom(f, coldest) }}
+		h.left = func() int64 { return max(0, min(rest-h.gone, j.overLow())) }
+		if _, err := h.over("", true, 0); err != nil || h.left() == 0 {
 			return look, err
 		}
+		rest -= h.gone
 	}
 	return look, nil
 }
 
-// overLow is how many bytes the primary has above Low.
+// overLow is how many bytes the primary has above Low, by its filesystem: XFS frees
+// blocks some time after the file has gone, and where there are snapshots none is freed.
 func (j *job) overLow() int64 { return int64(j.policy.left(j.m.primary())) }

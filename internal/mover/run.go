@@ -139,6 +139,7 @@ type haul struct {
 	judge  func(f facts) (course, Reason)
 	silent bool         // do not count what stays
 	left   func() int64 // bytes that are to leave yet, the walk ends with none; may be nil
+	gone   int64        // bytes that have left
 
 	batch   []*found
 	course  course
@@ -335,6 +336,9 @@ func (h *haul) land() {
 	for out := h.await(f); out != nil; out = h.await(f) {
 		for i, o := range out {
 			h.settle(files[i], f.to, o)
+			if o.Skip == Moved {
+				h.gone += files[i].st.Blocks * BlockSize
+			}
 		}
 		files = files[len(out):]
 	}
