@@ -37,17 +37,13 @@ func up(t *testing.T, opts ...string) *pair {
 	harness.Write(t, m.Primary+"/prim", "on the primary")
 	harness.Write(t, m.Primary+"/both/prim", "on the primary")
 	m.Up()
-	p := &pair{Mount: m, t: t, low: low, disk: low.Primary}
-	t.Cleanup(func() { unix.Kill(low.Pid(), unix.SIGCONT) })
-	return p
+	return &pair{Mount: m, t: t, low: low, disk: low.Primary}
 }
 
 // hang stops the fallback's daemon; resume lets it go on.
 func (p *pair) hang() {
 	p.t.Helper()
-	if err := unix.Kill(p.low.Pid(), unix.SIGSTOP); err != nil {
-		p.t.Fatal(err)
-	}
+	p.low.Stop()
 }
 
 func (p *pair) resume() {
