@@ -68,28 +68,9 @@ func (k *timekeeper) leave(d *dirTimes) {
 	}
 }
 
-// stat is what a directory's attributes are to be when changes of ours have ended.
-func (k *timekeeper) stat(dir *tier.File, st *unix.Stat_t) error {
-	d, err := k.keep(dir)
-	if err != nil {
-		return err
-	}
-	defer k.leave(d)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := dir.Stat(st); err != nil {
-		return err
-	}
-	if d.known && st.Ctim == d.ctime {
-		st.Atim, st.Mtim = d.as.Atim, d.as.Mtim
-	}
-	return nil
-}
-
-// beside runs what gives a directory other attributes, before or after a change of
-// ours. If they are times they stay: the change time would not always tell, as it is as
-// coarse as the kernel's tick before Linux 6.13. If not, ours are given back still.
-func (k *timekeeper) beside(dir *tier.File, times bool, fn func() error) error {
+// locked runs fn with a directory's times and attributes, when no change of ours is
+// under way.
+func (k *timekeeper) locked(dir *tier.File, fn func(d *dirTimes, st *unix.Stat_t) error) error {
 	d, err := k.keep(dir)
 	if err != nil {
 		return err
@@ -101,13 +82,39 @@ func (k *timekeeper) beside(dir *tier.File, times bool, fn func() error) error {
 	if err := dir.Stat(&st); err != nil {
 		return err
 	}
-	d.known = d.known && st.Ctim == d.ctime && !times
-	err = fn()
-	if d.known && dir.Stat(&st) == nil {
-		d.ctime = st.Ctim
-	}
-	return err
+	return fn(d, &st)
 }
+
+// stat is what a directory's attributes are to be when changes of ours have ended.
+func (k *timekeeper) stat(dir *tier.File) (st unix.Stat_t, err error) {
+	err = k.locked(dir, func(d *dirTimes, now *unix.Stat_t) error {
+		st = *now
+		if d.ours(now) {
+			st.Atim, st.Mtim = d.as.Atim, d.as.Mtim
+		}
+		return nil
+	})
+	return st, err
+}
+
+// beside runs what gives a directory other attributes, before or after a change of
+// ours. If they are times they stay: the change time would not always tell, as it is as
+// coarse as the kernel's tick before Linux 6.13. If not, ours are given back still.
+func (k *timekeeper) beside(dir *tier.File, times bool, fn func() error) error {
+	return k.locked(dir, func(d *dirTimes, st *unix.Stat_t) error {
+		d.known = d.ours(st) && !times
+		err := fn()
+		if d.known && dir.Stat(st) == nil {
+			d.ctime = st.Ctim
+		}
+		return err
+	})
+}
+
+// ours reports whether the last change of the directory was ours.
+//
+// LOCKS_REQUIRED(d.mu)
+func (d *dirTimes) ours(st *unix.Stat_t) bool { return d.known && st.Ctim == d.ctime }
 
 // change runs what changes the directory.
 func (d *dirTimes) change(dir *tier.Dir, fn func() error) error {
@@ -117,7 +124,7 @@ func (d *dirTimes) change(dir *tier.Dir, fn func() error) error {
 	if err := dir.StatSelf(&st); err != nil {
 		return err
 	}
-	if !d.known || st.Ctim != d.ctime {
+	if !d.ours(&st) {
 		d.known, d.as = true, st
 	}
 	err := fn()
@@ -132,7 +139,7 @@ func (d *dirTimes) restore(dir *tier.Dir) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var st unix.Stat_t
-	if !d.known || dir.StatSelf(&st) != nil || st.Ctim != d.ctime {
+	if dir.StatSelf(&st) != nil || !d.ours(&st) {
 		return nil
 	}
 	err := dir.Self().Utimens(&[2]unix.Timespec{d.as.Atim, d.as.Mtim})

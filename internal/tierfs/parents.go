@@ -114,8 +114,8 @@ func (fs *FS) makePinned(p *inode.Inode, rank int) (*tier.Dir, error) {
 // other.
 func (fs *FS) dressAgain(d, model *tier.Dir, was *unix.Stat_t) {
 	for range maxDress {
-		var now unix.Stat_t
-		if fs.times.stat(model.Self(), &now) != nil || now.Ctim == was.Ctim {
+		now, err := fs.times.stat(model.Self())
+		if err != nil || now.Ctim == was.Ctim {
 			return
 		}
 		was = &now
@@ -169,7 +169,7 @@ func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
 	times, err := fs.times.keep(up.Self())
 	defer fs.times.leave(times)
 	if err == nil {
-		err = fs.times.stat(model.Self(), &st)
+		st, err = fs.times.stat(model.Self())
 	}
 	if err == nil {
 		err = fs.dressAt(staging, temp, model, &st)
