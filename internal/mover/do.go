@@ -14,8 +14,7 @@ import (
 // needs no permission to move.
 func (m *Mover) Do(ctx context.Context, r Request, w Watch) (Totals, error) {
 	if r.DryRun {
-		j := m.jobFor(r, w.File)
-		j.dry, j.fits = true, map[string]bool{}
+		j := m.jobFor(r, w.File).trial()
 		err := j.paths(ctx, r)
 		return j.totals(), err
 	}

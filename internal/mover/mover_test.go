@@ -193,12 +193,18 @@ func TestPlanSaysWhyNothingHappens(t *testing.T) {
 	}
 }
 
-// TestRoomIsMadeByTheColdest fills a primary of one mebibyte.
-func TestRoomIsMadeByTheColdest(t *testing.T) {
-	p := Policy{Age: AgeMtime, High: 80, Low: 50}
+// newTight is a rig of two tiers, whose primary has one mebibyte.
+func newTight(t *testing.T, p Policy) *rig {
 	r := newRig(t, 2, Policy{})
 	mountTmpfs(t, r.at(0, ""), "1m")
 	r.open(p)
+	return r
+}
+
+// TestRoomIsMadeByTheColdest fills a primary of one mebibyte.
+func TestRoomIsMadeByTheColdest(t *testing.T) {
+	p := Policy{Age: AgeMtime, High: 80, Low: 50}
+	r := newTight(t, p)
 	s := &schedule{m: r.m, policy: p}
 	var names []string
 	for i := range 9 {
@@ -238,9 +244,7 @@ func TestRoomIsMadeByTheColdest(t *testing.T) {
 // TestWhatMakesRoomIsForeseen by a plan, and for each file.
 func TestWhatMakesRoomIsForeseen(t *testing.T) {
 	p := Policy{Age: AgeMtime, High: 80, Low: 50}
-	r := newRig(t, 2, Policy{})
-	mountTmpfs(t, r.at(0, ""), "1m")
-	r.open(p)
+	r := newTight(t, p)
 	for i := range 9 {
 		r.file(0, fmt.Sprintf("f%d", i), 100<<10, time.Duration(i)*time.Hour)
 	}
@@ -276,9 +280,7 @@ func TestWhatMakesRoomIsForeseen(t *testing.T) {
 func TestNoMoreRoomIsMadeThanItTakes(t *testing.T) {
 	p := Policy{Age: AgeMtime, High: 80, Low: 50}
 	for _, name := range []string{"d%d/f", "d/f%d"} {
-		r := newRig(t, 2, Policy{})
-		mountTmpfs(t, r.at(0, ""), "1m")
-		r.open(p)
+		r := newTight(t, p)
 		for i := range 9 {
 			r.file(0, fmt.Sprintf(name, i), 100<<10, day)
 		}
@@ -298,9 +300,7 @@ func TestNoMoreRoomIsMadeThanItTakes(t *testing.T) {
 // high: the goal is low.
 func TestRoomIsMadeOfWhatRipens(t *testing.T) {
 	p := Policy{Age: AgeMtime, High: 80, Low: 20}
-	r := newRig(t, 2, Policy{})
-	mountTmpfs(t, r.at(0, ""), "1m")
-	r.open(p)
+	r := newTight(t, p)
 	s := &schedule{m: r.m, policy: p}
 	for i := range 9 {
 		r.file(0, fmt.Sprintf("f%d", i), 100<<10, 0)
@@ -325,9 +325,7 @@ func TestRoomIsMadeOfWhatRipens(t *testing.T) {
 // TestRoomThatCannotBeMadeIsSaidOnce names both marks, and why files stay.
 func TestRoomThatCannotBeMadeIsSaidOnce(t *testing.T) {
 	p := Policy{Age: AgeMtime, High: 80, Low: 50}
-	r := newRig(t, 2, Policy{})
-	mountTmpfs(t, r.at(0, ""), "1m")
-	r.open(p)
+	r := newTight(t, p)
 	r.file(0, "big", 900<<10, time.Hour)
 	r.pin(0, "big", "primary")
 	s := &schedule{m: r.m, policy: p}

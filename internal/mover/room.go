@@ -76,10 +76,9 @@ func (l *looker) file(f *found) error {
 
 func (l *looker) endDir() error { return nil }
 
-// makeRoom moves the coldest files down until need bytes have left, and the
-// primary is at Low. A second
-// walk does it, and a third that takes the rest of what is needed from files of
-// about one age. What stays is counted by the first.
+// makeRoom moves the coldest files down until need bytes have left, or the primary is
+// at Low. A second walk does it, and a third that takes the rest of what is needed from
+// files of about one age. What stays is counted by the first.
 func (j *job) makeRoom(ctx context.Context, need uint64) (*looker, error) {
 	look := &looker{job: j, stays: func(f *found, why Reason) {
 		j.settle(f, f.rank, Outcome{Bytes: f.st.Size, Skip: why, Err: f.more(why)})

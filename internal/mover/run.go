@@ -37,8 +37,10 @@ func (m *Mover) newJob(kind string, quiet time.Duration, emit func(Event)) *job 
 }
 
 // newPlan is a job that tells what one would do.
-func (m *Mover) newPlan(kind string, emit func(Event)) *job {
-	j := m.newJob(kind, 0, emit)
+func (m *Mover) newPlan(kind string, emit func(Event)) *job { return m.newJob(kind, 0, emit).trial() }
+
+// trial has a job that has not begun tell only.
+func (j *job) trial() *job {
 	j.dry, j.fits = true, map[string]bool{}
 	return j
 }
