@@ -211,11 +211,15 @@ func (c *coherence) attr(id uint64) {
 // asks for the attributes at the first use. It drops the answer if InvalAttr comes
 // before it (fuse_change_attributes), and whoever has asked is refused: EACCES. Any
 // other inode comes with its attributes. So nothing is told of the root in this
-// time, and what is answered has no timeout, which needs no telling.
+// time, and what is answered expires by itself.
 type beginning struct{ answered atomic.Int64 } // when it was first, in ns since 1970
 
 // beginningLasts is longer than a client takes to take an answer that it has.
 const beginningLasts = time.Second
+
+// beginningTTL is for how long those answers hold. Every path begins with the root,
+// so to have none is a question more for each name; an event may take as long.
+const beginningTTL = 20 * time.Millisecond
 
 // answer is called for each answer that has the root's attributes.
 func (b *beginning) answer() {

@@ -306,7 +306,7 @@ func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t, since moment) *fusedev.Ent
 	}
 	if in.ID == inode.RootID && !fs.coherence.root.over() {
 		fs.coherence.root.answer()
-		e.AttrTTL = 0
+		e.AttrTTL = min(e.AttrTTL, beginningTTL)
 	}
 	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 && !in.IsDir() || in.Mappable() {
 		e.AttrTTL = 0

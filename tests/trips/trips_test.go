@@ -173,6 +173,23 @@ func TestNoCallCostsMoreTripsThanTabled(t *testing.T) {
 	}
 }
 
+// TestPathsInAFreshMountSeldomAskForTheRoot: what is answered of the root in the
+// first second expires soon, but not at once.
+func TestPathsInAFreshMountSeldomAskForTheRoot(t *testing.T) {
+	harness.Require(t, "root", "fuse", "loop")
+	m := harness.NewOn(t, []string{harness.On(t, "ext4", "64M"), harness.On(t, "ext4", "64M")})
+	m.Up()
+	const paths = 100
+	for i := range paths {
+		if _, err := os.Lstat(m.Path(fmt.Sprint("absent", i))); !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	if n := m.Status().Ops["GETATTR"]; n > paths/2 {
+		t.Errorf("%d GETATTR for %d paths", n, paths)
+	}
+}
+
 // watcher traces the system calls of a daemon.
 type watcher struct {
 	m   *harness.Mount
