@@ -79,7 +79,7 @@ func (t *Tier) notice(short time.Duration) {
 	t.suspect.Store(true)
 }
 
-// begun is the origin of the times in stalled.
+// begun is the origin of the times in stalled and returned.
 var begun = time.Now()
 
 // Stalled is for how long the tier has not answered, zero if it does.
@@ -97,6 +97,14 @@ func (t *Tier) lose(why error) {
 	if t.away.CompareAndSwap(false, true) {
 		t.log.Error("tier is away: what only it has gives EIO until it is back; check its disk or server", "tier", t.Root, "err", why)
 	}
+}
+
+// forsakes reports whether what has waited for the tier since then waits in vain: it
+// is away, or was. A call from before its return may still hang, and the monitor does
+// not look at those any more; the tier may be back for its root alone.
+func (t *Tier) forsakes(since time.Duration) bool {
+	back := time.Duration(t.returned.Load())
+	return t.away.Load() || back != 0 && since < back
 }
 
 // probe asks the tier's root whether it answers, in a goroutine of its own
@@ -149,6 +157,7 @@ func (t *Tier) takeBack() error {
 		return err
 	}
 	t.flow.Store(newFlow())
+	t.returned.Store(int64(time.Since(begun)))
 	t.suspect.Store(false)
 	t.onReturn()
 	t.away.Store(false)

@@ -170,6 +170,23 @@ func TestStuckNeedsAnAwayTierAndItsTime(t *testing.T) {
 			t.Errorf("an op on tier %d is stuck: %v", rank, !stuck)
 		}
 	}
+	back := s.Tiers()[1]
+	back.verify, back.onReturn = func(int) error { return nil }, func() {}
+	if err := back.takeBack(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Since(begun)
+	for rank, stuck := range map[int]bool{unknown: true, 0: false, 1: true} {
+		if s.Stuck(time.Second, rank) != stuck {
+			t.Errorf("an op on tier %d from before the return is stuck: %v", rank, !stuck)
+		}
+	}
+	s.SetTimeout(time.Millisecond)
+	time.Sleep(2 * time.Millisecond)
+	if s.Stuck(time.Since(begun)-began, 1) {
+		t.Error("an op from after the return is stuck")
+	}
+	back.lose(unix.EIO)
 	s.SetTimeout(3 * time.Second)
 	if s.Stuck(time.Second, unknown) || !s.Stuck(3*time.Second, unknown) {
 		t.Error("the new time-out is not in force")

@@ -277,7 +277,7 @@ func (s *Set) SetTimeout(d time.Duration) {
 }
 
 // Stuck reports whether an op of that age waits for an away tier: it has run
-// for longer than any tier may take, and the tier it works on does not answer,
+// for longer than any tier may take, and the tier it works on has not answered,
 // or some tier, if rank is -1.
 func (s *Set) Stuck(age time.Duration, rank int) bool {
 	all := s.Tiers()
@@ -285,9 +285,10 @@ func (s *Set) Stuck(age time.Duration, rank int) bool {
 		return false
 	}
 	if rank >= 0 && rank < len(all) {
-		return all[rank].Away()
+		all = all[rank : rank+1]
 	}
-	return s.Away()
+	began := time.Since(begun) - age
+	return slices.ContainsFunc(all, func(t *Tier) bool { return t.forsakes(began) })
 }
 
 // Distinct calls fn for one tier of each filesystem, in rank order.

@@ -40,6 +40,7 @@ type Tier struct {
 	away     atomic.Bool
 	suspect  atomic.Bool
 	stalled  atomic.Int64 // since when, see Stalled
+	returned atomic.Int64 // when it was last taken back, see forsakes
 	readOnly atomic.Bool
 	dev      atomic.Uint64
 	probing  atomic.Bool

@@ -214,6 +214,40 @@ func TestHungFallbackGivesEIOToAllWhoWait(t *testing.T) {
 	h.asBefore()
 }
 
+// TestWhoWaitsForATierThatOnlySeemsToBeBackGetsEIO: its root answers, as that of
+// rclone does whose storage is gone, so that it is away for a moment. One who
+// came later than the call that made it so had not waited for long then, and
+// waited for ever.
+func TestWhoWaitsForATierThatOnlySeemsToBeBackGetsEIO(t *testing.T) {
+	h := newHanging(t, "tier_timeout=3")
+	for i := range 2 {
+		harness.Symlink(t, "there", fmt.Sprintf("%s/low/link%d", h.root, i))
+	}
+	h.low.Arm(faultfs.Plan{Disk: -1, Ops: []string{"READLINK"}, Nth: 1, Stays: true, Hang: true})
+	answers := make(chan error, 2)
+	for i := range 2 {
+		go func() {
+			_, err := os.Readlink(h.Path(fmt.Sprintf("low/link%d", i)))
+			answers <- err
+		}()
+		time.Sleep(1500 * time.Millisecond) // the tier is away for a second at most
+	}
+	for range 2 {
+		select {
+		case err := <-answers:
+			if !errors.Is(err, unix.EIO) {
+				t.Errorf("who waited got: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("who waited gets no answer")
+			h.low.Disarm()
+			<-answers
+		}
+	}
+	h.low.Disarm()
+	h.asBefore()
+}
+
 // TestKilledClientsLeaveAHungFallback: 64 users press ^C, or are killed.
 func TestKilledClientsLeaveAHungFallback(t *testing.T) {
 	h := newHanging(t, "tier_timeout=90")
