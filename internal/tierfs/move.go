@@ -262,6 +262,8 @@ func (x *transfer) enter() (leave func(), err error) {
 		err = onTier(x.sd)
 	}
 	if err == nil {
+		x.fs.coherence.private(x.staging)
+		x.fs.coherence.private(x.trash)
 		x.at = x.to
 		err = x.takes()
 	}

@@ -124,6 +124,13 @@ func (c *coherence) heed(in *inode.Inode, o *inode.Opened) {
 	c.stampInode(in)
 }
 
+// private leaves out what happens in a directory of our own, which no client sees.
+func (c *coherence) private(d *tier.Dir) {
+	if w := c.watchOf(d.Tier); w != nil {
+		_ = w.IgnoreIn(d.FD()) // before Linux 6.0 it is read for nothing
+	}
+}
+
 func (c *coherence) watchOf(t *tier.Tier) *watch.Watch {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -141,22 +141,41 @@ func (w *Watch) Close() {
 // writes are the events of somebody who writes.
 const writes = unix.FAN_MODIFY | unix.FAN_CLOSE_WRITE
 
+// leaveOut are the flags of a mark that ends with its inode, and takes events away.
+const leaveOut = unix.FAN_MARK_ADD | unix.FAN_MARK_IGNORE | unix.FAN_MARK_IGNORED_SURV_MODIFY | unix.FAN_MARK_EVICTABLE
+
 // Ignore leaves out what is written to the file fd until Heed or the end of the
 // file: an event costs a write of a page half its time. It needs Linux 6.0.
 func (w *Watch) Ignore(fd int) error {
-	return w.mark(fd, unix.FAN_MARK_ADD|unix.FAN_MARK_IGNORE|unix.FAN_MARK_IGNORED_SURV_MODIFY|unix.FAN_MARK_EVICTABLE)
+	return w.using(func() error { return unix.FanotifyMark(w.attrs, leaveOut, writes, fd, "") })
 }
 
 // Heed ends Ignore.
-func (w *Watch) Heed(fd int) error { return w.mark(fd, unix.FAN_MARK_REMOVE|unix.FAN_MARK_IGNORE) }
+func (w *Watch) Heed(fd int) error {
+	return w.using(func() error {
+		return unix.FanotifyMark(w.attrs, unix.FAN_MARK_REMOVE|unix.FAN_MARK_IGNORE, writes, fd, "")
+	})
+}
 
-func (w *Watch) mark(fd int, flags uint) error {
+// IgnoreIn leaves out the names of the directory fd, and what is done to a file by
+// its name there, until the kernel forgets the directory. It needs Linux 6.0.
+func (w *Watch) IgnoreIn(fd int) error {
+	return w.using(func() error {
+		if err := unix.FanotifyMark(w.names, leaveOut, nameMask, fd, ""); err != nil {
+			return err
+		}
+		return unix.FanotifyMark(w.attrs, leaveOut, attrMask|unix.FAN_EVENT_ON_CHILD, fd, "")
+	})
+}
+
+// using runs fn while the groups are open.
+func (w *Watch) using(fn func() error) error {
 	w.fds.RLock()
 	defer w.fds.RUnlock()
 	if w.ended.Load() {
 		return os.ErrClosed
 	}
-	return unix.FanotifyMark(w.attrs, flags, writes, fd, "")
+	return fn()
 }
 
 // Counts are the events so far.

@@ -195,3 +195,46 @@ func TestParseReadsNameAndHandle(t *testing.T) {
 		t.Errorf("got %d %q %q", got.pid, got.name, got.handle)
 	}
 }
+
+// What is done in a directory of our own is not told of, and what leaves it is.
+func TestADirectoryCanBeIgnored(t *testing.T) {
+	w, h, dir := open(t)
+	private := filepath.Join(dir, "private")
+	if err := os.Mkdir(private, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d, err := os.Open(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := w.IgnoreIn(int(d.Fd())); err != nil {
+		t.Skip(err) // before Linux 6.0
+	}
+	w.Run(h)
+	staged, placed := filepath.Join(private, "staged"), filepath.Join(dir, "placed")
+	if err := os.WriteFile(staged, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(staged, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	o := objectOf(t, staged)
+	if err := os.WriteFile(filepath.Join(dir, "beside"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually(t, "the file beside it", func() bool { return slices.Contains(h.objs, objectOf(t, filepath.Join(dir, "beside"))) })
+	h.mu.Lock()
+	if slices.Contains(h.names, "staged") || slices.Contains(h.objs, o) {
+		t.Errorf("told of %q and %v, which is %v", h.names, h.objs, o)
+	}
+	h.mu.Unlock()
+	if err := os.Rename(staged, placed); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(placed, []byte("y"), 0); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually(t, "the new name", func() bool { return slices.Contains(h.names, "placed") })
+	h.eventually(t, "what was written under it", func() bool { return slices.Contains(h.objs, o) })
+}
