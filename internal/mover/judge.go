@@ -39,6 +39,9 @@ const (
 	up
 )
 
+// judge says where a file is to go, or why it stays.
+type judge func(f facts) (course, Reason)
+
 // judge says what the policy does with a file by itself. coldest, unless it is
 // 0, is the age from which the primary's files make room (high=).
 //

@@ -70,11 +70,9 @@ func (j *job) foresee(ctx context.Context, path string) (*foreseen, error) {
 	if err := look.run(ctx); err != nil {
 		return nil, err
 	}
-	trial := j.m.newPlan(kindRoom, nil)
-	left := func() int64 { return max(0, int64(need)+trial.planned[primary.Dev()]) }
-	for _, age := range look.heat.cutoffs(int64(need)) {
+	err := j.m.newPlan(kindRoom, nil).coldest(ctx, look.heat, int64(need), func(age time.Duration) judge {
 		r.sure, r.least, r.some = r.least, age, 0
-		judge := func(f facts) (course, Reason) {
+		return func(f facts) (course, Reason) {
 			c, why := r.between(f)
 			if c == off {
 				r.some++
@@ -82,12 +80,8 @@ func (j *job) foresee(ctx context.Context, path string) (*foreseen, error) {
 			}
 			return c, why
 		}
-		h := &haul{job: trial, ctx: ctx, silent: true, left: left, judge: judge}
-		if _, err := h.over("", true, 0); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+	})
+	return r, err
 }
 
 // between is for the files from least up to sure.
@@ -126,6 +120,7 @@ func (h *haul) plan(files []*found, to int) {
 			bytes := f.st.Blocks * BlockSize
 			h.planned[tiers[to].Dev()] += bytes
 			h.planned[tiers[f.rank].Dev()] -= bytes
+			h.gone += bytes
 		}
 		h.settle(f, to, Outcome{Bytes: f.st.Size, Skip: why})
 	}

@@ -77,8 +77,7 @@ func (l *looker) file(f *found) error {
 func (l *looker) endDir() error { return nil }
 
 // makeRoom moves the coldest files down until need bytes have left, or the primary is
-// at Low. A second walk does it, and a third that takes the rest of what is needed from
-// files of about one age. What stays is counted by the first.
+// at Low. What stays is counted by a walk before.
 func (j *job) makeRoom(ctx context.Context, need uint64) (*looker, error) {
 	look := &looker{job: j, stays: func(f *found, why Reason) {
 		j.settle(f, f.rank, Outcome{Bytes: f.st.Size, Skip: why, Err: f.more(why)})
@@ -86,16 +85,24 @@ func (j *job) makeRoom(ctx context.Context, need uint64) (*looker, error) {
 	if err := look.run(ctx); err != nil {
 		return look, err
 	}
-	rest := int64(need)
-	for _, coldest := range look.heat.cutoffs(rest) {
-		h := &haul{job: j, ctx: ctx, silent: true, judge: func(f facts) (course, Reason) { return j.policy.makeRoom(f, coldest) }}
-		h.left = func() int64 { return max(0, min(rest-h.gone, j.overLow())) }
+	return look, j.coldest(ctx, look.heat, int64(need), func(age time.Duration) judge {
+		return func(f facts) (course, Reason) { return j.policy.makeRoom(f, age) }
+	})
+}
+
+// coldest is the walks that make room, or that tell what would: one, or two where the
+// rest of what is needed is taken from files of about one age. by judges those of an
+// age at least.
+func (j *job) coldest(ctx context.Context, heat *heat, need int64, by func(age time.Duration) judge) error {
+	for _, age := range heat.cutoffs(need) {
+		h := &haul{job: j, ctx: ctx, silent: true, judge: by(age)}
+		h.left = func() int64 { return max(0, min(need-h.gone, j.overLow())) }
 		if _, err := h.over("", true, 0); err != nil || h.left() == 0 {
-			return look, err
+			return err
 		}
-		rest -= h.gone
+		need -= h.gone
 	}
-	return look, nil
+	return nil
 }
 
 // overLow is how many bytes the primary has above Low, by its filesystem: XFS frees

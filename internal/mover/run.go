@@ -138,10 +138,10 @@ func (j *job) settle(f *found, to int, o Outcome) {
 type haul struct {
 	*job
 	ctx    context.Context
-	judge  func(f facts) (course, Reason)
+	judge  judge
 	silent bool         // do not count what stays
 	left   func() int64 // bytes that are to leave yet, the walk ends with none; may be nil
-	gone   int64        // bytes that have left
+	gone   int64        // bytes that have left, or would have
 
 	batch   []*found
 	course  course
