@@ -42,6 +42,7 @@ type graph struct {
 	set     *tier.Set
 	joinMu  sync.Mutex
 	joined  *tier.JoinResult // GUARDED_BY(joinMu) once served
+	minor   uint32           // device number of the mount, whose major is 0; GUARDED_BY(joinMu)
 	conn    string           // of daemon.Connection, once there is one; GUARDED_BY(joinMu)
 	named   *os.File         // what the name holds by
 	fs      *tierfs.FS
@@ -158,6 +159,7 @@ func (g *graph) have(joined *tier.JoinResult) {
 func (g *graph) sign(minor uint32) {
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()
+	g.minor = minor
 	g.conn, g.named = daemon.Connection(minor)
 	g.joined.Sign(g.conn)
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/mountopt"
 	"github.com/tierfs/tierfs/internal/mover"
+	"golang.org/x/sys/unix"
 )
 
 // newMover makes the mover of a mount with fallbacks. Without a policy it waits
@@ -18,6 +21,7 @@ func (g *graph) newMover() {
 	g.mover = mover.New(g.fs, mover.Config{
 		Log: g.log, Policy: policy(g.options),
 		MinFree: func(total uint64) uint64 { return g.fs.Options().MinFree(total) },
+		Look:    g.look,
 	})
 }
 
@@ -33,6 +37,39 @@ func policy(o mountopt.Options) mover.Policy {
 	}
 	p.High, p.Low = o.Watermarks()
 	return p
+}
+
+// openTime is how long it is looked for open files: who asks for a plan waits.
+const openTime = 2 * time.Second
+
+// look looks which files of the tiers are open behind the mount, or mapped by who
+// has closed them. What is open through the mount is known at any time.
+func (g *graph) look() mover.Holders {
+	g.joinMu.Lock()
+	mount := daemon.Device{Minor: g.minor}
+	g.joinMu.Unlock()
+	on, disks := map[daemon.Device]bool{mount: true}, []daemon.Device{}
+	mounts, _ := daemon.Mounts()
+	for _, t := range g.set.Tiers() {
+		disk := daemon.Device{Major: unix.Major(t.Dev()), Minor: unix.Minor(t.Dev())}
+		if m, ok := daemon.ByID(mounts, t.MountID()); ok {
+			disk = daemon.Device{Major: m.Major, Minor: m.Minor}
+		}
+		disks, on[disk] = append(disks, disk), true
+	}
+	ctx, cancel := context.WithTimeout(g.begun, openTime)
+	defer cancel()
+	files := daemon.OpenFiles(ctx, on)
+	return func(rank int, st *unix.Stat_t) mover.Reason {
+		open, shown := g.fs.Opened(rank, st)
+		switch {
+		case open:
+			return mover.Open
+		case rank < len(disks) && files[daemon.File{Device: disks[rank], Ino: st.Ino}], files[daemon.File{Device: mount, Ino: shown}]:
+			return mover.OpenBeneath
+		}
+		return mover.Moved
+	}
 }
 
 // used is told of every open.

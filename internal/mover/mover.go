@@ -17,13 +17,19 @@ type Config struct {
 	Log     *slog.Logger
 	Policy  Policy
 	MinFree func(total uint64) uint64 // bytes that a filesystem of that size keeps free
+	Look    func() Holders            // looks which files are open, for plans
 }
+
+// Holders says of the file of a tier whether it is Open or OpenBeneath; Moved if it is
+// not, as far as is known.
+type Holders func(rank int, st *unix.Stat_t) Reason
 
 // Mover moves files by policy and on request, one job at a time.
 type Mover struct {
 	tree    Tree
 	log     *slog.Logger
 	minFree func(total uint64) uint64
+	look    func() Holders
 	pace    *Pace
 	opens   *opens
 	turn    chan struct{} // holds one element while a job runs
@@ -49,7 +55,7 @@ type Mover struct {
 // New makes a mover that may not move yet: see Permit.
 func New(tree Tree, cfg Config) *Mover {
 	m := &Mover{
-		tree: tree, log: cfg.Log, minFree: cfg.MinFree, pace: NewPace(0), opens: newOpens(),
+		tree: tree, log: cfg.Log, minFree: cfg.MinFree, look: cfg.Look, pace: NewPace(0), opens: newOpens(),
 		told: map[string]time.Time{}, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), forbid: func(error) {}, now: time.Now,
 	}
 	m.Permit(false, "not yet begun")

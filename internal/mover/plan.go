@@ -70,7 +70,9 @@ func (j *job) foresee(ctx context.Context, path string) (*foreseen, error) {
 	if err := look.run(ctx); err != nil {
 		return nil, err
 	}
-	err := j.m.newPlan(kindRoom, nil).coldest(ctx, look.heat, int64(need), func(age time.Duration) judge {
+	trial := j.m.newPlan(kindRoom, nil)
+	trial.holders = j.holders
+	err := trial.coldest(ctx, look.heat, int64(need), func(age time.Duration) judge {
 		r.sure, r.least, r.some = r.least, age, 0
 		return func(f facts) (course, Reason) {
 			c, why := r.between(f)
@@ -115,7 +117,7 @@ func (r *foreseen) judge(f facts) (course, Reason) {
 func (h *haul) plan(files []*found, to int) {
 	tiers := h.m.tree.Tiers()
 	for _, f := range files {
-		why := h.fit(f, to)
+		why := h.hindered(f, to)
 		if why == Moved {
 			bytes := f.st.Blocks * BlockSize
 			h.planned[tiers[to].Dev()] += bytes
@@ -126,19 +128,28 @@ func (h *haul) plan(files []*found, to int) {
 	}
 }
 
-// fit is Attributes if the tier cannot hold those of a file, which is tried: once for
-// all files that have the same. What else is in the way of the file, the move sees.
-func (j *job) fit(f *found, to int) Reason {
+// hindered is what a move would find in the way of a file, as far as that is to be had
+// without opening it: whoever has a lease on it hears nothing of a plan.
+func (j *job) hindered(f *found, to int) Reason {
 	if j.fits == nil {
 		return Moved
 	}
+	if why := j.holders()(f.rank, &f.st); why != Moved {
+		return why
+	}
+	return j.fit(f, to)
+}
+
+// fit is Attributes if the tier cannot hold those of a file, which is tried: once for
+// all files that have the same. What else is in the way of the file, the move sees.
+func (j *job) fit(f *found, to int) Reason {
 	tiers := j.m.tree.Tiers()
 	d, err := openPath(tiers[f.rank], f.dir)
 	if err != nil {
 		return Moved
 	}
 	defer d.Put()
-	src, err := d.OpenPath(f.name) // whoever has a lease on it hears nothing of a plan
+	src, err := d.OpenPath(f.name)
 	if err != nil {
 		return Moved
 	}
@@ -211,7 +222,7 @@ func (j *job) verdict(ctx context.Context, f *found) (Verdict, error) {
 	var full *Full
 	h := &haul{job: j}
 	if v.To, v.Skip, full = h.target(f.rank, c, uint64(f.st.Blocks*BlockSize)); v.Skip == Moved {
-		if v.Skip = j.fit(f, v.To); v.Skip != Moved {
+		if v.Skip = j.hindered(f, v.To); v.Skip != Moved {
 			v.To = f.rank
 		}
 	}

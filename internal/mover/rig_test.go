@@ -54,9 +54,11 @@ func (r *rig) open(p Policy) {
 	}
 	r.Cleanup(set.Close)
 	r.set = set
-	r.m = New(r, Config{Log: slog.New(slog.NewTextHandler(&r.log, nil)), Policy: p, MinFree: func(uint64) uint64 { return 0 }})
+	r.m = New(r, Config{Log: slog.New(slog.NewTextHandler(&r.log, nil)), Policy: p, MinFree: func(uint64) uint64 { return 0 }, Look: r.look})
 	r.m.Permit(true, "")
 }
+
+func (r *rig) look() Holders { return func(int, *unix.Stat_t) Reason { return Moved } }
 
 func (r *rig) Tiers() []*tier.Tier { return r.set.Tiers() }
 

@@ -23,6 +23,7 @@ type job struct {
 
 	planned map[uint64]int64 // bytes that are on their way to filesystems, or would be, by device
 	fits    map[string]bool  // what a plan has tried, see fit; nil if it need not be as exact
+	holders func() Holders   // of a plan: what was open when it was first asked
 
 	emit    func(Event)       // told of each file; may be nil
 	copying func(bytes int64) // told of what is copied of the others; may be nil
@@ -41,7 +42,7 @@ func (m *Mover) newPlan(kind string, emit func(Event)) *job { return m.newJob(ki
 
 // trial has a job that has not begun tell only.
 func (j *job) trial() *job {
-	j.dry, j.fits = true, map[string]bool{}
+	j.dry, j.fits, j.holders = true, map[string]bool{}, sync.OnceValue(j.m.look)
 	return j
 }
 

@@ -115,6 +115,10 @@ func (t *Tier) judgePath(mounted func(id uint64) bool) {
 	log.Warn(pathWords[state], "tier", t.Root)
 }
 
+// MountID is the ID of the mount in which the root was opened by its path, zero if
+// nobody knows, as when something is mounted over that.
+func (t *Tier) MountID() uint64 { return t.mountID.Load() }
+
 // mountOf is the ID of the mount in which fd was opened, zero before Linux 5.8.
 // It is not given to another mount while fd is open.
 func mountOf(fd int) uint64 {

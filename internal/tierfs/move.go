@@ -582,6 +582,17 @@ func (x *transfer) create(m *moving) (err error) {
 	return err
 }
 
+// Opened reports whether a client has the file of a tier with the attributes st
+// open, and tells the number that the mount shows of it, 0 if the kernel does not
+// know it.
+func (fs *FS) Opened(rank int, st *unix.Stat_t) (open bool, shown uint64) {
+	in := fs.table.Find(fs.table.Key(rank, st.Dev, st.Ino))
+	if in == nil {
+		return false, 0
+	}
+	return in.Opened() != nil, in.Ino
+}
+
 // Try has an empty file in a tier's staging directory while fn runs.
 func (fs *FS) Try(t *tier.Tier, mode uint32, fn func(f *tier.File) error) error {
 	d, err := fs.staging(t)

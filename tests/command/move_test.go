@@ -301,6 +301,66 @@ func TestPlanAndWhyForeseeWhatTheFallbackCannotHold(t *testing.T) {
 	harness.WantList(t, m.Fallbacks[0]+"/.tierfs/staging")
 }
 
+// Whatever has a file open, or only mapped, is seen before it is in the way of a move,
+// and the same is said as then.
+func TestPlanAndWhyForeseeWhatIsOpen(t *testing.T) {
+	m := harness.New(t, 1, "demote=1s", "age=mtime", "window=00:00-00:01")
+	old(t, m.Primary, 7)
+	m.Up()
+	quiet()
+	open := func(path string, flags int) *os.File {
+		f, err := os.OpenFile(path, flags, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	mapped := func(path string) {
+		f := open(path, os.O_RDONLY)
+		b, err := unix.Mmap(int(f.Fd()), 0, 1, unix.PROT_READ, unix.MAP_PRIVATE)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Munmap(b) })
+		f.Close()
+	}
+	open(m.Path("00000"), os.O_RDONLY)
+	open(m.Primary+"/00001", os.O_RDONLY)
+	open(m.Primary+"/00002", unix.O_PATH)
+	mapped(m.Path("00003"))
+	mapped(m.Primary + "/00004")
+	bound := harness.TempDir(t)
+	if err := unix.Mount(m.Primary, bound, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	open(bound+"/00005", os.O_RDWR)
+	t.Cleanup(func() { _ = unix.Unmount(bound, unix.MNT_DETACH) })
+
+	const mount, tier = "open through the mount", "open in the tier, behind the mount"
+	sure := map[string]string{"00000": mount, "00001": tier, "00004": tier, "00005": tier}
+	said := map[string]string{}
+	for n, command := range [][]string{{"plan", "--all"}, {"demote", "--older-than", "1s", "--dry-run", "--all"}, {"demote", "--older-than", "1s"}} {
+		out, _ := tierfs(t, min(n, 1), append(command, m.Dir)...)
+		for name, why := range sure {
+			harness.Contains(t, out, m.Path(name)+": stays: "+why+"\n")
+		}
+		harness.Contains(t, out, "move", " 2 files, 2.0 KiB; 5 stay: ")
+		for line := range strings.Lines(out) {
+			name, why, ok := strings.Cut(strings.TrimSpace(line), ": stays: ")
+			if before := said[name]; ok && n > 0 && before != why {
+				t.Errorf("%s stays: %s; before: %s", name, why, before)
+			}
+			said[name] = why
+		}
+		if n < 2 {
+			out, _ = tierfs(t, 0, "why", m.Path("00004"))
+			harness.OneLine(t, out, m.Path("00004")+": on tier 0, 1004 B, stays: ", "; it stays: "+tier)
+		}
+	}
+	harness.WantList(t, m.Fallbacks[0], ".tierfs", "00002", "00006")
+}
+
 // Who has a lease on a file, as a Samba server has, hears nothing of a plan.
 func TestPlanAndWhyBreakNoLease(t *testing.T) {
 	m := harness.New(t, 1, "demote=1s", "window=00:00-00:01")
@@ -316,10 +376,11 @@ func TestPlanAndWhyBreakNoLease(t *testing.T) {
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
 		t.Skipf("no leases: %v", err)
 	}
+	const why = "stays: open in the tier, behind the mount"
 	out, _ := tierfs(t, 0, "plan", m.Dir)
-	harness.Contains(t, out, "would move 1 file, ")
+	harness.Contains(t, out, "would move 0 files, 0 B; 1 "+why)
 	out, _ = tierfs(t, 0, "why", m.Path("00000"))
-	harness.OneLine(t, out, "goes to tier 1")
+	harness.OneLine(t, out, "; it "+why)
 	if lease, err := unix.FcntlInt(f.Fd(), unix.F_GETLEASE, 0); err != nil || lease != unix.F_WRLCK {
 		t.Errorf("the lease is %d by now (%v)", lease, err)
 	}
