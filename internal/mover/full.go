@@ -3,11 +3,13 @@ package mover
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/tierfs/tierfs/internal/human"
 	"github.com/tierfs/tierfs/internal/sys"
 	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
 )
 
 // Full is a tier that had no room for files, and how it stood then. As an error
@@ -18,11 +20,15 @@ type Full struct {
 	Free     uint64 `json:"free"`                // bytes, for ordinary users
 	MinFree  uint64 `json:"minfree"`             // of them that stay free
 	Planned  int64  `json:"planned,omitempty"`   // of them that a plan has given to other files, less what it takes away
-	NoInodes bool   `json:"no_inodes,omitempty"` // there is none left
+	NoInodes bool   `json:"no_inodes,omitempty"` // too few are left
+	Inodes   uint64 `json:"inodes,omitempty"`    // free, if they are counted
 	High     int    `json:"high,omitempty"`      // percent that the primary would be fuller than; 0 if that is not the cause
 
 	Files int   `json:"files"` // that found no room
 	Bytes int64 `json:"bytes"`
+
+	counts        bool  // inodes
+	plannedInodes int64 // in parts
 }
 
 func (f *Full) Error() string {
@@ -30,12 +36,17 @@ func (f *Full) Error() string {
 	if f.MinFree > 0 {
 		text += fmt.Sprintf(" and is to keep %s (minfree)", human.Bytes(f.MinFree))
 	}
-	if f.Planned > 0 {
+	if f.Planned > 0 && !f.NoInodes {
 		text += fmt.Sprintf(", with %s planned for other files", human.Bytes(f.Planned))
 	}
 	switch {
-	case f.NoInodes:
+	case f.NoInodes && f.Inodes == 0:
 		text += ", but no inode left"
+	case f.NoInodes:
+		text += fmt.Sprintf(", but only %s", human.Count(int(f.Inodes), "inode"))
+		if n := f.plannedInodes / inodeParts; n > 0 {
+			text += fmt.Sprintf(", with %d planned for other files", n)
+		}
 	case f.High > 0:
 		text += fmt.Sprintf(", but would be over %d %% full (high)", f.High)
 	}
@@ -45,17 +56,28 @@ func (f *Full) Error() string {
 // spare is how many bytes it would take.
 func (f *Full) spare() int64 { return int64(f.Free) - int64(f.MinFree) - f.Planned }
 
-// fullness are the figures of a tier at this moment.
-func (m *Mover) fullness(t *tier.Tier) (*Full, error) {
+// plan has it count what is planned for the tier.
+func (f *Full) plan(l load) { f.Planned, f.plannedInodes = l.bytes, l.inodes }
+
+// takes reports whether it has room for l, and for the record of the move.
+func (f *Full) takes(l load) bool {
+	left := (int64(f.Inodes)*inodeParts - f.plannedInodes) / inodeParts // whole ones, as statfs(2) will tell
+	f.NoInodes = f.counts && left*inodeParts < l.plus(aRecord).inodes
+	return !f.NoInodes && f.spare() >= l.bytes
+}
+
+// fullness are the figures of a tier at this moment, with those of its filesystem.
+func (m *Mover) fullness(t *tier.Tier) (*Full, unix.Statfs_t, error) {
 	st, err := t.Space()
 	if err != nil {
-		return nil, err
+		return nil, st, err
 	}
 	unit := uint64(st.Frsize)
-	return &Full{
-		Rank: t.Rank, Root: t.Root, Free: st.Bavail * unit, MinFree: m.minFree(st.Blocks * unit),
-		NoInodes: sys.CountsInodes(&st) && st.Ffree == 0,
-	}, nil
+	f := &Full{Rank: t.Rank, Root: t.Root, Free: st.Bavail * unit, MinFree: m.minFree(st.Blocks * unit), counts: sys.CountsInodes(&st)}
+	if f.counts {
+		f.Inodes = min(st.Ffree, math.MaxInt64/inodeParts)
+	}
+	return f, st, nil
 }
 
 // figures puts into an outcome which tier has no room, if that is the reason.
@@ -63,10 +85,11 @@ func (j *job) figures(to int, o *Outcome) (full *Full) {
 	if o.Skip != NoRoom || errors.As(o.Err, &full) {
 		return full
 	}
-	full, err := j.m.fullness(j.m.tree.Tiers()[to])
+	full, _, err := j.m.fullness(j.m.tree.Tiers()[to])
 	if err != nil {
 		return nil
 	}
+	full.takes(load{inodes: inodeParts})
 	o.Err = full
 	return full
 }

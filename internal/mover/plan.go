@@ -114,18 +114,27 @@ func (r *foreseen) judge(f facts) (course, Reason) {
 
 // plan notes what a move of one batch would come to. It takes of one filesystem
 // and gives to the other.
-func (h *haul) plan(files []*found, to int) {
+func (h *haul) plan(files []*found, to berth) {
 	tiers := h.m.tree.Tiers()
+	var goes []*found
 	for _, f := range files {
-		why := h.hindered(f, to)
+		why := h.hindered(f, to.to)
 		if why == Moved {
 			bytes := f.st.Blocks * BlockSize
-			h.planned[tiers[to].Dev()] += bytes
-			h.planned[tiers[f.rank].Dev()] -= bytes
+			h.planFor(f.rank, load{-bytes, -inodeParts})
 			h.gone += bytes
+			goes = append(goes, f)
 		}
-		h.settle(f, to, Outcome{Bytes: f.st.Size, Skip: why})
+		h.settle(f, to.to, Outcome{Bytes: f.st.Size, Skip: why})
 	}
+	if len(goes) == 0 {
+		return
+	}
+	if len(goes) < len(files) {
+		to.load = h.room(tiers[to.to], goes).load
+	}
+	h.planFor(to.to, to.load)
+	h.make(tiers[to.to], goes[0].dir)
 }
 
 // hindered is what a move would find in the way of a file, as far as that is to be had
@@ -144,12 +153,7 @@ func (j *job) hindered(f *found, to int) Reason {
 // all files that have the same. What else is in the way of the file, the move sees.
 func (j *job) fit(f *found, to int) Reason {
 	tiers := j.m.tree.Tiers()
-	d, err := openPath(tiers[f.rank], f.dir)
-	if err != nil {
-		return Moved
-	}
-	defer d.Put()
-	src, err := d.OpenPath(f.name)
+	src, err := j.name(f)
 	if err != nil {
 		return Moved
 	}
@@ -219,9 +223,8 @@ func (j *job) verdict(ctx context.Context, f *found) (Verdict, error) {
 	if why != Moved {
 		return v, nil
 	}
-	var full *Full
-	h := &haul{job: j}
-	if v.To, v.Skip, full = h.target(f.rank, c, uint64(f.st.Blocks*BlockSize)); v.Skip == Moved {
+	b := (&haul{job: j}).target([]*found{f}, c)
+	if v.To, v.Skip = b.to, b.why; v.Skip == Moved {
 		if v.Skip = j.hindered(f, v.To); v.Skip != Moved {
 			v.To = f.rank
 		}
@@ -230,7 +233,7 @@ func (j *job) verdict(ctx context.Context, f *found) (Verdict, error) {
 		v.Detail += "; it stays: " + v.Skip.Text()
 	}
 	if v.Skip == NoRoom {
-		v.Detail += ": " + full.Error()
+		v.Detail += ": " + b.full.Error()
 	}
 	return v, nil
 }

@@ -21,9 +21,10 @@ type job struct {
 	quiet  time.Duration
 	dry    bool // tell only
 
-	planned map[uint64]int64 // bytes that are on their way to filesystems, or would be, by device
-	fits    map[string]bool  // what a plan has tried, see fit; nil if it need not be as exact
-	holders func() Holders   // of a plan: what was open when it was first asked
+	planned map[uint64]load // what is on its way to filesystems, or would be, by device
+	made    map[place]bool  // directories that a plan makes
+	fits    map[string]bool // what a plan has tried, see fit; nil if it need not be as exact
+	holders func() Holders  // of a plan: what was open when it was first asked
 
 	emit    func(Event)       // told of each file; may be nil
 	copying func(bytes int64) // told of what is copied of the others; may be nil
@@ -34,7 +35,7 @@ type job struct {
 }
 
 func (m *Mover) newJob(kind string, quiet time.Duration, emit func(Event)) *job {
-	return &job{m: m, policy: m.currentPolicy(), quiet: quiet, emit: emit, planned: map[uint64]int64{}, r: Report{Kind: kind, Begin: time.Now()}}
+	return &job{m: m, policy: m.currentPolicy(), quiet: quiet, emit: emit, planned: map[uint64]load{}, made: map[place]bool{}, r: Report{Kind: kind, Begin: time.Now()}}
 }
 
 // newPlan is a job that tells what one would do.
@@ -243,30 +244,25 @@ func (h *haul) reached() bool {
 // carry moves the files of one batch. If there is no room for all, there may be
 // for some, and what batches under way take is known when they have landed.
 func (h *haul) carry(files []*found) {
-	var bytes int64
-	for _, f := range files {
-		bytes += f.st.Blocks * BlockSize
-	}
-	from := files[0].rank
-	to, why, full := h.target(from, h.course, uint64(bytes))
+	b := h.target(files, h.course)
 	switch {
-	case why == NoRoom && len(h.flights) > 0:
+	case b.why == NoRoom && len(h.flights) > 0:
 		h.landAll()
 		h.carry(files)
-	case why == NoRoom && len(files) > 1:
+	case b.why == NoRoom && len(files) > 1:
 		for i := range files {
 			h.carry(files[i : i+1])
 		}
-	case why == NoRoom:
-		h.settle(files[0], to, Outcome{Bytes: files[0].st.Size, Skip: why, Err: full})
-	case why != Moved:
+	case b.why == NoRoom:
+		h.settle(files[0], b.to, Outcome{Bytes: files[0].st.Size, Skip: b.why, Err: b.full})
+	case b.why != Moved:
 		for _, f := range files {
-			h.settle(f, to, Outcome{Bytes: f.st.Size, Skip: why})
+			h.settle(f, b.to, Outcome{Bytes: f.st.Size, Skip: b.why})
 		}
 	case h.dry:
-		h.plan(files, to)
+		h.plan(files, b)
 	default:
-		h.move(files, to, bytes)
+		h.move(files, b)
 	}
 }
 
@@ -277,7 +273,8 @@ const BlockSize = 512
 type flight struct {
 	files  []*found
 	to     int
-	bytes  int64          // that it takes of the target, at most
+	bytes  int64          // that leave, at most
+	load   load           // what it takes of the target, at most
 	copied atomic.Int64   // bytes
 	out    chan []Outcome // of the next files, closed after the last
 }
@@ -305,17 +302,18 @@ func flightsWith(files []*found) int {
 
 // move sends a batch off. Those of one directory follow each other, since each
 // keeps the times of the directory.
-func (h *haul) move(files []*found, to int, bytes int64) {
+func (h *haul) move(files []*found, to berth) {
 	for len(h.flights) >= flightsWith(files) || h.flying(files[0].dir) {
 		h.land()
 	}
-	f := &flight{files: files, to: to, bytes: bytes, out: make(chan []Outcome, len(files))}
-	b := &Batch{Dir: files[0].dir, From: files[0].rank, To: to, Quiet: h.quiet, Pace: h.m.pace.Counting(&f.copied), MinFree: h.m.minFree}
+	f := &flight{files: files, to: to.to, load: to.load.plus(aRecord), out: make(chan []Outcome, len(files))}
+	b := &Batch{Dir: files[0].dir, From: files[0].rank, To: to.to, Quiet: h.quiet, Pace: h.m.pace.Counting(&f.copied), MinFree: h.m.minFree}
 	for _, file := range files {
 		b.Names = append(b.Names, file.name)
+		f.bytes += file.st.Blocks * BlockSize
 	}
 	h.flights = append(h.flights, f)
-	h.planned[h.m.tree.Tiers()[to].Dev()] += bytes
+	h.planFor(f.to, f.load)
 	go func() {
 		defer close(f.out)
 		h.m.tree.Move(h.ctx, b, f.landed)
@@ -346,7 +344,13 @@ func (h *haul) land() {
 		files = files[len(out):]
 	}
 	h.flights = h.flights[1:]
-	h.planned[h.m.tree.Tiers()[f.to].Dev()] -= f.bytes
+	h.planFor(f.to, load{}.minus(f.load))
+}
+
+// planFor notes what is on its way to a tier, or would be.
+func (j *job) planFor(rank int, l load) {
+	dev := j.m.tree.Tiers()[rank].Dev()
+	j.planned[dev] = j.planned[dev].plus(l)
 }
 
 // copyingEvery is how often it is told what is copied.

@@ -5,58 +5,70 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// target is the rank that files of so many bytes go to, or their own and why
-// there is none, with a Full for NoRoom.
-func (h *haul) target(from int, c course, bytes uint64) (int, Reason, *Full) {
+// berth is where files go.
+type berth struct {
+	to   int    // their own rank if nowhere
+	load load   // what they take there
+	why  Reason // … and why nowhere
+	full *Full  // of NoRoom
+}
+
+// target is where files of one directory go.
+func (h *haul) target(files []*found, c course) berth {
 	tiers := h.m.tree.Tiers()
 	if c == down || c == off {
-		return h.lower(tiers, from, bytes, c == off)
+		return h.lower(tiers, files, c == off)
 	}
-	why, full := h.room(tiers[0], bytes)
-	if high := h.policy.High; why == Moved && high > 0 && usage(tiers[0], int64(bytes)+h.planned[tiers[0].Dev()]) > float64(high) {
-		why, full.High = NoRoom, high // it would go down again
+	b := h.room(tiers[0], files)
+	if high := h.policy.High; b.why == Moved && high > 0 && usage(tiers[0], b.load.bytes+h.planned[tiers[0].Dev()].bytes) > float64(high) {
+		b.why, b.full.High = NoRoom, high // it would go down again
 	}
-	if why != Moved {
-		return from, why, full
+	if b.why != Moved {
+		b.to = files[0].rank
 	}
-	return 0, Moved, nil
+	return b
 }
 
 // lower is one tier down, past those that have no room or do not answer. The
 // reason is that of the tier which comes closest to taking it.
-func (h *haul) lower(tiers []*tier.Tier, from int, bytes uint64, freeing bool) (int, Reason, *Full) {
-	best, closest := Lowest, (*Full)(nil)
+func (h *haul) lower(tiers []*tier.Tier, files []*found, freeing bool) berth {
+	from := files[0].rank
+	best := berth{why: Lowest}
 	for _, t := range tiers[from+1:] {
 		if freeing && t.Dev() == tiers[from].Dev() {
 			continue // one filesystem: it would free nothing
 		}
-		switch why, full := h.room(t, bytes); {
-		case why == Moved:
-			return t.Rank, Moved, nil
-		case why == NoRoom && (closest == nil || full.spare() > closest.spare()):
-			best, closest = why, full
-		case best == Lowest:
-			best = why
+		switch b := h.room(t, files); {
+		case b.why == Moved:
+			return b
+		case b.why == NoRoom && (best.full == nil || b.full.spare() > best.full.spare()), best.why == Lowest:
+			best = b
 		}
 	}
-	return from, best, closest
+	best.to = from
+	return best
 }
 
-// room says whether the tier can take so many bytes beside those that are
-// planned for it. Of a tier that answers, it tells the figures.
-func (j *job) room(t *tier.Tier, bytes uint64) (Reason, *Full) {
+// room says whether the tier can take the files beside what is planned for it. Of a
+// tier that answers, it tells the figures.
+func (j *job) room(t *tier.Tier, files []*found) berth {
+	b := berth{to: t.Rank, why: Away}
 	if t.Away() || t.ReadOnly() {
-		return Away, nil
+		return b
 	}
-	full, err := j.m.fullness(t)
+	full, st, err := j.m.fullness(t)
 	if err != nil {
-		return Away, nil
+		return b
 	}
-	full.Planned = j.planned[t.Dev()]
-	if full.NoInodes || full.spare() < int64(bytes) {
-		return NoRoom, full
+	full.plan(j.planned[t.Dev()])
+	b.full, b.load = full, j.loadOf(files, t, &st)
+	if full.takes(b.load) {
+		b.load = b.load.plus(j.parents(t, files[0].dir))
 	}
-	return Moved, full
+	if b.why = Moved; !full.takes(b.load) {
+		b.why = NoRoom
+	}
+	return b
 }
 
 // usage is how full the tier is with so many bytes more, in percent as df(1)

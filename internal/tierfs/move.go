@@ -58,6 +58,7 @@ type transfer struct {
 	patience time.Duration // left to wait for the locks of a step
 
 	free     int64 // bytes that the target has to give
+	unit     int64 // of its blocks
 	measured bool
 }
 
@@ -424,12 +425,12 @@ func (x *transfer) room(st *unix.Stat_t) error {
 			return err
 		}
 		unit := int64(space.Frsize)
-		x.free, x.measured = int64(space.Bavail)*unit, true
+		x.free, x.unit, x.measured = int64(space.Bavail)*unit, mover.Unit(x.to, &space), true
 		if x.b.MinFree != nil {
 			x.free -= int64(x.b.MinFree(space.Blocks * uint64(unit)))
 		}
 	}
-	need := min(st.Size, st.Blocks*mover.BlockSize)
+	need := mover.Need(st, x.unit)
 	if x.free < need {
 		return errNoRoom
 	}

@@ -3,6 +3,7 @@ package move
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,79 @@ func TestPlanKnowsWhatFits(t *testing.T) {
 		t.Errorf("log %s", log)
 	}
 	harness.OneLine(t, harness.Must(t, harness.CLI, "why", m.Path(left)), "it stays: no room for it on the other tier: "+full)
+}
+
+// TestPlanKnowsWhichInodesAreLeft, with those of the directories that are to be made,
+// and on tmpfs with what extended attributes take of them: a plan and a dry run say of
+// each file what a move then does.
+func TestPlanKnowsWhichInodesAreLeft(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, "root", "fuse", "loop", "ext4")
+	small := map[string]func() string{
+		"tmpfs": func() string {
+			dir := harness.TempDir(t)
+			harness.Must(t, "mount", "-t", "tmpfs", "-o", "size=16M,nr_inodes=60", "tmpfs", dir)
+			t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+			return dir
+		},
+		"ext4": func() string {
+			dir := harness.On(t, "ext4", "16M")
+			var st unix.Statfs_t
+			ok(t, "statfs", unix.Statfs(dir, &st))
+			harness.Mkdir(t, dir+"/full")
+			for i := range st.Ffree - 60 {
+				harness.Write(t, fmt.Sprintf("%s/full/%d", dir, i), "")
+			}
+			return dir
+		},
+	}
+	for name, disk := range small {
+		t.Run(name, func(t *testing.T) {
+			m := newMountOn(t, []string{harness.TempDir(t), disk()}, "minfree=1M", "demote=1s", "window=00:00-00:01")
+			for i := range 60 {
+				rel := fmt.Sprintf("%d/sub/%d", i%6, i)
+				m.Put(0, rel, "f")
+				ok(t, "setxattr", unix.Setxattr(m.Tier(0, rel), "user.note", make([]byte, 500), 0))
+			}
+			m.Up()
+			time.Sleep(quiet)
+			short := "has 1[0-9.]+ MiB free and is to keep 1 MiB .minfree., but only [0-9]+ inodes?, with [0-9]+ planned for other files"
+			plan := harness.Must(t, harness.CLI, "plan", "--json", m.Dir)
+			dry, _, _ := harness.Run(t, harness.CLI, "demote", "--older-than", "1s", "--dry-run", "--json", m.Dir)
+			if text := harness.Must(t, harness.CLI, "plan", m.Dir); !regexp.MustCompile(short).MatchString(text) {
+				t.Errorf("%s", text)
+			}
+			done, _, _ := harness.Run(t, harness.CLI, "demote", "--older-than", "1s", "--json", m.Dir)
+			fates := fatesOf(t, done)
+			if end := lastLine(t, done); end.Files == 0 || end.Skipped["no-room"] == 0 || len(end.Skipped) > 1 {
+				t.Errorf("%+v", end)
+			}
+			for what, out := range map[string]string{"plan": plan, "dry run": dry} {
+				for path, why := range fatesOf(t, out) {
+					if fates[path] != why {
+						t.Errorf("%s: %s: %q, want %q", what, path, why, fates[path])
+					}
+				}
+			}
+			if out := harness.Must(t, harness.CLI, "status", m.Dir); !regexp.MustCompile("MiB free and is to keep 1 MiB .minfree., but (only [0-9]+ inode|no inode left)").MatchString(out) {
+				t.Errorf("%s", out)
+			}
+		})
+	}
+}
+
+// fatesOf is why files stay, by path, in lines of --json; "" if they do not.
+func fatesOf(t *testing.T, out string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for line := range strings.Lines(out) {
+		var f struct{ Path, Skip string }
+		ok(t, "json", json.Unmarshal([]byte(line), &f))
+		if f.Path != "" {
+			all[f.Path] = f.Skip
+		}
+	}
+	return all
 }
 
 // totals are the sums in the last line of --json.
