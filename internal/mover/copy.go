@@ -58,6 +58,21 @@ func (c *Copier) AsWriter(fn func()) {
 	})
 }
 
+// everywhere is the size that a file can have on any filesystem.
+const everywhere = 1<<31 - 1
+
+// Holds is EFBIG if the filesystem of dst holds no file of so many bytes. No seek
+// goes beyond what it holds (vfs_setpos), and to try it changes nothing.
+func Holds(dst *tier.File, size int64) error {
+	if size <= everywhere {
+		return nil
+	}
+	if _, err := dst.Seek(size, unix.SEEK_SET); err == unix.EINVAL {
+		return unix.EFBIG
+	}
+	return nil
+}
+
 // Content copies the size bytes of src that are no holes. Between chunks it
 // looks whether it is to giveWay, and waits for the pace.
 func (c *Copier) Content(src, dst *tier.File, size int64, giveWay func() bool) error {

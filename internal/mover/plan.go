@@ -146,7 +146,24 @@ func (j *job) hindered(f *found, to int) Reason {
 	if why := j.holders()(f.rank, &f.st); why != Moved {
 		return why
 	}
+	if !j.holds(f.st.Size, to) {
+		return TooLarge
+	}
 	return j.fit(f, to)
+}
+
+// holds reports whether a file on the tier can be of so many bytes, which is tried with
+// each that is larger than all before.
+func (j *job) holds(size int64, to int) bool {
+	if size <= max(everywhere, j.largest[to]) {
+		return true
+	}
+	err := j.m.tree.Try(j.m.tree.Tiers()[to], 0, func(dst *tier.File) error { return Holds(dst, size) })
+	if err == unix.EFBIG {
+		return false
+	}
+	j.largest[to] = size
+	return true
 }
 
 // fit is Attributes if the tier cannot hold those of a file, which is tried: once for

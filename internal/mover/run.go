@@ -23,6 +23,7 @@ type job struct {
 
 	planned map[uint64]load // what is on its way to filesystems, or would be, by device
 	made    map[place]bool  // directories that a plan makes
+	largest map[int]int64   // size of a file that a plan knows a tier to hold, by rank
 	fits    map[string]bool // what a plan has tried, see fit; nil if it need not be as exact
 	holders func() Holders  // of a plan: what was open when it was first asked
 
@@ -35,7 +36,7 @@ type job struct {
 }
 
 func (m *Mover) newJob(kind string, quiet time.Duration, emit func(Event)) *job {
-	return &job{m: m, policy: m.currentPolicy(), quiet: quiet, emit: emit, planned: map[uint64]load{}, made: map[place]bool{}, r: Report{Kind: kind, Begin: time.Now()}}
+	return &job{m: m, policy: m.currentPolicy(), quiet: quiet, emit: emit, planned: map[uint64]load{}, made: map[place]bool{}, largest: map[int]int64{}, r: Report{Kind: kind, Begin: time.Now()}}
 }
 
 // newPlan is a job that tells what one would do.

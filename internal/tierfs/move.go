@@ -577,10 +577,11 @@ func (x *transfer) expect(m *moving) error {
 func (x *transfer) create(m *moving) (err error) {
 	name := stagingName()
 	m.copied, err = x.staging.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mover.Mode(&m.st))
-	if err == nil {
-		m.staged = name
+	if err != nil {
+		return err
 	}
-	return err
+	m.staged = name
+	return mover.Holds(m.copied, m.st.Size)
 }
 
 // Opened reports whether a client has the file of a tier with the attributes st

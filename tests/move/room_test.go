@@ -3,6 +3,7 @@ package move
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -128,6 +129,35 @@ func TestPlanKnowsWhichInodesAreLeft(t *testing.T) {
 				t.Errorf("%s", out)
 			}
 		})
+	}
+}
+
+// TestLargerThanTheTargetHolds is seen before anything is copied: what such a file has
+// at its beginning would be copied at every scan.
+func TestLargerThanTheTargetHolds(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, "root", "fuse", "loop", "ext4", "xfs")
+	m := newMountOn(t, []string{harness.On(t, "xfs", "300M"), harness.On(t, "ext4", "64M")}, "minfree=0", "demote=1s", "window=00:00-00:01", "mover_rate=1M")
+	m.Put(0, "large", text("large", 16*part))
+	ok(t, "truncate", os.Truncate(m.Tier(0, "large"), 17<<40))
+	m.Put(0, "sparse", "sparse")
+	ok(t, "truncate", os.Truncate(m.Tier(0, "sparse"), 5<<30))
+	m.Up()
+	time.Sleep(quiet)
+	const why = "stays: larger than a file can be on the other tier"
+	harness.Contains(t, harness.Must(t, harness.CLI, "plan", "--all", m.Dir), m.Path("large")+": "+why+"\n", "would move 1 file, 5 GiB; 1 stays: ")
+	harness.OneLine(t, harness.Must(t, harness.CLI, "why", m.Path("large")), "; it "+why)
+	begun := time.Now()
+	done, _, code := harness.Run(t, harness.CLI, "demote", "--older-than", "1s", "--json", m.Dir)
+	if end := lastLine(t, done); end.Files != 1 || end.Skipped["too-large"] != 1 || code != 1 {
+		t.Errorf("%+v", end)
+	}
+	if d := time.Since(begun); d > 5*time.Second {
+		t.Errorf("it took %v: the beginning has been copied", d)
+	}
+	harness.WantList(t, m.Tier(1, ".tierfs/staging"))
+	if !harness.Exists(t, m.Tier(1, "sparse")) || !harness.Exists(t, m.Tier(0, "large")) {
+		t.Error("what fits has not moved, or the other has")
 	}
 }
 
