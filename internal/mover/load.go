@@ -23,31 +23,33 @@ var aRecord = load{inodes: inodeParts}
 func (l load) plus(o load) load  { return load{l.bytes + o.bytes, l.inodes + o.inodes} }
 func (l load) minus(o load) load { return load{l.bytes - o.bytes, l.inodes - o.inodes} }
 
-// Need is how many bytes a copy of the file st takes on a filesystem with blocks of
-// unit bytes: those of its content, without its holes.
-func Need(st *unix.Stat_t, unit int64) int64 {
-	return min(blocks(st.Size, unit), blocks(st.Blocks*BlockSize, unit))
+// xfsInode is the bytes of free blocks that XFS makes an inode of (mkfs.xfs(8), -i
+// size). Others have set them aside.
+const xfsInode = 512
+
+// Need is how many bytes a copy of the file st takes on a tier whose filesystem has
+// the figures fs: the blocks of its content, without its holes.
+func Need(st *unix.Stat_t, t *tier.Tier, fs *unix.Statfs_t) int64 {
+	unit := int64(fs.Frsize)
+	if t.Network {
+		unit = BlockSize // the server's is how much it likes to transfer
+	}
+	need := min(blocks(st.Size, unit), blocks(st.Blocks*BlockSize, unit))
+	if uint32(fs.Type) == unix.XFS_SUPER_MAGIC {
+		need += xfsInode
+	}
+	return need
 }
 
 func blocks(bytes, unit int64) int64 { return (bytes + unit - 1) / unit * unit }
 
-// Unit is the size of a filesystem's blocks. What a server over the network says is
-// how much it likes to transfer.
-func Unit(t *tier.Tier, st *unix.Statfs_t) int64 {
-	if t.Network {
-		return BlockSize
-	}
-	return int64(st.Frsize)
-}
-
 // loadOf is what files of one directory take of a tier whose filesystem has the
 // figures st.
 func (j *job) loadOf(files []*found, t *tier.Tier, st *unix.Statfs_t) (l load) {
-	unit := Unit(t, st)
 	for _, f := range files {
-		l.bytes += Need(&f.st, unit)
+		l.bytes += Need(&f.st, t, st)
 		l.inodes += inodeParts
-		if st.Type == unix.TMPFS_MAGIC && st.Files > 0 {
+		if uint32(st.Type) == unix.TMPFS_MAGIC && st.Files > 0 {
 			l.inodes += j.attributeParts(f)
 		}
 	}

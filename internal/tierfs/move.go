@@ -57,8 +57,8 @@ type transfer struct {
 	undone   bool          // a copy was removed from its place again
 	patience time.Duration // left to wait for the locks of a step
 
-	free     int64 // bytes that the target has to give
-	unit     int64 // of its blocks
+	free     int64         // bytes that the target has to give
+	space    unix.Statfs_t // … when that was measured
 	measured bool
 }
 
@@ -425,12 +425,12 @@ func (x *transfer) room(st *unix.Stat_t) error {
 			return err
 		}
 		unit := int64(space.Frsize)
-		x.free, x.unit, x.measured = int64(space.Bavail)*unit, mover.Unit(x.to, &space), true
+		x.free, x.space, x.measured = int64(space.Bavail)*unit, space, true
 		if x.b.MinFree != nil {
 			x.free -= int64(x.b.MinFree(space.Blocks * uint64(unit)))
 		}
 	}
-	need := mover.Need(st, x.unit)
+	need := mover.Need(st, x.to, &x.space)
 	if x.free < need {
 		return errNoRoom
 	}
