@@ -42,12 +42,13 @@ type graph struct {
 	set     *tier.Set
 	joinMu  sync.Mutex
 	joined  *tier.JoinResult // GUARDED_BY(joinMu) once served
-	minor   uint32           // device number of the mount, whose major is 0; GUARDED_BY(joinMu)
+	minor   atomic.Uint32    // device number of the mount, once there is one; its major is 0
 	conn    string           // of daemon.Connection, once there is one; GUARDED_BY(joinMu)
 	named   *os.File         // what the name holds by
 	fs      *tierfs.FS
 	srv     *fusedev.Server
 	mover   *mover.Mover // nil without fallbacks
+	opened  opened
 	visible atomic.Bool  // the mount is in mountinfo
 	pauses  atomic.Int32 // whoever takes the members' locks anew
 
@@ -159,7 +160,7 @@ func (g *graph) have(joined *tier.JoinResult) {
 func (g *graph) sign(minor uint32) {
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()
-	g.minor = minor
+	g.minor.Store(minor)
 	g.conn, g.named = daemon.Connection(minor)
 	g.joined.Sign(g.conn)
 }

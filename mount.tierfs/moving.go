@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/daemon"
@@ -39,15 +40,36 @@ func policy(o mountopt.Options) mover.Policy {
 	return p
 }
 
-// openTime is how long it is looked for open files: who asks for a plan waits.
-const openTime = 2 * time.Second
+// Bounds of a look for open files.
+const (
+	openTime  = 2 * time.Second // that it takes: who asks for a plan waits
+	openAgain = 10              // times as long as it took it serves: tierfs why asks for each of many files
+)
 
-// look looks which files of the tiers are open behind the mount, or mapped by who
-// has closed them. What is open through the mount is known at any time.
+// opened is the last look for open files.
+type opened struct {
+	mu      sync.Mutex
+	until   time.Time     // that it serves; GUARDED_BY(mu)
+	holders mover.Holders // GUARDED_BY(mu)
+}
+
+// look tells which files of the tiers are open.
 func (g *graph) look() mover.Holders {
-	g.joinMu.Lock()
-	mount := daemon.Device{Minor: g.minor}
-	g.joinMu.Unlock()
+	o := &g.opened
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	begun := time.Now()
+	if begun.After(o.until) {
+		o.holders = g.lookAnew()
+		o.until = time.Now().Add(openAgain * time.Since(begun))
+	}
+	return o.holders
+}
+
+// lookAnew looks which files of the tiers are open behind the mount, or mapped by who
+// has closed them. What is open through the mount is known at any time.
+func (g *graph) lookAnew() mover.Holders {
+	mount := daemon.Device{Minor: g.minor.Load()}
 	on, disks := map[daemon.Device]bool{mount: true}, []daemon.Device{}
 	mounts, _ := daemon.Mounts()
 	for _, t := range g.set.Tiers() {
