@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,12 @@ func adopt(f flags, args []string) (err error) {
 	default:
 		return usage("adopt: want DIR, or --replace NEWDIR MEMBERDIR; see tierfs adopt --help")
 	}
-	if err == nil {
+	var served *tier.ServedError
+	switch {
+	case errors.As(err, &served):
+		r := meet(served.Holder)
+		err = fmt.Errorf("%w%s; %s first", err, r, r.toEnd())
+	case err == nil:
 		fmt.Printf("the next mount that names %s takes it in\n", dir)
 	}
 	return err

@@ -18,7 +18,7 @@ func (s *service) Status() control.Status {
 		PID:        os.Getpid(),
 		Since:      s.since,
 		Source:     s.cmd.Spec,
-		MountPoint: s.point.Path,
+		MountPoint: s.dir(),
 		Options:    opts.String(),
 		Settings:   settingsOf(s.graph.resolve(opts)),
 		Tiers:      s.graph.tiers(),

@@ -183,6 +183,9 @@ func (g *graph) join() error {
 }
 
 func (g *graph) say(j *tier.JoinResult) {
+	if j.Held {
+		g.log.Warn(meet(j.Holder).beside())
+	}
 	for _, w := range j.Warnings {
 		g.log.Warn(w)
 	}

@@ -25,8 +25,9 @@ func (s *service) untilUnmounted() error {
 	ended := make(chan error, 1)
 	go func() { ended <- s.graph.wait() }() // ends with the connection
 	var asked int
+	var from string // where it was unmounted
 	var linger <-chan time.Time
-	unmounted := make(chan bool, 1)
+	unmounted := make(chan string, 1)
 	for {
 		select {
 		case err := <-ended:
@@ -43,14 +44,31 @@ func (s *service) untilUnmounted() error {
 			// In a goroutine of its own: umount(2) may wait for a tier, and a
 			// second signal must be heard. It ends with that call.
 			go func(lazy bool) { unmounted <- s.unmount(lazy) }(asked > 1)
-		case done := <-unmounted:
-			if done {
+		case from = <-unmounted:
+			if from != "" {
 				linger = time.After(lingerTime)
 			}
 		case <-linger:
-			s.logger.Warn(fmt.Sprintf("unmounted %s: something still holds it, such as an open file or another mount namespace; end that, as it is served until then", s.point.Path))
+			s.logger.Warn(s.lingering(from))
 		}
 	}
+}
+
+// lingering is said of a mount that has gone from dir and is in use.
+func (s *service) lingering(dir string) string {
+	who := holdersOf(s.line.Minor)
+	if who == "" {
+		return fmt.Sprintf("unmounted %s: something still holds it, such as an open file or another mount namespace; end that, as it is served until then", dir)
+	}
+	return fmt.Sprintf("unmounted %s: still held by %s; end that, as it is served until then", dir, who)
+}
+
+// dir is where the mount is, or was at first.
+func (s *service) dir() string {
+	if at, err := s.lines(); err == nil && len(at) > 0 {
+		return at[0].Dir
+	}
+	return s.point.Path
 }
 
 // goesAway reports whether the mount is no longer there, or not for long. Then
@@ -67,57 +85,63 @@ func (s *service) goesAway() bool {
 	return false
 }
 
-// lines are those of this filesystem in mountinfo: its mount and bind mounts.
+// lines are those of this filesystem in mountinfo, see own.
 func (s *service) lines() ([]daemon.Mount, error) {
 	mounts, err := daemon.Mounts()
-	return slices.DeleteFunc(mounts, func(m daemon.Mount) bool {
-		return m.Dev() != s.line.Dev() || m.Type != fstype
-	}), err
+	return s.own(mounts), err
 }
 
-// unmount takes the mount away and reports whether it did. A lazy one only
-// leaves the tree: what is open is served to its end.
-func (s *service) unmount(lazy bool) bool {
+// own are the mounts of this filesystem: its own first, wherever that was moved to,
+// then bind mounts of it.
+func (s *service) own(mounts []daemon.Mount) (at []daemon.Mount) {
+	for _, m := range mounts {
+		switch {
+		case m.Dev() != s.line.Dev() || m.Type != fstype:
+		case m.ID == s.line.ID:
+			at = slices.Insert(at, 0, m)
+		default:
+			at = append(at, m)
+		}
+	}
+	return at
+}
+
+// unmount takes the mount away and returns from where, "" if it did not. A lazy one
+// only leaves the tree: what is open is served to its end.
+func (s *service) unmount(lazy bool) (from string) {
+	from = s.dir()
 	at, err := s.places()
 	if err != nil {
 		s.logger.Error(err.Error())
-		return false
+		return ""
 	}
 	for _, dir := range at {
 		switch err := fusedev.Unmount(dir, lazy); {
 		case err == nil, errors.Is(err, unix.EINVAL): // someone else was faster
 		case errors.Is(err, unix.EBUSY):
 			s.logger.Warn(fmt.Sprintf("unmount %s: busy%s; end them, or signal again to unmount lazily", dir, s.holders(dir)))
-			return false
+			return ""
 		default:
 			s.logger.Error(fmt.Sprintf("unmount %s: failed; umount -l it", dir), "err", err)
-			return false
+			return ""
 		}
 	}
-	return true
+	return from
 }
 
-// places are where this filesystem can be seen in our namespace: its own mount
-// first, wherever that was moved to, then bind mounts of it. Where something
-// else lies upon it, umount(2) would take that away instead.
+// places are where this filesystem can be seen in our namespace. Where something else
+// lies upon it, umount(2) would take that away instead.
 func (s *service) places() ([]string, error) {
 	mounts, err := daemon.Mounts()
 	if err != nil {
 		return nil, err
 	}
 	var at []string
-	for _, m := range mounts {
-		if m.Dev() != s.line.Dev() || m.Type != fstype {
-			continue
-		}
+	for _, m := range s.own(mounts) {
 		if top, _ := daemon.Top(mounts, m.Dir); top.ID != m.ID {
 			return nil, fmt.Errorf("unmount %s: %s is mounted upon it; unmount that first", m.Dir, top.Source)
 		}
-		if m.ID == s.line.ID {
-			at = slices.Insert(at, 0, m.Dir)
-		} else {
-			at = append(at, m.Dir)
-		}
+		at = append(at, m.Dir)
 	}
 	return at, nil
 }
@@ -133,9 +157,7 @@ func (s *service) holders(dir string) string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), searchTime)
 	defer cancel()
-	for _, h := range daemon.Holders(ctx, dir) {
-		who = append(who, h.String())
-	}
+	who = append(who, holderNames(daemon.Holders(ctx, dir))...)
 	if len(who) == 0 {
 		return " by the kernel (an export, a loop device, a swap file) or another namespace"
 	}

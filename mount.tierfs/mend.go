@@ -13,7 +13,8 @@ import (
 // Check answers POST /v1/check.
 func (s *service) Check(ctx context.Context, req control.Check, emit func(control.Finding)) (end control.CheckEnd, err error) {
 	if holder, owner := s.graph.owner(); req.Repair && !owner {
-		return end, fmt.Errorf("check: another daemon has the tiers too%s; unmount that one before a repair", holder)
+		r := meet(holder)
+		return end, fmt.Errorf("check: another daemon has the tiers too%s; %s before a repair", r, r.toEnd())
 	}
 	c := &mover.Check{Tiers: s.graph.set.Tiers(), Owned: s.graph.fs.Owned}
 	c.Emit = func(f mover.Finding) {

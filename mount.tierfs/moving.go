@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -147,17 +147,17 @@ func (g *graph) permit() {
 	g.fs.SetAlone(g.joined.Owner)
 	switch {
 	case g.pauses.Load() > 0:
-		g.mover.Permit(false, whyPaused)
+		g.mover.Permit(errPaused)
 	case !g.visible.Load():
-		g.mover.Permit(false, errEnds.Error())
+		g.mover.Permit(errEnds)
 	case !g.joined.Owner:
-		g.mover.Permit(false, fmt.Sprintf("another daemon has the locks of these tiers%s; it moves files, or this one when it ends", g.joined.Holder))
+		g.mover.Permit(lockedOut{g})
 	default:
-		g.mover.Permit(true, "")
+		g.mover.Permit(nil)
 	}
 }
 
-const whyPaused = "a tier was added or is back, for which the tiers' locks are taken anew"
+var errPaused = errors.New("a tier was added or is back, for which the tiers' locks are taken anew")
 
 // pause stops moving until the function that it returns is called: who waits for
 // the members' locks may get them while they are taken anew. It is not called
@@ -167,7 +167,7 @@ func (g *graph) pause() (resume func()) {
 		return func() {}
 	}
 	g.pauses.Add(1)
-	g.mover.Halt(whyPaused)
+	g.mover.Halt(errPaused)
 	return func() {
 		g.pauses.Add(-1)
 		g.permit()

@@ -7,20 +7,26 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Holder is a process that keeps a mount busy.
 type Holder struct {
-	PID  int
-	Name string // /proc/PID/comm
-	What string // the first path found: a file, the working directory
+	PID     int
+	Name    string // /proc/PID/comm
+	Mounted bool   // by a mount in a namespace that it is in, and by nothing else
 }
 
 func (h Holder) String() string {
-	if h.Name == "" {
-		return strconv.Itoa(h.PID)
+	who := strconv.Itoa(h.PID)
+	if h.Mounted {
+		who += ", by its mount namespace"
 	}
-	return fmt.Sprintf("%s (%d)", h.Name, h.PID)
+	if h.Name == "" {
+		return who
+	}
+	return fmt.Sprintf("%s (%s)", h.Name, who)
 }
 
 // Holders returns the processes that have something below dir open, mapped, or
@@ -29,8 +35,25 @@ func (h Holder) String() string {
 // question comes back to it. Maps of a process that waits for the mount may not
 // be readable; ctx bounds the search, and what was found by then is returned.
 func Holders(ctx context.Context, dir string) []Holder {
+	return search(ctx, "/proc", func(base string) (held, mounted bool) { return heldBy(base, dir), false })
+}
+
+// HoldersOf is the same for the filesystem with the minor device number, wherever
+// it is mounted, or was: what is open in a mount that was detached has no path that
+// tells. Who is in a mount namespace that has it mounted keeps it too; of each such
+// namespace the first process is named. Nothing is asked of the filesystem.
+func HoldersOf(ctx context.Context, minor uint32) []Holder {
+	known := map[string]bool{} // namespaces that were looked at
+	return search(ctx, "/proc", func(base string) (held, mounted bool) {
+		return holds(base, minor), mountedFor(base, minor, known)
+	})
+}
+
+// search returns the processes of which held says so, as far as they are known when
+// ctx ends.
+func search(ctx context.Context, proc string, held func(base string) (held, mounted bool)) []Holder {
 	found := make(chan Holder)
-	go searchHolders(ctx, "/proc", dir, found)
+	go searchHolders(ctx, proc, held, found)
 	var all []Holder
 	for {
 		select {
@@ -46,25 +69,25 @@ func Holders(ctx context.Context, dir string) []Holder {
 }
 
 // searchHolders sends what it finds and closes found. It ends soon after ctx:
-// at most one read of /proc is still under way then.
-func searchHolders(ctx context.Context, proc, dir string, found chan<- Holder) {
+// at most one look at /proc is still under way then.
+func searchHolders(ctx context.Context, proc string, held func(base string) (held, mounted bool), found chan<- Holder) {
 	defer close(found)
 	for _, pid := range processes(proc) {
+		if ctx.Err() != nil {
+			return
+		}
 		if pid == os.Getpid() {
 			continue
 		}
 		base := proc + "/" + strconv.Itoa(pid)
-		what, ok := heldBy(base, dir)
-		if !ok {
+		has, mounted := held(base)
+		if !has && !mounted {
 			continue
 		}
 		name, _ := os.ReadFile(base + "/comm")
 		select {
-		case found <- Holder{PID: pid, Name: strings.TrimSpace(string(name)), What: what}:
+		case found <- Holder{PID: pid, Name: strings.TrimSpace(string(name)), Mounted: !has}:
 		case <-ctx.Done():
-			return
-		}
-		if ctx.Err() != nil {
 			return
 		}
 	}
@@ -87,15 +110,43 @@ func processes(proc string) []int {
 	return pids
 }
 
-// heldBy returns the first path below dir that the process at base holds.
-func heldBy(base, dir string) (what string, ok bool) {
+// heldBy reports whether the process at base holds a path below dir.
+func heldBy(base, dir string) bool {
 	for _, link := range links(base) {
 		if target, err := os.Readlink(base + "/" + link); err == nil && Within(target, dir) {
-			return target, true
+			return true
 		}
 	}
 	maps, _ := os.ReadFile(base + "/maps")
-	return mapped(string(maps), dir)
+	_, ok := mapped(string(maps), dir)
+	return ok
+}
+
+// holds reports whether the process at base holds something of the filesystem with
+// the minor device number. No attribute is wanted, so that no filesystem is asked
+// for one.
+func holds(base string, minor uint32) bool {
+	const flags = unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
+	for _, link := range links(base) {
+		var st unix.Statx_t
+		if unix.Statx(unix.AT_FDCWD, base+"/"+link, flags, 0, &st) == nil && st.Dev_major == 0 && st.Dev_minor == minor {
+			return true
+		}
+	}
+	maps, _ := os.ReadFile(base + "/maps")
+	return strings.Contains(string(maps), fmt.Sprintf(" 00:%02x ", minor))
+}
+
+// mountedFor reports whether the filesystem is mounted in the mount namespace of the
+// process at base, unless that is known.
+func mountedFor(base string, minor uint32, known map[string]bool) bool {
+	ns, err := os.Readlink(base + "/ns/mnt")
+	if err != nil || known[ns] {
+		return false
+	}
+	known[ns] = true
+	text, _ := os.ReadFile(base + "/mountinfo")
+	return slices.ContainsFunc(ParseMounts(string(text)), func(m Mount) bool { return m.Major == 0 && m.Minor == minor })
 }
 
 // links are the magic links of a process, descriptors last.

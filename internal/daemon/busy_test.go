@@ -2,10 +2,13 @@ package daemon
 
 import (
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // hold starts a program in dir and returns its PID.
@@ -93,4 +96,33 @@ func FuzzMapped(f *testing.F) {
 			t.Errorf("%q is not within %q", what, dir)
 		}
 	})
+}
+
+// TestHoldersOfADetachedFilesystem: what is open there has no path that tells, and a
+// namespace may have it still.
+func TestHoldersOfADetachedFilesystem(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+		t.Skipf("mount(2) of a tmpfs: %v", err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	byCwd := hold(t, dir, "echo up; read x")
+	byFD := hold(t, "/", "exec 7>"+dir+"/file; echo up; read x")
+	byNamespace := hold(t, "/", "exec unshare -m --propagation private sh -c 'echo up; read x'")
+	hold(t, "/", "echo up; read x")
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	got := map[int]bool{} // by a namespace
+	for _, h := range HoldersOf(t.Context(), unix.Minor(st.Dev)) {
+		got[h.PID] = h.Mounted
+	}
+	if want := map[int]bool{byCwd: false, byFD: false, byNamespace: true}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
 }

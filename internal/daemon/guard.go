@@ -96,25 +96,26 @@ func openAbort(minor uint32) (*os.File, error) {
 // Connection names the connection of the mount with the minor device number, and no
 // other that had the number before or will have it, by a file of the control
 // filesystem. The name holds for as long as that is open: nothing else may keep the
-// filesystem, whose files are made anew when it is mounted again. The name is "" if
-// the connection cannot be seen.
+// filesystem, whose files are made anew when it is mounted again. The name is the
+// number alone, and no file is open, if the connection cannot be seen.
 func Connection(minor uint32) (name string, f *os.File) {
+	name = strconv.FormatUint(uint64(minor), 10)
 	f, err := openAbort(minor)
 	if err != nil {
-		return "", nil
+		return name, nil
 	}
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil {
 		f.Close()
-		return "", nil
+		return name, nil
 	}
-	return fmt.Sprintf("%d.%d", minor, st.Ino), f
+	return fmt.Sprintf("%s.%d", name, st.Ino), f
 }
 
 // connected reports whether there is still the connection of that name.
 func connected(conn string) bool {
-	var minor uint32
-	if _, err := fmt.Sscanf(conn, "%d.", &minor); err != nil {
+	minor, ok := MinorOf(conn)
+	if !ok {
 		return false
 	}
 	now, f := Connection(minor)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,10 +19,10 @@ const (
 	Serving               // its mount is there, or somebody is in that still
 )
 
-// StateOf looks at a daemon by its process, as this PID namespace has it, by its
-// mount of the type at dir, as its own mount namespace has it, and by its
-// Connection: that goes with the mount's last user, wherever it was moved to.
-func StateOf(pid int, dir, fstype, conn string) State {
+// StateOf looks at a daemon by its process, as this PID namespace has it, and by its
+// Connection, which goes with the mount's last user. Where that cannot be seen, there
+// is its mount of the type, as its own mount namespace has it.
+func StateOf(pid int, fstype, conn string) State {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	switch {
 	case err != nil:
@@ -31,18 +30,15 @@ func StateOf(pid int, dir, fstype, conn string) State {
 	case exiting(string(stat)):
 		return Ending
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
-	if errors.Is(err, fs.ErrPermission) {
+	serves := connected(conn)
+	if !isWhole(conn) {
+		_, err := mountOf(strconv.Itoa(pid), fstype, conn)
+		serves = err == nil || errors.Is(err, fs.ErrPermission)
+	}
+	if serves {
 		return Serving
 	}
-	at := func(m Mount) bool { return m.Dir == dir && m.Type == fstype }
-	if err == nil && slices.ContainsFunc(ParseMounts(string(text)), at) {
-		return Serving
-	}
-	if connected(conn) {
-		return Serving
-	}
-	return Detached // an error is that of a process which has left its namespace
+	return Detached
 }
 
 // exiting tells of a line of /proc/PID/stat whether the process has ended, or its

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 )
 
@@ -11,7 +13,8 @@ func TestStateOfAProcess(t *testing.T) {
 	if err != nil || len(mounts) == 0 {
 		t.Fatal(err)
 	}
-	m := mounts[0]
+	m := mounts[slices.IndexFunc(mounts, func(m Mount) bool { return m.Major == 0 })]
+	conn := fmt.Sprint(m.Minor)
 	zombie := exec.Command("true")
 	out, _ := zombie.StdoutPipe()
 	if err := zombie.Start(); err != nil {
@@ -23,18 +26,20 @@ func TestStateOfAProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		name        string
-		pid         int
-		dir, fstype string
-		want        State
+		name         string
+		pid          int
+		fstype, conn string
+		want         State
 	}{
-		{"with its mount", os.Getpid(), m.Dir, m.Type, Serving},
-		{"with another there", os.Getpid(), m.Dir, "fuse.other", Detached},
-		{"without", os.Getpid(), "/no/such/place", m.Type, Detached},
-		{"that has ended", zombie.Process.Pid, m.Dir, m.Type, Ending},
-		{"that is not there", gone.Process.Pid, m.Dir, m.Type, Unknown},
+		{"with its mount", os.Getpid(), m.Type, conn, Serving},
+		{"with that of another connection", os.Getpid(), m.Type, conn + ".7", Detached},
+		{"with one of another type", os.Getpid(), "fuse.other", conn, Detached},
+		{"without", os.Getpid(), m.Type, "4294967295", Detached},
+		{"that has not mounted yet", os.Getpid(), m.Type, "", Detached},
+		{"that has ended", zombie.Process.Pid, m.Type, conn, Ending},
+		{"that is not there", gone.Process.Pid, m.Type, conn, Unknown},
 	} {
-		if got := StateOf(c.pid, c.dir, c.fstype, ""); got != c.want {
+		if got := StateOf(c.pid, c.fstype, c.conn); got != c.want {
 			t.Errorf("a process %s: %d, want %d", c.name, got, c.want)
 		}
 	}

@@ -40,7 +40,7 @@ type Mover struct {
 	policy  Policy                  // GUARDED_BY(mu)
 	allowed context.Context         // GUARDED_BY(mu): ended while moving is not
 	forbid  context.CancelCauseFunc // GUARDED_BY(mu)
-	why     string                  // GUARDED_BY(mu): it is not allowed, else ""
+	why     error                   // GUARDED_BY(mu): it is not allowed, else nil
 	ended   bool                    // GUARDED_BY(mu): Run is over, and nobody allows it again
 	asked   int                     // GUARDED_BY(mu): jobs asked for that wait for their turn
 	running *job                    // GUARDED_BY(mu)
@@ -58,7 +58,7 @@ func New(tree Tree, cfg Config) *Mover {
 		tree: tree, log: cfg.Log, minFree: cfg.MinFree, look: cfg.Look, pace: NewPace(0), opens: newOpens(),
 		told: map[string]time.Time{}, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), forbid: func(error) {}, now: time.Now,
 	}
-	m.Permit(false, "not yet begun")
+	m.Permit(errors.New("not yet begun"))
 	m.SetPolicy(cfg.Policy)
 	return m
 }
@@ -87,23 +87,21 @@ func (m *Mover) warn(p Policy) {
 	}
 }
 
-const whyEnded = "the mount was unmounted"
+var errEnded = errors.New("the mount was unmounted")
 
-// Permit says whether this daemon may move, and why not. It ends the job under
-// way if it may not.
-func (m *Mover) Permit(allowed bool, why string) {
+// Permit says why this daemon may not move, nil if it may. It ends the job under
+// way if it may not. The error can be compared, and is asked for its text without
+// a lock of ours, when somebody wants to know.
+func (m *Mover) Permit(why error) {
 	m.mu.Lock()
-	if allowed && m.ended {
-		allowed, why = false, whyEnded
-	}
-	if allowed {
-		why = ""
+	if why == nil && m.ended {
+		why = errEnded
 	}
 	if m.allowed == nil || why != m.why {
-		m.forbid(errors.New(why))
+		m.forbid(why)
 		m.allowed, m.forbid = context.WithCancelCause(context.Background())
-		if !allowed {
-			m.forbid(errors.New(why))
+		if why != nil {
+			m.forbid(why)
 		}
 	}
 	m.why = why
@@ -111,9 +109,9 @@ func (m *Mover) Permit(allowed bool, why string) {
 	m.rouse()
 }
 
-// Halt is Permit(false, why), and waits until nothing moves any more.
-func (m *Mover) Halt(why string) {
-	m.Permit(false, why)
+// Halt is Permit(why), and waits until nothing moves any more.
+func (m *Mover) Halt(why error) {
+	m.Permit(why)
 	m.turn <- struct{}{} // the job under way gives it back
 	<-m.turn
 }

@@ -176,16 +176,16 @@ func TestPlanSaysWhyNothingHappens(t *testing.T) {
 	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.Local)
 	for _, c := range []struct {
 		p    Policy
-		why  string
+		why  error
 		note string
 	}{
-		{Policy{}, "", "nothing moves by itself: the mount has no demote=, high= or promote="},
-		{Policy{Demote: day, Window: hours}, "", "nothing moves by itself before 01:00 (window=)"},
-		{Policy{Demote: day, Window: hours}, "another daemon", "nothing moves by itself: another daemon"},
-		{Policy{Opens: 3, Within: day}, "", ""},
+		{Policy{}, nil, "nothing moves by itself: the mount has no demote=, high= or promote="},
+		{Policy{Demote: day, Window: hours}, nil, "nothing moves by itself before 01:00 (window=)"},
+		{Policy{Demote: day, Window: hours}, errors.New("another daemon"), "nothing moves by itself: another daemon"},
+		{Policy{Opens: 3, Within: day}, nil, ""},
 	} {
 		r := newRig(t, 2, c.p)
-		r.m.Permit(c.why == "", c.why)
+		r.m.Permit(c.why)
 		r.m.now = func() time.Time { return noon }
 		if got, err := r.m.Plan(context.Background(), func(Event) {}); err != nil || got.Note != c.note {
 			t.Errorf("%+v: %q, %v", c.p, got.Note, err)
@@ -415,8 +415,8 @@ func TestNothingMovesWithoutPermission(t *testing.T) {
 	r := newRig(t, 2, brief)
 	r.file(0, "f", 1, 0)
 	ripen()
-	r.m.Permit(false, "the locks are being taken anew")
-	r.m.Permit(false, "another daemon has the tiers")
+	r.m.Permit(errors.New("the locks are being taken anew"))
+	r.m.Permit(errors.New("another daemon has the tiers"))
 	if _, err := r.m.Do(context.Background(), Request{Paths: []string{""}, OlderThan: 1}, Watch{}); err == nil || !strings.Contains(err.Error(), "another daemon has the tiers") {
 		t.Errorf("asked: %v", err)
 	}
@@ -426,7 +426,7 @@ func TestNothingMovesWithoutPermission(t *testing.T) {
 		t.Errorf("status %+v", st)
 	}
 	r.want(0, "f")
-	r.m.Permit(true, "")
+	r.m.Permit(nil)
 	r.scan()
 	r.want(1, "f")
 }
@@ -483,7 +483,7 @@ func TestFilesAreCountedAsTheyLand(t *testing.T) {
 	if !<-counted {
 		t.Error("the first file is not counted while the second moves")
 	}
-	r.m.Halt("the test ends")
+	r.m.Halt(errors.New("the test ends"))
 }
 
 // TestNextIsNeverInThePast: it runs then, or will when it may.
@@ -515,7 +515,7 @@ func TestRequestEndsWithPermission(t *testing.T) {
 	for r.m.Status().Running == nil {
 		time.Sleep(time.Millisecond)
 	}
-	r.m.Permit(false, "the mount has gone")
+	r.m.Permit(errors.New("the mount has gone"))
 	if err := <-asked; err == nil || err.Error() != "the mount has gone" {
 		t.Error(err)
 	}

@@ -38,14 +38,13 @@ func (m *Mover) idle(p Policy) string {
 	open := p.Window.next(m.now())
 	switch {
 	case !p.active():
-		why = "the mount has no demote=, high= or promote="
-	case why == "" && open.After(m.now()):
+		return "nothing moves by itself: the mount has no demote=, high= or promote="
+	case why != nil:
+		return fmt.Sprintf("nothing moves by itself: %v", why)
+	case open.After(m.now()):
 		return fmt.Sprintf("nothing moves by itself before %s (window=)", open.Format("15:04"))
 	}
-	if why != "" {
-		why = "nothing moves by itself: " + why
-	}
-	return why
+	return ""
 }
 
 // foreseen is what makeRoom would move at this moment: all files of one age, and of

@@ -55,7 +55,7 @@ func (r *rig) open(p Policy) {
 	r.Cleanup(set.Close)
 	r.set = set
 	r.m = New(r, Config{Log: slog.New(slog.NewTextHandler(&r.log, nil)), Policy: p, MinFree: func(uint64) uint64 { return 0 }, Look: r.look})
-	r.m.Permit(true, "")
+	r.m.Permit(nil)
 }
 
 func (r *rig) look() Holders { return func(int, *unix.Stat_t) Reason { return Moved } }

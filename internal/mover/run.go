@@ -59,11 +59,12 @@ func (j *job) report() Report {
 
 // finish says what the job has done, once.
 func (j *job) finish(err error) Report {
-	j.mu.Lock()
-	j.r.End = time.Now()
+	why := ""
 	if err != nil {
-		j.r.Error = err.Error()
+		why = err.Error() // without the lock: see Permit
 	}
+	j.mu.Lock()
+	j.r.End, j.r.Error = time.Now(), why
 	trouble := j.trouble
 	j.mu.Unlock()
 	r := j.report()

@@ -56,7 +56,7 @@ func (m *Mover) Run(ctx context.Context) {
 	m.mu.Lock()
 	m.ended = true
 	m.mu.Unlock()
-	m.Halt(whyEnded)
+	m.Halt(errEnded)
 }
 
 // follow begins with a policy; the first scan comes after its interval, but
@@ -273,5 +273,5 @@ func (s *schedule) loadOpens() {
 func (m *Mover) forbidden() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.why != ""
+	return m.why != nil
 }

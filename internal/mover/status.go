@@ -95,10 +95,19 @@ func (t *Tally) fails() bool {
 
 // Status is the state of this moment.
 func (m *Mover) Status() Status {
+	s, why := m.state()
+	if why != nil {
+		s.Why = why.Error()
+	}
+	return s
+}
+
+// state is the same without the text of why nothing may move.
+func (m *Mover) state() (s Status, why error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Status{
-		Policy: m.policy.String(), Enabled: m.why == "", Why: m.why,
+	s = Status{
+		Policy: m.policy.String(), Enabled: m.why == nil,
 		FailingSince: m.failing, Sum: m.sum.clone(),
 	}
 	if m.next.After(m.now()) { // else it runs, or does as soon as it may
@@ -112,5 +121,5 @@ func (m *Mover) Status() Status {
 		r := *m.last
 		s.Last = &r
 	}
-	return s
+	return s, m.why
 }

@@ -11,17 +11,8 @@ import (
 // into the lock file. That is for messages alone: the file may be anybody's.
 type Holder struct {
 	PID  int    // in its own namespace; 0 if it is not known
-	At   string // its mount point
+	At   string // where it has mounted, which may have been moved since
 	Conn string // its connection to the kernel; "" before there is one
-}
-
-// String is what a message says of it after naming the tier: nothing, if it is
-// not known.
-func (h Holder) String() string {
-	if h.PID == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (daemon %d, mounted on %s)", h.PID, show(h.At))
 }
 
 // Sign writes into the locks by which connection to the kernel the mount is served.

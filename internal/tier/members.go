@@ -245,7 +245,6 @@ func (g *guard) lock(v *verdict) (locks []int, all bool, err error) {
 		switch {
 		case err == nil:
 			v.held, v.holder = true, holder
-			v.warnings = append(v.warnings, fmt.Sprintf("another tierfs serves these tiers%s: it moves files, this one does not; unmount the one that is not meant", holder))
 		case v.first || v.fresh[i] || !takesNothing(err):
 			return nil, false, cannotWrite(r, err)
 		default:

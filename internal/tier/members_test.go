@@ -633,13 +633,15 @@ func TestHolderOfATierIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	holder := fmt.Sprintf(" (daemon %d, mounted on \"/srv/my docs\")", os.Getpid())
+	holder := Holder{PID: os.Getpid(), At: "/srv/my docs"}
 	second := b.join("b", "a")
-	if second.Holder.String() != holder {
-		t.Errorf("holder%s, want%s", second.Holder, holder)
+	if !second.Held || second.Holder != holder {
+		t.Errorf("holder %+v, want %+v", second.Holder, holder)
 	}
-	wantNote(t, second.Warnings, "another tierfs serves these tiers"+holder+": it moves files, this one does not")
-	wantError(t, Replace(b.path("a"), b.path("b")), "a tierfs serves it"+holder)
+	var served *ServedError
+	if err := Replace(b.path("a"), b.path("b")); !errors.As(err, &served) || served.Holder != holder {
+		t.Errorf("replace: %v", err)
+	}
 	first.Close()
 	if !second.TakeOver() || second.Holder != (Holder{}) {
 		t.Errorf("not taken over, or a holder still: %+v", second.Holder)
@@ -929,7 +931,9 @@ func TestSecondDaemonServesAndTakesOver(t *testing.T) {
 	if second.Members[0].ID != b.record("c").ID || second.SetID != first.SetID {
 		t.Errorf("%+v", second)
 	}
-	wantNote(t, second.Warnings, "another tierfs serves these tiers: it moves files, this one does not")
+	if !second.Held {
+		t.Error("it is not told of the first")
+	}
 	if !reflect.DeepEqual(before, b.snapshot()) {
 		t.Error("it wrote something")
 	}

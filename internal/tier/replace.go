@@ -125,6 +125,16 @@ func forget(path, dir string) error {
 	})
 }
 
+// ServedError says that a daemon serves a tier.
+type ServedError struct {
+	Path   string
+	Holder Holder
+}
+
+func (e *ServedError) Error() string {
+	return fmt.Sprintf("adopt: tier %s: a tierfs serves it", show(e.Path))
+}
+
 // withLock writes the record that change makes of a tier. A daemon that serves
 // the tier holds the lock.
 func withLock(r Root, change func(*seen) (*record, error)) error {
@@ -133,7 +143,7 @@ func withLock(r Root, change func(*seen) (*record, error)) error {
 		return fmt.Errorf("adopt: %w", cannotWrite(r, err))
 	}
 	if lock < 0 {
-		return fmt.Errorf("adopt: tier %s: a tierfs serves it%s; unmount that first", show(r.Path), holder)
+		return &ServedError{r.Path, holder}
 	}
 	defer unix.Close(lock)
 	s := seen{Root: r}

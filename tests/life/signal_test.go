@@ -88,6 +88,8 @@ func TestSecondTerminateDetachesAndServesTheHolder(t *testing.T) {
 	if got := h.ask("read"); got != "held" {
 		t.Errorf("the holder reads %q after the detachment", got)
 	}
+	held := fmt.Sprintf("still held by %s (%d)", h.comm(), h.pid())
+	harness.Eventually(t, "the log names the holder", func() bool { return strings.Contains(m.Log(), held) })
 	time.Sleep(50 * time.Millisecond)
 	if unix.Kill(m.Pid(), 0) != nil {
 		t.Error("the daemon has left its holder alone")

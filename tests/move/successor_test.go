@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,14 +43,14 @@ func (m mount) carryNothing(rel string) {
 	}
 }
 
-// holdLock takes the lock of the primary as the daemon pid of the mount on at.
-func (m mount) holdLock(pid int, at string) (release func()) {
+// holdLock takes the lock of the primary and signs it.
+func (m mount) holdLock(signature string) (release func()) {
 	m.t.Helper()
 	f, err := os.OpenFile(m.Tier(0, ".tierfs/lock"), os.O_RDWR|os.O_TRUNC, 0)
 	ok(m.t, "open the lock", err)
 	m.t.Cleanup(func() { f.Close() })
 	ok(m.t, "flock", unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB))
-	fmt.Fprintf(f, "%d %s\n", pid, at)
+	fmt.Fprintln(f, signature)
 	return func() { f.Close() }
 }
 
@@ -71,7 +72,7 @@ func TestMountWaitsForADaemonThatEnds(t *testing.T) {
 	ok(t, "start", ending.Start())
 	t.Cleanup(func() { ending.Process.Kill(); ending.Wait() })
 	const wait = 1500 * time.Millisecond
-	release := m.holdLock(ending.Process.Pid, m.Dir)
+	release := m.holdLock(fmt.Sprintf("%d, %s", ending.Process.Pid, m.Dir))
 	begun := time.Now()
 	time.AfterFunc(wait, release)
 	_, stderr, code := m.TryUp()
@@ -177,7 +178,7 @@ func TestTakenNamesDoNotComeBack(t *testing.T) {
 			m := interrupted(t, bin)
 			serving := harness.New(t, 1)
 			serving.Up()
-			release := m.holdLock(serving.Pid(), serving.Dir)
+			release := m.holdLock(fmt.Sprintf("%d,%s %s", serving.Pid(), strings.TrimPrefix(harness.MountsAt(serving.Dir)[0].Dev, "0:"), serving.Dir))
 			_, stderr, code := m.TryUp()
 			harness.OneLine(t, stderr, "another tierfs serves these tiers", serving.Dir)
 			if code != 0 {
@@ -234,4 +235,96 @@ func TestMountDoesNotWaitForADaemonThatServes(t *testing.T) {
 			next.Adopt()
 		})
 	}
+}
+
+// TestOtherDaemonIsNamedWhereItIsNow: a new mount, its status, plan and repair, and
+// adopt, named the place where it had been mounted once, and where another was now.
+func TestOtherDaemonIsNamedWhereItIsNow(t *testing.T) {
+	t.Parallel()
+	for name, hide := range map[string]func(t *testing.T, m mount) (where string, end func()){
+		"moved": func(t *testing.T, m mount) (string, func()) {
+			to := harness.TempDir(t)
+			ok(t, "move", unix.Mount(m.Dir, to, "", unix.MS_MOVE, ""))
+			out := harness.Must(t, harness.CLI, "status", to)
+			if !strings.HasPrefix(out, to+": ") {
+				t.Errorf("its own status: %s", out)
+			}
+			harness.Contains(t, harness.Must(t, harness.CLI, "status", "--json", to), fmt.Sprintf("%q: %q", "mount_point", to))
+			return "mounted on " + to, func() { ok(t, "unmount", unix.Unmount(to, 0)) }
+		},
+		"moved in its own namespace": func(t *testing.T, m mount) (string, func()) {
+			to := harness.TempDir(t)
+			within := func(args ...string) {
+				harness.Must(t, append([]string{"nsenter", "-m", "-t", fmt.Sprint(m.Pid())}, args...)...)
+			}
+			within("mount", "--move", m.Dir, to)
+			return fmt.Sprintf("mounted on %s in its own mount namespace", to), func() { within("umount", to) }
+		},
+		"detached": func(t *testing.T, m mount) (string, func()) {
+			f, err := os.Open(m.Path("f"))
+			ok(t, "open", err)
+			ok(t, "detach", unix.Unmount(m.Dir, unix.MNT_DETACH))
+			us := strings.TrimSpace(harness.Read(t, "/proc/self/comm"))
+			return fmt.Sprintf("lazily unmounted from %s, held by %s (%d)", m.Dir, us, os.Getpid()), func() { f.Close() }
+		},
+		"in another namespace": func(t *testing.T, m mount) (string, func()) {
+			p := separate(t)
+			ok(t, "unmount", unix.Unmount(m.Dir, 0))
+			return fmt.Sprintf("lazily unmounted from %s, held by cat (%d, by its mount namespace)", m.Dir, p.Process.Pid), func() { p.Process.Kill(); p.Wait() }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMount(t)
+			m.Put(0, "f", "content")
+			if strings.HasSuffix(name, "its own namespace") {
+				p := separate(t)
+				m.UpBy(exec.Command("nsenter", append([]string{"-m", "-t", fmt.Sprint(p.Process.Pid)}, m.Args()...)...))
+				m.Adopt()
+				p.Process.Kill()
+				p.Wait()
+			} else {
+				m.Up()
+			}
+			where, end := hide(t, m)
+			harness.Must(t, "mount", "-t", "tmpfs", "another", m.Dir)
+			where = fmt.Sprintf(" (daemon %d, %s)", m.Pid(), where)
+
+			next := newMountOn(t, m.Tiers, "demote=1d")
+			_, stderr, _ := next.TryUp()
+			harness.OneLine(t, stderr, "mount.tierfs: another tierfs serves these tiers"+where+": ")
+			for _, command := range []string{"status", "plan"} {
+				harness.Contains(t, harness.Must(t, harness.CLI, command, next.Dir), "another daemon has the locks of these tiers"+where)
+			}
+			_, stderr, code := harness.Run(t, harness.CLI, "check", "--repair", "--yes", next.Dir)
+			harness.OneLine(t, stderr, "another daemon has the tiers too"+where)
+			_, stderr, failed := harness.Run(t, harness.CLI, "adopt", m.Primary)
+			harness.OneLine(t, stderr, "a tierfs serves it"+where)
+			if code == 0 || failed == 0 {
+				t.Errorf("repair: code %d, adopt: code %d", code, failed)
+			}
+
+			harness.Must(t, "umount", m.Dir)
+			end()
+			m.Gone(0)
+			if !harness.Within(15*time.Second, func() bool { return next.carry("demote", "f").moved == 1 }) {
+				t.Error("it does not move files")
+			}
+			next.Adopt()
+		})
+	}
+}
+
+// separate is a process with a mount namespace of its own, as it is now.
+func separate(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("unshare", "-m", "--propagation", "private", "sh", "-c", "echo; exec cat")
+	in, err := cmd.StdinPipe()
+	ok(t, "pipe", err)
+	out, err := cmd.StdoutPipe()
+	ok(t, "pipe", err)
+	ok(t, "start", cmd.Start())
+	t.Cleanup(func() { in.Close(); cmd.Wait() })
+	_, err = out.Read(make([]byte, 1))
+	ok(t, "start", err)
+	return cmd
 }
