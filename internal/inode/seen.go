@@ -82,11 +82,11 @@ func (t *Table) Keys(in *Inode, fn func(Key) bool) bool {
 	return true
 }
 
-// Inner reports whether k is on a filesystem that is mounted inside its tier.
-func (t *Table) Inner(k Key) bool {
-	slots := *t.slots.Load()
-	rank := slots[k.Slot].rank
-	return slices.IndexFunc(slots, func(s slot) bool { return s.rank == rank }) != int(k.Slot)
+// Outer reports whether in is in its tiers' own filesystems, with all its copies: not
+// in one that is mounted inside a tier, nor in one that a tier was before it came back
+// as another.
+func (t *Table) Outer(in *Inode) bool {
+	return t.Keys(in, func(k Key) bool { return k.Slot == t.root.extra.copies[t.Rank(k)].slot })
 }
 
 // Known is one name that the kernel may know; an inode without one has no parent.

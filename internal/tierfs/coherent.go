@@ -3,6 +3,7 @@ package tierfs
 import (
 	"errors"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,7 +156,7 @@ func (c *coherence) nameHolds(at entryName, m moment) bool {
 	if m == 0 || !c.on.Load() || at.parent == nil || c.all.Load() > uint64(m) || c.since(c.nameHash(at.parent, at.name), m) {
 		return false
 	}
-	return c.fs.table.Keys(at.parent, func(k inode.Key) bool { return !c.fs.table.Inner(k) })
+	return c.fs.table.Outer(at.parent)
 }
 
 // attrHolds is the same for the attributes of in.
@@ -163,12 +164,12 @@ func (c *coherence) attrHolds(in *inode.Inode, m moment) bool {
 	if m == 0 || !c.on.Load() || c.all.Load() > uint64(m) {
 		return false
 	}
-	return c.fs.table.Keys(in, func(k inode.Key) bool { return !c.since(c.keyHash(k), m) && !c.fs.table.Inner(k) })
+	return c.fs.table.Keys(in, func(k inode.Key) bool { return !c.since(c.keyHash(k), m) }) && c.fs.table.Outer(in)
 }
 
 // watched reports whether all of a directory is on the filesystems that are watched.
 func (c *coherence) watched(in *inode.Inode) bool {
-	return c.on.Load() && c.fs.table.Keys(in, func(k inode.Key) bool { return !c.fs.table.Inner(k) })
+	return c.on.Load() && c.fs.table.Outer(in)
 }
 
 // relisted is told that the names in d are others, or what a listing says of them,
@@ -323,7 +324,21 @@ func (c *coherence) include(t *tier.Tier) {
 		c.end(err)
 		return
 	}
+	c.unwatch()
 	c.everything()
+}
+
+// unwatch ends the watches on filesystems that no tier is on any more: one would
+// keep its disk busy.
+func (c *coherence) unwatch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for dev, w := range c.watches {
+		if !slices.ContainsFunc(c.fs.Tiers(), func(t *tier.Tier) bool { return t.Dev() == dev }) {
+			delete(c.watches, dev)
+			go w.Close()
+		}
+	}
 }
 
 // end gives the kernel timeouts from now on, and takes back what it was told.

@@ -161,9 +161,13 @@ func (fs *FS) Inodes() int  { return fs.table.Len() }
 func (fs *FS) Handles() int { return fs.files.len() + fs.lists.len() }
 
 // TierReturned drops what is cached of a tier that was away, and wakes the
-// chores.
+// chores. Its root may be that of another mount of its disk now.
 func (fs *FS) TierReturned(t *tier.Tier) {
 	fs.dirs.DropTier(t.Rank)
+	var st unix.Stat_t
+	if unix.Fstat(t.RootFD(), &st) == nil {
+		fs.table.AddCopy(fs.table.Root(), inode.Copy{Rank: t.Rank, Key: fs.table.Key(t.Rank, st.Dev, st.Ino)})
+	}
 	fs.coherence.include(t)
 	fs.journal.tell()
 }
