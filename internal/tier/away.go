@@ -33,7 +33,8 @@ func (s *Set) watch(t *Tier) {
 }
 
 // monitor looks at the calls under way until stop. One that hangs makes the
-// tier away; a long one that is slow makes it probed, and the probe decides.
+// tier away; a long one that is slow makes it probed, and the probe decides: but
+// not while calls from before the last return hang.
 func (t *Tier) monitor(stop <-chan struct{}) {
 	var lastRotor uint32
 	var probed time.Time
@@ -53,7 +54,7 @@ func (t *Tier) monitor(stop <-chan struct{}) {
 				probed = time.Now()
 				t.probe()
 			}
-		case short >= timeout:
+		case short >= timeout, any >= timeout && t.doubtful():
 			t.lose(errors.New("it has not answered for " + timeout.String()))
 		case any >= timeout/2 && time.Since(probed) >= probeEvery:
 			probed = time.Now()
@@ -107,6 +108,19 @@ func (t *Tier) forsakes(since time.Duration) bool {
 	return t.away.Load() || back != 0 && since < back
 }
 
+// doubtful reports whether calls from before the tier's last return still hang.
+func (t *Tier) doubtful() bool {
+	f := t.before.Load()
+	if f == nil {
+		return false
+	}
+	if _, any := f.oldest(); any > 0 {
+		return true
+	}
+	t.before.CompareAndSwap(f, nil)
+	return false
+}
+
 // probe asks the tier's root whether it answers, in a goroutine of its own
 // that may hang with it; there is one at most.
 func (t *Tier) probe() {
@@ -150,14 +164,14 @@ func (t *Tier) takeBack() error {
 		}
 		return err
 	}
-	if sameDir(fd, t.RootFD()) {
+	same := sameDir(fd, t.RootFD())
+	if same {
 		unix.Close(fd)
 	} else if err := t.setRoot(fd); err != nil {
 		unix.Close(fd)
 		return err
 	}
-	t.flow.Store(newFlow())
-	t.returned.Store(int64(time.Since(begun)))
+	t.startOver(same)
 	t.suspect.Store(false)
 	t.onReturn()
 	t.away.Store(false)
@@ -165,6 +179,19 @@ func (t *Tier) takeBack() error {
 	t.stranger = ""
 	t.log.Info("tier is back", "tier", t.Root)
 	return nil
+}
+
+// startOver begins to look at calls anew. Those that hang are not forgotten, unless
+// they do in another mount of the tier's disk.
+func (t *Tier) startOver(same bool) {
+	switch {
+	case !same:
+		t.before.Store(nil)
+	case !t.doubtful():
+		t.before.Store(t.flow.Load())
+	}
+	t.flow.Store(newFlow())
+	t.returned.Store(int64(time.Since(begun)))
 }
 
 func (t *Tier) openAnew() (int, error) {

@@ -37,6 +37,7 @@ type Tier struct {
 	quiet    atomic.Pointer[Dir] // the root where nothing changes access times, or nil
 	gen      atomic.Uint32       // counts the mounts of its disk that have served
 	flow     atomic.Pointer[flow]
+	before   atomic.Pointer[flow] // of before its last return to the same root, see doubtful
 	away     atomic.Bool
 	suspect  atomic.Bool
 	stalled  atomic.Int64 // since when, see Stalled

@@ -248,6 +248,32 @@ func TestWhoWaitsForATierThatOnlySeemsToBeBackGetsEIO(t *testing.T) {
 	h.asBefore()
 }
 
+// TestWhoListsATierThatOnlySeemsToBeBackGetsEIO: a listing may take long on a disk
+// that is well, but not on one that has calls hanging from before.
+func TestWhoListsATierThatOnlySeemsToBeBackGetsEIO(t *testing.T) {
+	h := newHanging(t, "tier_timeout=2")
+	harness.Symlink(t, "there", h.root+"/low/link")
+	h.low.Arm(faultfs.Plan{Disk: -1, Ops: []string{"READLINK", "READDIR", "READDIRPLUS"}, Nth: 1, Stays: true, Hang: true})
+	if _, err := os.Readlink(h.Path("low/link")); !errors.Is(err, unix.EIO) {
+		t.Errorf("who waited got: %v", err)
+	}
+	harness.Eventually(t, "it seems to be back", func() bool { return stat("low/cold")(h.Dir) == nil })
+	answer := make(chan error, 1)
+	go func() { answer <- list("low", "cold", "link")(h.Dir) }()
+	select {
+	case err := <-answer:
+		if !errors.Is(err, unix.EIO) {
+			t.Errorf("who listed got: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("who listed gets no answer")
+		h.low.Disarm()
+		<-answer
+	}
+	h.low.Disarm()
+	h.asBefore()
+}
+
 // TestKilledClientsLeaveAHungFallback: 64 users press ^C, or are killed.
 func TestKilledClientsLeaveAHungFallback(t *testing.T) {
 	h := newHanging(t, "tier_timeout=90")
