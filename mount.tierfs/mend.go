@@ -16,7 +16,7 @@ func (s *service) Check(ctx context.Context, req control.Check, emit func(contro
 		r := meet(holder)
 		return end, fmt.Errorf("check: another daemon has the tiers too%s; %s before a repair", r, r.toEnd())
 	}
-	c := &mover.Check{Tiers: s.graph.set.Tiers(), Owned: s.graph.fs.Owned}
+	c := &mover.Check{Tiers: s.graph.set.Tiers(), Owned: s.graph.fs.Owned, NumbersLast: s.graph.fs.NumbersLast}
 	c.Emit = func(f mover.Finding) {
 		x := s.finding(f, req)
 		end.Findings++

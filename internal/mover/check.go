@@ -23,7 +23,9 @@ type Check struct {
 	// Owned reports whether an entry of .tierfs/dir belongs to an operation that
 	// is under way.
 	Owned func(rank int, dir, name string) bool
-	Emit  func(Finding)
+	// NumbersLast reports whether inode numbers tell the files of a tier apart.
+	NumbersLast func(*tier.Tier) bool
+	Emit        func(Finding)
 
 	Directories, Entries int // seen so far
 
@@ -193,16 +195,16 @@ func (c *Check) file(ctx context.Context, name string, top seen, lower []seen) {
 func (c *Check) confirm(kind Kind, name string, high, low seen) {
 	for _, s := range []seen{high, low} {
 		st, err := lookup(c.Tiers[s.rank], name)
-		if err != nil || !sameState(&st, &s.st) {
+		if err != nil || !sameState(&st, &s.st) || st.Ino != s.st.Ino && c.NumbersLast(c.Tiers[s.rank]) {
 			return
 		}
 	}
 	c.Emit(Finding{Kind: kind, Path: name, Rank: low.rank, Over: high.rank, Bytes: low.st.Size, Low: low.st, High: high.st})
 }
 
-// sameState reports whether it is the same inode, with the same content.
+// sameState reports whether two inodes of that number would be one, with the same content.
 func sameState(a, b *unix.Stat_t) bool {
-	return a.Dev == b.Dev && a.Ino == b.Ino && a.Mode == b.Mode && (a.Mode&unix.S_IFMT == unix.S_IFDIR || a.Size == b.Size && a.Mtim == b.Mtim)
+	return a.Dev == b.Dev && a.Mode == b.Mode && (a.Mode&unix.S_IFMT == unix.S_IFDIR || a.Size == b.Size && a.Mtim == b.Mtim)
 }
 
 func (c *Check) unread(rank int, name string, err error) {

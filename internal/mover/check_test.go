@@ -71,6 +71,7 @@ func (s *stage) found(c *Check) []string {
 			s.Errorf("%s has no text", f.Kind)
 		}
 	}
+	c.NumbersLast = func(*tier.Tier) bool { return true }
 	if c.Owned == nil {
 		c.Owned = func(int, string, string) bool { return false }
 	}

@@ -60,12 +60,12 @@ func sameContent(ctx context.Context, a, b *tier.Dir, name string, size int64) (
 		return false, err
 	}
 	defer fb.Close()
-	return sameBytes(ctx, fa, fb, size)
+	return SameBytes(ctx, fa, fb, size)
 }
 
-// sameBytes compares what two open files of that size have. One that ends before it
+// SameBytes compares what two open files of that size have. One that ends before it
 // has changed meanwhile, or cannot be read.
-func sameBytes(ctx context.Context, a, b *tier.File, size int64) (bool, error) {
+func SameBytes(ctx context.Context, a, b *tier.File, size int64) (bool, error) {
 	bufA, bufB := make([]byte, compareChunk), make([]byte, compareChunk)
 	for off := int64(0); off < size; off += compareChunk {
 		if err := ctx.Err(); err != nil {
@@ -109,7 +109,7 @@ func SameFile(a, b *tier.File, most int64) (bool, error) {
 	if err != nil || !maps.Equal(xa, xb) {
 		return false, err
 	}
-	return sameBytes(context.Background(), a, b, sa.Size)
+	return SameBytes(context.Background(), a, b, sa.Size)
 }
 
 // xattrs are the extended attributes that a copy gets.

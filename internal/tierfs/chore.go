@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
 )
 
 // The chores' times: between tries of what a tier has refused.
@@ -75,7 +77,10 @@ func (j *journal) tidy() (again int) {
 	return again
 }
 
-var errWait = errors.New("a tier does not answer, or a directory is being renamed")
+var (
+	errWait    = errors.New("a tier does not answer, or a directory is being renamed")
+	errUnknown = errors.New("it is not known for the directory that was renamed")
+)
 
 // retry does what is left, and removes the record.
 func (r *record) retry() (err error) {
@@ -110,22 +115,43 @@ func (r *record) undo() error {
 	defer r.j.calm.Unlock()
 	defer fs.moves.mark(r.j.inodesOf(r.in))()
 	defer fs.dirs.DropTier(-1) // what was opened before may have another name now
-	for _, m := range r.in.Moves {
-		t, err := r.j.member(m.Member)
+	for i := range r.in.Moves {
+		t, err := r.j.member(r.in.Moves[i].Member)
 		if err != nil {
 			return err
 		}
-		if err := r.j.renameIfStill(t, r.in.To, r.in.From, m.Ino); err != nil {
+		still := func(d *tier.Dir, name string, st *unix.Stat_t) (bool, error) {
+			if fs.NumbersLast(t) {
+				return fs.recorded(t, &r.in.Moves[i], st), nil
+			}
+			return r.holds(d, name, &r.src[i].st)
+		}
+		if err := r.j.renameIfStill(t, r.in.To, r.in.From, still); err != nil {
 			return err
 		}
 	}
-	for i := range r.replaced {
-		if err := r.j.makeAgain(&r.replaced[i], r.in.To); err != nil {
+	for i := range r.dst {
+		if err := r.j.makeAgain(&r.dst[i], r.in.To); err != nil {
 			return err
 		}
 	}
+	putAll(r.held)
+	r.held = nil
 	fs.log.Info("undid the rename of a directory that a tier had refused", "from", r.in.From, "to", r.in.To)
 	return nil
+}
+
+// holds reports whether name in d is the directory that was renamed there, and is held
+// open. Any other may be that one too.
+func (r *record) holds(d *tier.Dir, name string, was *unix.Stat_t) (bool, error) {
+	for _, held := range r.held {
+		if held.Tier == d.Tier {
+			if _, same, err := r.j.fs.same(d, name, held.Self(), was); same || err != nil {
+				return same, err
+			}
+		}
+	}
+	return false, errUnknown
 }
 
 // settle ends a move, as the next mount would.

@@ -409,7 +409,7 @@ func (x *transfer) takeBackLocked(m *moving) {
 	st, same, err := x.fs.same(x.dd, m.name, m.held, &m.copy)
 	if !same {
 		// It is gone, or another file's name, unless the server knows it as another.
-		x.unsure = x.unsure || err != nil && !absent(err) || !x.fs.numbersLast(x.to)
+		x.unsure = x.unsure || err != nil && !absent(err) || !x.fs.NumbersLast(x.to)
 		return
 	}
 	if !sameFile(&st, &m.copy) || x.up() && (m.in.Opened() != nil || m.in.Mapped.Load()) {

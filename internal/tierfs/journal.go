@@ -34,7 +34,7 @@ type intent struct {
 // Kinds of intents.
 const (
 	intentRename  = "rename-directory"
-	intentReplace = "replace-file" // To on Moves[0] has come into place; what it replaces goes
+	intentReplace = "replace-file" // From on Moves[0] has come into place as To; what it replaces goes
 	intentMove    = "move-files"   // between tiers, see relocation
 	intentUnlink  = "unlink-link"  // To on Moves[0] is a hidden link to From, and goes
 )
@@ -88,7 +88,11 @@ type record struct {
 	name string
 	todo chore
 
-	replaced []copyAt // for undoRename: the empty directories that To was
+	// For undoRename: the directories that From was, those of them that have been renamed,
+	// held open, and the empty directories that To was.
+	src  []copyAt
+	held []*tier.Dir
+	dst  []copyAt
 }
 
 // write makes an intent durable: on the tier, or if that cannot take it on any
@@ -386,7 +390,7 @@ func parseIntent(b []byte) (*intent, error) {
 		}
 		return &in, nil
 	}
-	if !inside(in.To) || in.Kind != intentReplace && !inside(in.From) || len(in.Moves) == 0 {
+	if !inside(in.To) || !inside(in.From) && (in.From != "" || in.Kind != intentReplace) || len(in.Moves) == 0 {
 		return nil, errors.New("not a record")
 	}
 	return &in, nil

@@ -516,7 +516,7 @@ func (x *transfer) copyAll(ctx context.Context) {
 		if err := m.copied.Stat(&m.copy); err != nil {
 			return err
 		}
-		if !x.fs.numbersLast(x.to) {
+		if !x.fs.NumbersLast(x.to) {
 			var err error
 			if m.held, err = m.copied.Reopen(unix.O_PATH); err != nil {
 				return err

@@ -44,7 +44,7 @@ func (fs *FS) Recover(f mover.Finding) (string, error) {
 		return "", err
 	}
 	defer d.Put()
-	if !still(trash, name, &f.Low) {
+	if !fs.still(trash, name, nil, &f.Low) {
 		return "", errChanged
 	}
 	if err := trash.Rename(name, d, name, unix.RENAME_NOREPLACE); err != nil {

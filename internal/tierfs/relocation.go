@@ -368,7 +368,7 @@ func (s *settlement) drop(d *tier.Dir, name string, st *unix.Stat_t, other *tier
 // twin is errBoth for a file that is not known to have the content that stays, where
 // numbers do not tell whose copy that is.
 func (s *settlement) twin(f *tier.File, other *tier.Dir) error {
-	if other == nil || s.fs.numbersLast(s.from) && s.fs.numbersLast(s.to) {
+	if other == nil || s.fs.NumbersLast(s.from) && s.fs.NumbersLast(s.to) {
 		return nil
 	}
 	g, err := other.OpenQuietly(s.name(), unix.O_NONBLOCK)

@@ -274,12 +274,13 @@ func (fs *FS) replaceLater(x *renaming, dd *tier.Dir, replaced []copyAt, why err
 
 // intendReplace records that the file replaces the copies of the new name.
 func (fs *FS) intendReplace(x *renaming, dd *tier.Dir, replaced []copyAt) (*record, error) {
-	defer fs.moves.pin(x.to)()
-	path, ok := fs.pathOf(x.to, x.newName)
-	if !ok {
+	defer fs.moves.pin(x.from, x.to)()
+	from, ok1 := fs.pathOf(x.from, x.name)
+	to, ok2 := fs.pathOf(x.to, x.newName)
+	if !ok1 || !ok2 {
 		return nil, unix.ESTALE
 	}
-	in := intent{Kind: intentReplace, To: path, Moves: []move{fs.moveOf(&x.src[0])}}
+	in := intent{Kind: intentReplace, From: from, To: to, Moves: []move{fs.moveOf(&x.src[0])}}
 	for i := range replaced {
 		in.Replaced = append(in.Replaced, fs.moveOf(&replaced[i]))
 	}

@@ -142,11 +142,17 @@ func (fs *FS) renameOnAll(x *renaming, steps []step, alone, replaced []*tier.Dir
 	}
 	for i := len(steps) - 1; i >= 0; i-- {
 		if err := fs.step(x, steps[i].from, steps[i].to); err != nil {
+			record.src, record.dst = x.src, x.dst
+			for _, s := range steps[i+1:] {
+				if d, err := s.to.OpenDir(x.newName); err == nil {
+					record.held = append(record.held, d)
+				}
+			}
 			if fs.undo(x, steps[i+1:], replaced) {
+				putAll(record.held)
 				record.finish()
 			} else {
 				fs.log.Error("cannot undo the rename of a directory yet; the next mount finishes it if that stays so", "name", x.name, "err", err)
-				record.replaced = x.dst
 				record.leave(undoRename)
 			}
 			return err

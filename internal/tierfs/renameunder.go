@@ -178,7 +178,7 @@ func (fs *FS) dropAside(all []aside) {
 // by it later must not be all there is, so the file is durable before.
 func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copyAt) error {
 	others := slices.Concat(higher, lower)
-	defer fs.moves.pin(x.to)() // the path in the record holds
+	defer fs.moves.pin(x.from, x.to)() // the paths in the record hold
 	if err := fs.durable(sd, x.name, &x.src[0].st, others); err != nil {
 		return err
 	}

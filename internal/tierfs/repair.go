@@ -1,6 +1,7 @@
 package tierfs
 
 import (
+	"context"
 	"errors"
 	"path"
 	"strings"
@@ -41,6 +42,9 @@ func (fs *FS) Remove(f mover.Finding) error {
 			return err
 		}
 	}
+	if err := h.compare(); err != nil {
+		return err
+	}
 	return h.alone(func() error {
 		// removeCopies tells the table too: the copy may have been seen once.
 		both := []copyAt{{f.Over, f.High}, {f.Rank, f.Low}}
@@ -80,6 +84,7 @@ type hidden struct {
 	dir       *inode.Inode
 	name      string
 	high, low *tier.Dir
+	held      [2]*tier.File // both copies once they were compared, see compare; O_PATH
 	leave     func()
 }
 
@@ -97,6 +102,11 @@ func (fs *FS) holdHidden(f mover.Finding) (*hidden, error) {
 				d.Put()
 			}
 		}
+		for _, f := range h.held {
+			if f != nil {
+				f.Close()
+			}
+		}
 		forget()
 	}
 	if h.high, err = fs.dir(dir, f.Over); err == nil {
@@ -107,6 +117,32 @@ func (fs *FS) holdHidden(f mover.Finding) (*hidden, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// compare is errChanged unless both copies have the same content still. Where numbers
+// tell them from others that is known; else they are read once more, and held: it may
+// take long, and nobody is to wait for it.
+func (h *hidden) compare() error {
+	if h.f.Low.Mode&unix.S_IFMT != unix.S_IFREG || h.fs.NumbersLast(h.high.Tier) && h.fs.NumbersLast(h.low.Tier) {
+		return nil
+	}
+	var both [2]*tier.File
+	for i, d := range []*tier.Dir{h.high, h.low} {
+		f, err := d.OpenQuietly(h.name, unix.O_NONBLOCK)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if h.held[i], err = f.Reopen(unix.O_PATH); err != nil {
+			return err
+		}
+		both[i] = f
+	}
+	same, err := mover.SameBytes(context.Background(), both[0], both[1], h.f.Low.Size)
+	if err == nil && !same {
+		err = errChanged
+	}
+	return err
 }
 
 // alone runs fn while nobody changes the name and no mover is at the file, if
@@ -128,17 +164,23 @@ func (h *hidden) alone(fn func() error) error {
 		return errUsed
 	}
 	defer done()
-	if !still(h.high, h.name, &h.f.High) || !still(h.low, h.name, &h.f.Low) {
+	if !h.fs.still(h.high, h.name, h.held[0], &h.f.High) || !h.fs.still(h.low, h.name, h.held[1], &h.f.Low) {
 		return errChanged
 	}
 	return fn()
 }
 
-// still reports whether name in d is the file with the attributes st, with the
-// same content.
-func still(d *tier.Dir, name string, st *unix.Stat_t) bool {
-	var now unix.Stat_t
-	return d.Stat(name, &now) == nil && now.Dev == st.Dev && now.Ino == st.Ino && now.Mode == st.Mode && now.Size == st.Size && now.Mtim == st.Mtim
+// still reports whether name in d is the file with the attributes st, with the same
+// content. Where numbers do not tell that, open has it open; without, its attributes do
+// for what is only renamed, or has a name that we alone give.
+func (fs *FS) still(d *tier.Dir, name string, open *tier.File, st *unix.Stat_t) bool {
+	now, same, err := unix.Stat_t{}, true, error(nil)
+	if open == nil && !fs.NumbersLast(d.Tier) {
+		err = d.Stat(name, &now)
+	} else {
+		now, same, err = fs.same(d, name, open, st)
+	}
+	return err == nil && same && now.Mode == st.Mode && now.Size == st.Size && now.Mtim == st.Mtim
 }
 
 // removeStaged removes what an earlier daemon has prepared.
@@ -149,7 +191,7 @@ func (fs *FS) removeStaged(f mover.Finding) error {
 	}
 	defer d.Put()
 	name := path.Base(f.Path)
-	if strings.HasPrefix(name, stagingPrefix) || !still(d, name, &f.Low) {
+	if strings.HasPrefix(name, stagingPrefix) || !fs.still(d, name, nil, &f.Low) {
 		return errChanged
 	}
 	if f.Low.Mode&unix.S_IFMT == unix.S_IFDIR {

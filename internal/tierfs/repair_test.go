@@ -11,7 +11,7 @@ import (
 // findings are what a check of the mount finds.
 func (r *rig) findings(fs *FS) (all []mover.Finding) {
 	r.Helper()
-	c := &mover.Check{Tiers: fs.Tiers(), Owned: fs.Owned, Emit: func(f mover.Finding) { all = append(all, f) }}
+	c := &mover.Check{Tiers: fs.Tiers(), Owned: fs.Owned, NumbersLast: fs.NumbersLast, Emit: func(f mover.Finding) { all = append(all, f) }}
 	if err := c.Run(r.Context()); err != nil {
 		r.Fatal(err)
 	}

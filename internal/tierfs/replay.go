@@ -1,40 +1,118 @@
 package tierfs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
 
-// replayRename finishes the rename of a directory, lowest tier first.
+// replayRename finishes the rename of a directory, lowest tier first, or takes it
+// back. What is not known for one of the directories stays where it is.
 func (j *journal) replayRename(in *intent) error {
+	finish, err := j.renamed(in)
+	if err != nil {
+		return err
+	}
+	from, to := in.From, in.To
+	if !finish {
+		from, to = to, from
+	}
 	for i := len(in.Moves) - 1; i >= 0; i-- {
 		t, err := j.member(in.Moves[i].Member)
 		if err != nil {
 			return err
 		}
-		if err := j.renameIfStill(t, in.From, in.To, in.Moves[i].Ino); err != nil {
+		still := func(_ *tier.Dir, _ string, st *unix.Stat_t) (bool, error) {
+			return j.fs.recorded(t, &in.Moves[i], st), nil
+		}
+		if err := j.renameIfStill(t, from, to, still); err != nil {
 			return fmt.Errorf("tier %s: %w", t.Root, err)
 		}
 	}
-	for _, m := range in.Replaced {
-		t, err := j.member(m.Member)
+	if !finish {
+		return nil
+	}
+	for i := range in.Replaced {
+		t, err := j.member(in.Replaced[i].Member)
 		if err != nil {
 			return err
 		}
-		if err := removeIfStill(t, in.To, m.Ino, true); err != nil {
+		if err := j.removeIfStill(t, in.To, &in.Replaced[i], true); err != nil {
 			return fmt.Errorf("tier %s: %w", t.Root, err)
 		}
 	}
 	return nil
 }
 
+// renamed reports whether the rename of a directory is to be finished, rather than
+// taken back. Where numbers last, both can be done. Where they do not, nothing is
+// touched, as it may be another directory; but the name that one has tells how far the
+// rename had come there, and the other tiers follow.
+func (j *journal) renamed(in *intent) (finish bool, err error) {
+	var waits, done, undone, unclear bool
+	for i := range in.Moves {
+		t, err := j.member(in.Moves[i].Member)
+		if err != nil {
+			return false, err
+		}
+		from, err := dirAt(t, in.From)
+		if err != nil {
+			return false, err
+		}
+		to, err := dirAt(t, in.To)
+		if err != nil {
+			return false, err
+		}
+		switch {
+		case j.fs.NumbersLast(t):
+			waits = waits || from != nil && from.Ino == in.Moves[i].Ino
+		case from == nil:
+			done = done || to != nil
+		case to == nil || j.replacedEmpty(t, in):
+			undone = true
+		default:
+			unclear = true
+		}
+	}
+	if done && undone || unclear && (waits || undone) {
+		return false, fmt.Errorf("%q was being renamed to %q, and there is a part of it under both names; inode numbers do not tell all directories from others made since, so give it one name in the tiers", in.From, in.To)
+	}
+	return !undone, nil
+}
+
+// dirAt is the directory at a path of a tier, nil for none.
+func dirAt(t *tier.Tier, p string) (*unix.Stat_t, error) {
+	st, err := lookup(t, p)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil, unlessAbsent(err)
+	}
+	return &st, nil
+}
+
+// replacedEmpty reports whether a tier has the empty directory still that a rename was
+// to replace there.
+func (j *journal) replacedEmpty(t *tier.Tier, in *intent) bool {
+	if !slices.ContainsFunc(in.Replaced, func(m move) bool { other, err := j.member(m.Member); return err == nil && other == t }) {
+		return false
+	}
+	d, name, err := walk(t, in.To)
+	if err != nil {
+		return false
+	}
+	defer d.Put()
+	empty, err := isEmpty(d, name)
+	return err == nil && empty
+}
+
 // replayReplace removes what a file that has come into place replaces. If it
-// has not, nothing has happened and nothing is done.
+// has not, nothing has happened and nothing is done. If numbers do not tell, the file
+// gets its old name again, and what it was to replace stays.
 func (j *journal) replayReplace(in *intent) error {
 	t, err := j.member(in.Moves[0].Member)
 	if err != nil {
@@ -49,10 +127,21 @@ func (j *journal) replayReplace(in *intent) error {
 	}
 	defer d.Put()
 	var st unix.Stat_t
-	if err := d.Stat(name, &st); absent(err) || err == nil && st.Ino != in.Moves[0].Ino {
+	last := j.fs.NumbersLast(t)
+	if err := d.Stat(name, &st); absent(err) || err == nil && last && st.Ino != in.Moves[0].Ino {
 		return nil
 	} else if err != nil {
 		return err
+	}
+	doubt, err := j.doubtful(in, t)
+	if err != nil {
+		return err
+	}
+	if doubt {
+		return j.takeBack(in, d, name)
+	}
+	if !last {
+		return nil // it is seen, and what it hides is named by a check
 	}
 	if err := syncFile(d, name, &st); err != nil {
 		return err
@@ -62,11 +151,52 @@ func (j *journal) replayReplace(in *intent) error {
 		if err != nil {
 			return err
 		}
-		if err := removeIfStill(t, in.To, in.Replaced[i].Ino, false); err != nil {
+		if err := j.removeIfStill(t, in.To, &in.Replaced[i], false); err != nil {
 			return fmt.Errorf("tier %s: %w", t.Root, err)
 		}
 	}
 	return nil
+}
+
+// doubtful reports whether a file on t is hidden by what it was to replace, and one of
+// the two is not known for that.
+func (j *journal) doubtful(in *intent, t *tier.Tier) (bool, error) {
+	for _, m := range in.Replaced {
+		higher, err := j.member(m.Member)
+		if err != nil {
+			return false, err
+		}
+		if higher.Rank > t.Rank {
+			continue
+		}
+		st, err := lookup(higher, in.To)
+		if absent(err) {
+			continue
+		}
+		last := j.fs.NumbersLast(higher)
+		if err != nil || !last || !j.fs.NumbersLast(t) && st.Ino == m.Ino {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// takeBack gives the file name in d the old name of a record again.
+func (j *journal) takeBack(in *intent, d *tier.Dir, name string) error {
+	for _, t := range j.fs.Tiers() {
+		if _, err := lookup(t, in.From); !absent(err) {
+			return cmp.Or(err, fmt.Errorf("%q was renamed to %q, is hidden there, and its old name is taken", in.From, in.To))
+		}
+	}
+	up, old, err := walk(d.Tier, in.From)
+	if err != nil {
+		return err
+	}
+	defer up.Put()
+	if err := d.Rename(name, up, old, unix.RENAME_NOREPLACE); err != nil {
+		return err
+	}
+	return errors.Join(up.Sync(), d.Sync())
 }
 
 // replayUnlink removes the link To if From is the same file still, and a higher
@@ -77,7 +207,7 @@ func (j *journal) replayUnlink(in *intent) error {
 		return err
 	}
 	from, err := lookup(t, in.From)
-	if err != nil {
+	if err != nil || !j.fs.recorded(t, &in.Moves[0], &from) {
 		return unlessAbsent(err)
 	}
 	for _, higher := range j.fs.Tiers()[:t.Rank] {
@@ -87,8 +217,8 @@ func (j *journal) replayUnlink(in *intent) error {
 			continue
 		case err != nil:
 			return err
-		case st.Mode&unix.S_IFMT != unix.S_IFDIR && from.Ino == in.Moves[0].Ino:
-			return removeIfStill(t, in.To, from.Ino, false)
+		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+			return j.removeIfStill(t, in.To, &in.Moves[0], false)
 		}
 	}
 	return nil
@@ -129,9 +259,9 @@ func walk(t *tier.Tier, p string) (*tier.Dir, string, error) {
 	return d, name, nil
 }
 
-// renameIfStill renames from to to if from is still the inode, and makes that
-// durable. A parent of to that is missing is made.
-func (j *journal) renameIfStill(t *tier.Tier, from, to string, ino uint64) error {
+// renameIfStill renames from to to if from is a directory and still the one that is
+// meant, and makes that durable. A parent of to that is missing is made.
+func (j *journal) renameIfStill(t *tier.Tier, from, to string, still func(*tier.Dir, string, *unix.Stat_t) (bool, error)) error {
 	sd, name, err := walk(t, from)
 	if absent(err) {
 		return nil
@@ -141,9 +271,12 @@ func (j *journal) renameIfStill(t *tier.Tier, from, to string, ino uint64) error
 	}
 	defer sd.Put()
 	var st unix.Stat_t
-	if err := sd.Stat(name, &st); absent(err) || err == nil && (st.Ino != ino || st.Mode&unix.S_IFMT != unix.S_IFDIR) {
+	if err := sd.Stat(name, &st); absent(err) || err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil // a file in its place would replace another
 	} else if err != nil {
+		return err
+	}
+	if is, err := still(sd, name, &st); !is || err != nil {
 		return err
 	}
 	dd, newName, err := walk(t, to)
@@ -195,9 +328,9 @@ func (j *journal) makeWay(t *tier.Tier, dir string) error {
 	return nil
 }
 
-// removeIfStill removes p if it is still the inode, durably, because the record
+// removeIfStill removes p if it is still the inode m, durably, because the record
 // goes next. A directory that is not empty is not the one that was replaced.
-func removeIfStill(t *tier.Tier, p string, ino uint64, dir bool) error {
+func (j *journal) removeIfStill(t *tier.Tier, p string, m *move, dir bool) error {
 	d, name, err := walk(t, p)
 	if absent(err) {
 		return nil
@@ -207,7 +340,7 @@ func removeIfStill(t *tier.Tier, p string, ino uint64, dir bool) error {
 	}
 	defer d.Put()
 	var st unix.Stat_t
-	if err := d.Stat(name, &st); absent(err) || err == nil && st.Ino != ino {
+	if err := d.Stat(name, &st); absent(err) || err == nil && !j.fs.recorded(t, m, &st) {
 		return nil
 	} else if err != nil {
 		return err

@@ -18,17 +18,19 @@ import (
 //     byte, so that nothing is lost whichever goes. A file that is too long to be
 //     read through while others wait is not known.
 //
+// A record of names alone has nothing else to go by; see replay.go.
+//
 // What is not known stays, and so does the other.
 
-// numbersLast reports whether inode numbers tell the files of a tier apart.
-func (fs *FS) numbersLast(t *tier.Tier) bool {
+// NumbersLast reports whether inode numbers tell the files of a tier apart.
+func (fs *FS) NumbersLast(t *tier.Tier) bool {
 	return t.NumbersLast(func() (*tier.Dir, error) { return fs.staging(t) }, stagingName())
 }
 
 // same reports whether name in d is the file that had the attributes was, and what it
 // has now, under the number that it had then. open has it open, where numbers do not last.
 func (fs *FS) same(d *tier.Dir, name string, open *tier.File, was *unix.Stat_t) (now unix.Stat_t, same bool, err error) {
-	if fs.numbersLast(d.Tier) {
+	if fs.NumbersLast(d.Tier) {
 		err = d.Stat(name, &now)
 		return now, err == nil && now.Dev == was.Dev && now.Ino == was.Ino, err
 	}
@@ -39,10 +41,15 @@ func (fs *FS) same(d *tier.Dir, name string, open *tier.File, was *unix.Stat_t) 
 	return now, same && err == nil, err
 }
 
+// recorded reports whether st, on t, is the inode of a record of names.
+func (fs *FS) recorded(t *tier.Tier, m *move, st *unix.Stat_t) bool {
+	return st.Ino == m.Ino && fs.NumbersLast(t)
+}
+
 // unchanged reports whether st, on t, can be the file of a record as it was then.
 func (fs *FS) unchanged(t *tier.Tier, was *stamp, st *unix.Stat_t) bool {
 	now := *st
-	if !fs.numbersLast(t) {
+	if !fs.NumbersLast(t) {
 		now.Ino = was.Ino
 	}
 	return was.is(&now)
@@ -54,7 +61,7 @@ func (fs *FS) isCopy(t *tier.Tier, f *relocated, st *unix.Stat_t) bool {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return false
 	}
-	return st.Ino == f.Copy.Ino && fs.numbersLast(t) || fs.unchanged(t, &f.Copy, st)
+	return st.Ino == f.Copy.Ino && fs.NumbersLast(t) || fs.unchanged(t, &f.Copy, st)
 }
 
 // maxCompared is how long a file is at most that is compared when a move is settled:

@@ -15,6 +15,7 @@ type disk struct {
 	fuse.RawFileSystem
 	gate *gate
 	n    int
+	born int64 // goes into the numbers that are made: another server makes others
 
 	mu      sync.Mutex
 	numbers map[uint64]uint64 // the first that a node had, by its ID; GUARDED_BY(mu)
@@ -45,7 +46,7 @@ const numbered = time.Second
 // number gives a node a number of its name.
 func (d *disk) number(dir uint64, name string, out *fuse.EntryOut) {
 	sum := fnv.New64a()
-	fmt.Fprintln(sum, dir, name)
+	fmt.Fprintln(sum, d.born, dir, name)
 	out.Attr.Ino = sum.Sum64()
 	out.SetEntryTimeout(numbered)
 	out.SetAttrTimeout(numbered)

@@ -38,7 +38,9 @@ type Plan struct {
 	NoXattrs bool // besides: of extended attributes the root says EOPNOTSUPP, all else EIO
 	NoInodes bool // besides: statfs(2) says of all inodes that they are used
 
-	NoNumbers bool // besides: inode numbers are made from names, and change some time after a rename, as rclone's do
+	// Besides: inode numbers are made from names, and change some time after a rename,
+	// as rclone's do, and when the server is another, as those of libfuse do.
+	NoNumbers bool
 }
 
 // Report is what came of a plan.

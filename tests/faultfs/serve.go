@@ -60,7 +60,7 @@ func mount(root, dir string, n int, g *gate) error {
 		return err
 	}
 	raw := fs.NewNodeFS(loopback, &fs.Options{EntryTimeout: new(time.Duration), AttrTimeout: new(time.Duration)})
-	srv, err := fuse.NewServer(&disk{RawFileSystem: raw, gate: g, n: n}, dir, &fuse.MountOptions{
+	srv, err := fuse.NewServer(&disk{RawFileSystem: raw, gate: g, n: n, born: time.Now().UnixNano()}, dir, &fuse.MountOptions{
 		AllowOther: true, DirectMountStrict: true, DirectMountFlags: unix.MS_NOSUID | unix.MS_NODEV,
 		Options: []string{"default_permissions"}, FsName: "faultfs", Name: "faultfs",
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,5 +103,195 @@ func TestAnotherFileIsNoCopyThoughItHasTheNumber(t *testing.T) {
 				t.Errorf("the source is gone: %q", kept)
 			}
 		})
+	}
+}
+
+// killed has the daemon die in a rename on the disk, which is carried out or not, and
+// ends the mount.
+func killed(t *testing.T, disk *faultfs.FS, m mount, nth int, carriedOut bool, from, to string) {
+	t.Helper()
+	none := faultfs.Plan{NoNumbers: true, NoLinks: true, Nth: 1 << 30}
+	disk.Arm(none)
+	m.Up()
+	at := faultfs.Plan{NoNumbers: true, NoLinks: true, Ops: []string{"RENAME", "RENAME2"}, Nth: nth, Hang: true}
+	if !carriedOut {
+		at.Errno = unix.EIO
+	}
+	disk.Arm(at)
+	renamed := make(chan error, 1)
+	go func() { renamed <- os.Rename(m.Path(from), m.Path(to)) }()
+	harness.Eventually(t, "the rename hangs", func() bool { return disk.Report().Stuck == 1 })
+	ok(t, "kill", unix.Kill(m.Pid(), unix.SIGKILL))
+	disk.Arm(none)
+	if err := <-renamed; err == nil {
+		t.Error("the rename was answered")
+	}
+	m.Gone(128 + int(unix.SIGKILL))
+	harness.Must(t, "umount", "-l", m.Dir)
+}
+
+// renumber serves the disk anew: its numbers are others.
+func renumber(disk *faultfs.FS) {
+	disk.Revive()
+	disk.Arm(faultfs.Plan{NoNumbers: true, NoLinks: true, Nth: 1 << 30})
+}
+
+// TestKilledRenameOfADirectoryLeavesOneName: the number tells no mount that the
+// directory on the disk is the one in the record. Half of the files were left under
+// each name.
+func TestKilledRenameOfADirectoryLeavesOneName(t *testing.T) {
+	for _, carriedOut := range []bool{false, true} {
+		t.Run(fmt.Sprintf("carried out: %v", carriedOut), func(t *testing.T) {
+			disk, m := numberless(t)
+			m.Put(0, "old/high", "high")
+			m.Put(1, "old/sub/low", "low")
+			killed(t, disk, m, 1, carriedOut, "old", "new")
+			renumber(disk)
+			m.Up()
+			is, was := "old", "new"
+			if carriedOut {
+				is, was = was, is
+			}
+			m.wantOn(0, is+"/high", "high")
+			m.wantOn(1, is+"/sub/low", "low")
+			if on := m.on(was); len(on) > 0 {
+				t.Errorf("%s is on the tiers %v still", was, on)
+			}
+			m.wantTidy()
+		})
+	}
+}
+
+// TestKilledRenameTouchesNoDirectoryMadeSince, under the name of the one that was
+// renamed: it has its number.
+func TestKilledRenameTouchesNoDirectoryMadeSince(t *testing.T) {
+	disk, m := numberless(t)
+	m.Put(0, "old/high", "high")
+	harness.Mkdir(t, m.Tier(1, "old"))
+	killed(t, disk, m, 1, true, "old", "new")
+	m.Put(1, "old/other", "other")
+	harness.Remove(t, m.Tier(0, "old/high"))
+	harness.Remove(t, m.Tier(0, "old"))
+	for range 2 {
+		m.Up()
+		harness.WantRead(t, m.Tier(1, "old/other"), "other")
+		harness.WantRead(t, m.Path("old/other"), "other")
+		m.Down()
+	}
+}
+
+// TestKilledRenameWaitsWhereBothNamesAreTaken for somebody who knows what belongs
+// together, and everything can be seen until then.
+func TestKilledRenameWaitsWhereBothNamesAreTaken(t *testing.T) {
+	disk, m := numberless(t)
+	m.Put(0, "old/high", "high")
+	m.Put(1, "old/low", "low")
+	killed(t, disk, m, 1, false, "old", "new")
+	m.Put(1, "new/other", "other")
+	if _, stderr, code := m.TryUp(); code != 0 || !strings.Contains(stderr, "under both names") {
+		t.Errorf("exit code %d, it says %s", code, stderr)
+	}
+	m.wantOn(0, "old/high", "high")
+	m.wantOn(1, "old/low", "low")
+	m.wantOn(1, "new/other", "other")
+	m.Down()
+	ok(t, "rename", os.Rename(m.Tier(1, "old/low"), m.Tier(1, "new/low")))
+	harness.Remove(t, m.Tier(1, "old"))
+	m.Up()
+	m.wantOn(0, "new/high", "high")
+	m.wantOn(1, "new/low", "low")
+	m.wantTidy()
+}
+
+// TestKilledRenameOverAHigherFileLosesNeither: the file that was renamed was taken for
+// another under its new name, and stayed hidden there by the one that it was to replace.
+func TestKilledRenameOverAHigherFileLosesNeither(t *testing.T) {
+	for _, carriedOut := range []bool{false, true} {
+		t.Run(fmt.Sprintf("carried out: %v", carriedOut), func(t *testing.T) {
+			disk, m := numberless(t)
+			m.Put(1, "doc~", "new")
+			m.Put(0, "doc", "old")
+			killed(t, disk, m, 2, carriedOut, "doc~", "doc") // the first brings the record
+			time.Sleep(quiet)
+			m.Up()
+			m.wantOn(1, "doc~", "new")
+			m.wantOn(0, "doc", "old")
+			m.wantTidy()
+		})
+	}
+}
+
+// TestRenameOfADirectoryIsUndoneThoughItsNumberChanges: a tier has refused it and then
+// to take it back. Half of the files stayed under the new name.
+func TestRenameOfADirectoryIsUndoneThoughItsNumberChanges(t *testing.T) {
+	disks := faultfs.New(t, 2)
+	none := faultfs.Plan{NoNumbers: true, Nth: 1 << 30}
+	disks.Arm(none)
+	m := newMountOn(t, disks.Disks)
+	m.Put(0, "old/high", "high")
+	m.Put(1, "old/low", "low")
+	m.Up()
+	// The record, and the lower tier; no more.
+	disks.Arm(faultfs.Plan{NoNumbers: true, Disk: -1, Ops: []string{"RENAME", "RENAME2"}, Nth: 3, Stays: true, Errno: unix.EIO})
+	if err := os.Rename(m.Path("old"), m.Path("new")); err == nil {
+		t.Error("it is renamed")
+	}
+	harness.WantRead(t, m.Tier(1, "new/low"), "low")
+	time.Sleep(1200 * time.Millisecond)
+	disks.Arm(none)
+	harness.Eventually(t, "it is undone", func() bool { return harness.Exists(t, m.Tier(1, "old/low")) })
+	time.Sleep(quiet)
+	m.wantOn(0, "old/high", "high")
+	m.wantOn(1, "old/low", "low")
+	m.wantTidy()
+}
+
+// TestCheckFindsACopyThoughItsNumberChanges while it is looked at, and mends it.
+func TestCheckFindsACopyThoughItsNumberChanges(t *testing.T) {
+	disk, m := numberless(t)
+	m.Put(0, "f", "same")
+	m.Up()
+	harness.Write(t, m.Tier(1, "g"), "same")
+	ok(t, "rename", os.Rename(m.Tier(1, "g"), m.Tier(1, "f")))
+	disk.Arm(faultfs.Plan{NoNumbers: true, Ops: []string{"READ"}, Nth: 1, DelayMS: 1200})
+	out := harness.Must(t, harness.CLI, "check", "--repair", "--yes", m.Dir)
+	if !disk.Report().Hit {
+		t.Error("nothing was read")
+	}
+	if on := m.on("f"); len(on) != 1 {
+		t.Errorf("it is on the tiers %v\n%s", on, out)
+	}
+	harness.WantRead(t, m.Path("f"), "same")
+}
+
+// TestRepairRemovesNoFileThatHasComeSince, though it has number, size and times of the
+// copy that was compared.
+func TestRepairRemovesNoFileThatHasComeSince(t *testing.T) {
+	disks := faultfs.New(t, 2)
+	disks.Arm(faultfs.Plan{NoNumbers: true, Nth: 1 << 30})
+	m := newMountOn(t, disks.Disks)
+	m.Put(0, "f", "same")
+	m.Put(1, "f", "same")
+	m.Up()
+	disks.Arm(faultfs.Plan{NoNumbers: true, Disk: 0, Ops: []string{"FSYNC"}, Nth: 1, Hang: true}) // found, and not removed yet
+	done := make(chan string, 1)
+	go func() {
+		out, _, _ := harness.Run(t, harness.CLI, "check", "--repair", "--yes", m.Dir)
+		done <- out
+	}()
+	harness.Eventually(t, "the copy is to be removed", func() bool { return disks.Report().Stuck == 1 })
+	root := func(name string) string { return filepath.Join(disks.Roots[1], name) }
+	st := harness.Stat(t, root("f"))
+	harness.Write(t, root("g"), "mine")
+	harness.Must(t, "touch", "-r", root("f"), root("g"))
+	ok(t, "replace", os.Rename(root("g"), root("f")))
+	time.Sleep(1200 * time.Millisecond)
+	disks.Arm(faultfs.Plan{NoNumbers: true, Nth: 1 << 30})
+	out := <-done
+	if now := harness.Stat(t, root("f")); now.Mtim != st.Mtim || now.Size != st.Size {
+		t.Errorf("it is told apart by what stat says: %+v, was %+v", now, st)
+	}
+	if !harness.Exists(t, root("f")) || harness.Read(t, root("f")) != "mine" {
+		t.Errorf("it is removed\n%s", out)
 	}
 }
