@@ -62,12 +62,12 @@ func (d *Dir) FD() int { return d.fd }
 
 // Stat is fstatat(2) of name, not following symlinks.
 func (d *Dir) Stat(name string, st *unix.Stat_t) error {
-	return d.do(func() error { return unix.Fstatat(d.fd, name, st, unix.AT_SYMLINK_NOFOLLOW) })
+	return d.do(func() error { return d.Tier.fstatat(d.fd, name, st) })
 }
 
 // StatSelf is fstat(2) of the directory.
 func (d *Dir) StatSelf(st *unix.Stat_t) error {
-	err := d.do(func() error { return unix.Fstat(d.fd, st) })
+	err := d.do(func() error { return d.Tier.fstat(d.fd, st) })
 	if err == nil {
 		d.dev.Store(st.Dev)
 	}

@@ -22,7 +22,7 @@ func (f *File) Close() { unix.Close(f.FD) }
 
 // Stat is fstat(2).
 func (f *File) Stat(st *unix.Stat_t) error {
-	return f.do(func() error { return unix.Fstat(f.FD, st) })
+	return f.do(func() error { return f.Tier.fstat(f.FD, st) })
 }
 
 // Readlink is the target of a symlink opened with O_PATH (readlinkat(2), since

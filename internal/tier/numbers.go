@@ -3,6 +3,7 @@ package tier
 import (
 	"bytes"
 	"encoding/binary"
+	"hash/fnv"
 
 	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
@@ -15,8 +16,8 @@ import (
 // them from paths, and what stands on libfuse has those of the connection, unless it
 // asks for others. As long as it cannot be found out they do not last.
 func (t *Tier) NumbersLast(staging func() (*Dir, error), name string) bool {
-	if last := t.numbers.Load(); last != nil {
-		return *last
+	if last := t.numbers.Load(); last != nil || t.byNode {
+		return last != nil && *last
 	}
 	d, err := staging()
 	if err != nil {
@@ -60,6 +61,68 @@ func (d *Dir) numbersLast(name string) (bool, error) {
 	}
 	err = d.Stat(renamed, &is)
 	return is.Ino == was.Ino && is.Ino != node, err
+}
+
+// TellByNode has the files of a FUSE filesystem whose numbers do not last told apart by
+// the kernel's own inodes, whose handles take the place of the numbers in what Stat says.
+// rclone gives a directory that is made the number of one that was renamed, while the
+// kernel holds both, and now this and now that number to one file. It is called before
+// the tier serves.
+func (t *Tier) TellByNode() { t.byNode = t.fuse }
+
+// number is what an inode is told by that has the number ino. Where the kernel gives no
+// handles of FUSE, which is before Linux 6.8, the number has to do.
+func (t *Tier) number(fd int, ino uint64) uint64 {
+	if t.byNode {
+		if h, err := sys.Handle(fd, ""); err == nil {
+			sum := fnv.New64a()
+			sum.Write(h.Bytes())
+			return sum.Sum64()
+		}
+	}
+	return ino
+}
+
+// fstat is fstat(2).
+func (t *Tier) fstat(fd int, st *unix.Stat_t) error {
+	err := unix.Fstat(fd, st)
+	if err == nil {
+		st.Ino = t.number(fd, st.Ino)
+	}
+	return err
+}
+
+// fstatat is fstatat(2), not following symlinks.
+func (t *Tier) fstatat(dirfd int, name string, st *unix.Stat_t) error {
+	if !t.byNode {
+		return unix.Fstatat(dirfd, name, st, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	return onNode(dirfd, name, func(fd int) error { return t.fstat(fd, st) })
+}
+
+// statx is statx(2), not following symlinks. As that does, it mounts nothing (autofs(5)).
+func (t *Tier) statx(dirfd int, name string, mask int, sx *unix.Statx_t) error {
+	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
+	if !t.byNode {
+		return unix.Statx(dirfd, name, flags, mask, sx)
+	}
+	return onNode(dirfd, name, func(fd int) error {
+		err := unix.Statx(fd, "", flags|unix.AT_EMPTY_PATH, mask, sx)
+		if err == nil {
+			sx.Ino = t.number(fd, sx.Ino)
+		}
+		return err
+	})
+}
+
+// onNode runs fn on the inode that name leads to, whatever it leads to by the end.
+func onNode(dirfd int, name string, fn func(fd int) error) error {
+	fd, err := sys.Open(dirfd, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return fn(fd)
 }
 
 // node is the ID by which the kernel and a FUSE server know a file, as long as the

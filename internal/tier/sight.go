@@ -15,12 +15,12 @@ type Sight struct {
 	Born  time.Time // zero if its filesystem does not tell
 }
 
-// Look is Stat that sees more. As that does, it mounts nothing (autofs(5)).
+// Look is Stat that sees more.
 func (d *Dir) Look(name string, s *Sight) error {
-	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
-	const mask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 	var sx unix.Statx_t
-	err := d.do(func() error { return unix.Statx(d.fd, name, flags, mask, &sx) })
+	err := d.do(func() error {
+		return d.Tier.statx(d.fd, name, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &sx)
+	})
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,8 @@ type Tier struct {
 	mountID  atomic.Uint64        // where the root was opened by its path, see mountOf
 	onReturn func()               // drops what is cached of the tier
 	numbers  atomic.Pointer[bool] // whether they last, nil for not known; see NumbersLast
+	fuse     bool                 // what the numbers are is the server's affair
+	byNode   bool                 // see TellByNode
 
 	spaceAsked, pathAsked question
 
@@ -82,7 +84,8 @@ func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 		return nil, err
 	}
 	t.Network, t.Remote, t.Stacked, t.Logs = sys.Network(&fs), sys.Remote(&fs), sys.Stacked(&fs), sys.Logs(&fs)
-	if last, known := sys.Numbers(&fs); known {
+	last, known := sys.Numbers(&fs)
+	if t.fuse = !known; known {
 		t.numbers.Store(&last)
 	}
 	return t, t.setRoot(fd)

@@ -97,7 +97,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	tiers := set.Tiers()
 	roots := make([]unix.Stat_t, len(tiers))
 	for rank, t := range tiers {
-		if err := unix.Fstat(t.RootFD(), &roots[rank]); err != nil {
+		if err := lookAt(t, len(tiers) > 1, &roots[rank]); err != nil {
 			return nil, err
 		}
 	}
@@ -122,6 +122,17 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	return fs, nil
 }
 
+// lookAt is fstat(2) of a tier's root, once it is known what tells its files apart. In
+// a tier without others, and in one that cannot be written to, nothing is made to find out.
+func lookAt(t *tier.Tier, union bool, st *unix.Stat_t) error {
+	if union && !t.ReadOnly() && !numbersLast(t) {
+		t.TellByNode()
+	}
+	root := t.RootDir()
+	defer root.Put()
+	return root.StatSelf(st)
+}
+
 // Attach gives the filesystem its connection.
 func (fs *FS) Attach(s *fusedev.Server) {
 	fs.srv = s
@@ -135,7 +146,7 @@ func (fs *FS) Tiers() []*tier.Tier { return fs.set.Tiers() }
 // Extend takes in a tier below all others; ids are the member IDs from now on.
 func (fs *FS) Extend(t *tier.Tier, ids []string) error {
 	var st unix.Stat_t
-	if err := unix.Fstat(t.RootFD(), &st); err != nil {
+	if err := lookAt(t, true, &st); err != nil {
 		return err
 	}
 	fs.SetMembers(ids)

@@ -295,3 +295,27 @@ func TestRepairRemovesNoFileThatHasComeSince(t *testing.T) {
 		t.Errorf("it is removed\n%s", out)
 	}
 }
+
+// TestWhatIsMadeUnderAnOldNameIsAnother: it has the number of what was renamed, and both
+// are known.
+func TestWhatIsMadeUnderAnOldNameIsAnother(t *testing.T) {
+	_, m := numberless(t)
+	m.Put(1, "d/old/first", "first")
+	m.Put(1, "d/f", "first")
+	m.Up()
+	harness.List(t, m.Path("d/old"))
+	harness.Rename(t, m.Path("d/old"), m.Path("d/new"))
+	harness.Mkdir(t, m.Path("d/old"))
+	harness.Write(t, m.Path("d/old/second"), "second")
+	harness.Write(t, m.Path("d/new/third"), "third")
+	harness.Rename(t, m.Path("d/f"), m.Path("d/g"))
+	harness.Write(t, m.Path("d/f"), "second")
+	for range 2 {
+		for path, want := range map[string]string{"d/new/first": "first", "d/old/second": "second", "d/new/third": "third", "d/f": "second", "d/g": "first"} {
+			m.wantOn(1, path, want)
+		}
+		harness.WantList(t, m.Path("d/old"), "second")
+		harness.WantList(t, m.Path("d/new"), "first", "third")
+		time.Sleep(1200 * time.Millisecond)
+	}
+}
