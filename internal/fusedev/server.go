@@ -8,8 +8,8 @@
 // How many threads wait in read(2) decides the latency: the kernel wakes
 // waiting readers in turn, each on a cold CPU. So there is one hot reader,
 // which serves inline. It passes the reading on when an op may be slow; a
-// watchdog does so for an op that turns out slow. While slow ops are frequent,
-// several workers stay readers.
+// watchdog does so for an op that turns out slow. While slow ops are frequent, or
+// requests always wait, several workers stay readers.
 package fusedev
 
 import (
@@ -79,8 +79,8 @@ type Server struct {
 	ops  [opCount + 1]atomic.Uint64 // the last for all that are higher
 	errs [errnoCount]atomic.Uint64
 
-	// Changed under mu, read without it after every op.
-	readers, want atomic.Int32
+	// Changed under mu, read without it after every op; least by the watchdog.
+	readers, want, least atomic.Int32
 
 	mu      sync.Mutex
 	workers map[*worker]struct{} // GUARDED_BY(mu)
@@ -214,7 +214,7 @@ func (s *Server) review() {
 //
 // LOCKS_REQUIRED(s.mu)
 func (s *Server) recruit() {
-	for s.readers.Load() < s.want.Load() && !s.ended {
+	for s.readers.Load() < s.wanted() && !s.ended {
 		if n := len(s.parked); n > 0 {
 			w := s.parked[n-1]
 			s.parked = s.parked[:n-1]
@@ -267,7 +267,7 @@ func (s *Server) park(w *worker) bool {
 	case s.ended || len(s.parked) >= keepParked:
 		s.mu.Unlock()
 		return false
-	case s.readers.Load() < s.want.Load():
+	case s.readers.Load() < s.wanted():
 		s.readers.Add(1)
 		w.duty.Store(true)
 		s.mu.Unlock()
@@ -280,12 +280,12 @@ func (s *Server) park(w *worker) bool {
 
 // relieve takes the duty from a reader that is no longer wanted.
 func (s *Server) relieve(w *worker) {
-	if s.readers.Load() <= s.want.Load() {
+	if s.readers.Load() <= s.wanted() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.readers.Load() > s.want.Load() && w.duty.CompareAndSwap(true, false) {
+	if s.readers.Load() > s.wanted() && w.duty.CompareAndSwap(true, false) {
 		s.readers.Add(-1)
 	}
 }

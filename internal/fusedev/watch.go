@@ -64,6 +64,7 @@ func (s *Server) watch() {
 	defer unix.Close(s.dog.event)
 	var t turn
 	var busy, reviewed time.Duration // when an op was last seen, when the slow ones were counted
+	var clients crowd
 	for {
 		now := time.Since(s.dog.begun)
 		s.dog.now.Store(int64(now))
@@ -75,6 +76,7 @@ func (s *Server) watch() {
 			reviewed = now
 			s.review()
 		}
+		s.muster(clients.look(s.waits(), s.least.Load() > 1))
 		if s.over() {
 			return
 		}
