@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The test binary runs itself again; these variables say as what.
@@ -101,12 +102,18 @@ func inside(m *testing.M, scratch string, namespaces uintptr) int {
 		return complain(err)
 	}
 	code := m.Run()
-	if left := leftovers(); left != "" {
+	var left string
+	Within(ending, func() bool { left = leftovers(); return left == "" })
+	if left != "" {
 		fmt.Fprintln(os.Stderr, "harness: left behind: "+left)
 		code = max(code, 1)
 	}
 	return code
 }
+
+// ending is for how long what a test has left may be on its way to its end: a guard
+// ends after its daemon, for which a test has waited.
+const ending = time.Second
 
 // leftovers names the first mount or daemon that outlived the tests.
 func leftovers() string {
