@@ -31,6 +31,8 @@ type dirKey struct {
 
 // timekeeper has the dirTimes of directories that are being changed.
 type timekeeper struct {
+	idle bool // nothing moves: the mount has one tier, for good
+
 	mu   sync.Mutex
 	dirs map[dirKey]*dirTimes // GUARDED_BY(mu)
 }
@@ -101,6 +103,9 @@ func (k *timekeeper) stat(dir *tier.File) (st unix.Stat_t, err error) {
 // ours. If they are times they stay: the change time would not always tell, as it is as
 // coarse as the kernel's tick before Linux 6.13. If not, ours are given back still.
 func (k *timekeeper) beside(dir *tier.File, times bool, fn func() error) error {
+	if k.idle {
+		return fn()
+	}
 	return k.locked(dir, func(d *dirTimes, st *unix.Stat_t) error {
 		d.known = d.ours(st) && !times
 		err := fn()

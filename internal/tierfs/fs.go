@@ -111,6 +111,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 		fs.freed = func(int) {}
 	}
 	fs.rawLinks = cfg.RawLinks || !fs.union
+	fs.times.idle = !fs.union
 	fs.options.Store(&cfg.Options)
 	fs.journal = newJournal(fs)
 	fs.moves = newMoves(fs.table)
