@@ -67,8 +67,7 @@ func move(name string, ask asker, f flags, args []string) error {
 
 // endedEarly says what ended a job on m after it had begun.
 func endedEarly(m daemon.Mount, err error) error {
-	var silent *control.SilentError
-	if errors.As(err, &silent) {
+	if control.Silent(err) {
 		return failure{exitCannot, fmt.Errorf("mount %q: no file is lost, but %w", m.Dir, err)}
 	}
 	if errors.Is(err, control.ErrCutOff) {

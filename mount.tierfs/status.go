@@ -150,9 +150,8 @@ func (a *answer) print(w io.Writer) error {
 func explain(command string, m daemon.Mount, err error) string {
 	owner := ownerOf(m)
 	dir := control.Dir(owner)
-	var silent *control.SilentError
 	switch {
-	case errors.As(err, &silent):
+	case control.Silent(err):
 		return err.Error()
 	case !mayAsk(m) && owner == 0:
 		return fmt.Sprintf("mounts by root answer root only; run sudo tierfs %s", command)

@@ -23,12 +23,11 @@ func verdictOf(file string) (control.Verdict, error) {
 // askWhy asks the daemon about a file, for a command.
 func askWhy(command, file string, l located) (control.Verdict, error) {
 	v, err := clientFor(l.mount).Why(l.rel)
-	var silent *control.SilentError
 	switch {
 	case err == nil:
 		v.Path = control.Name(file)
 		return v, nil
-	case !mayAsk(l.mount), errors.Is(err, control.ErrNoDaemon), errors.As(err, &silent):
+	case !mayAsk(l.mount), errors.Is(err, control.ErrNoDaemon), control.Silent(err):
 		return v, cannotAsk(command, l.mount, err)
 	}
 	return v, fmt.Errorf("%q: %w", file, err)

@@ -31,6 +31,12 @@ func (e *SilentError) Error() string {
 	return fmt.Sprintf("daemon %d does not answer (waited %v); kill -CONT %[1]d if ps shows it stopped, else kill it, umount -l and mount again", e.PID, e.For)
 }
 
+// Silent reports whether err says that.
+func Silent(err error) bool {
+	var silent *SilentError
+	return errors.As(err, &silent)
+}
+
 // How long the daemon may take. A remount waits for tiers, and for longer than
 // the server's own bounds, so that the server's answer is the one that is seen;
 // a status waits for nothing.
