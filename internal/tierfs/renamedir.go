@@ -48,6 +48,7 @@ func (fs *FS) renameDir(x *renaming) error {
 	if len(x.dst) > 0 {
 		over = fs.table.Find(fs.key(&x.dst[0]))
 	}
+	fs.holdAll(x.src)
 	defer fs.mark(x)()
 	if err := fs.stirred(x); err != nil {
 		return err
@@ -68,6 +69,20 @@ func (fs *FS) renameDir(x *renaming) error {
 	}
 	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]))
 	return nil
+}
+
+// holdAll has descriptors of a directory's copies kept, as far as the kernel holds it. rclone
+// has the kernel forget what is renamed, and it would come back as another.
+func (fs *FS) holdAll(all []copyAt) {
+	in := fs.table.Find(fs.key(&all[0]))
+	if in == nil {
+		return
+	}
+	for _, c := range all {
+		if d, err := fs.dir(in, c.rank); err == nil {
+			d.Put()
+		}
+	}
 }
 
 // openAll opens the directory name in each of parents.

@@ -52,6 +52,16 @@ func rclone(r *recipe) {
 	r.on("/srv/fast", "2025/new", "/srv/remote")
 	r.stored(store, "2025/dump")
 
+	// A renamed directory that only the storage has is the same one still, and rclone
+	// has forgotten it.
+	harness.Mkdir(r.t, "/srv/remote/far/was")
+	for _, command := range []string{"mv /srv/docs/far/was /srv/docs/far/is", "mkdir /srv/docs/far/is/sub /srv/docs/far/was", "rmdir /srv/docs/far/is/sub"} {
+		if out, ok := r.try(command); !ok {
+			r.t.Errorf("%s: %s", command, out)
+		}
+	}
+	harness.WantList(r.t, "/srv/docs/far", "is", "was")
+
 	// It comes back, and goes again.
 	time.Sleep(1100 * time.Millisecond)
 	if out, ok := r.try("tierfs promote --older-than 1s /srv/docs/2025/dump"); !ok {
