@@ -253,15 +253,11 @@ func (fs *FS) Replays() uint64 { return fs.journal.replays.Load() }
 // sweepStaging removes directories that were prepared and never put in place,
 // and files that were replaced.
 func (fs *FS) sweepStaging(t *tier.Tier) {
-	d, err := fs.staging(t)
+	d, names, err := listed(t, "staging")
 	if err != nil {
 		return
 	}
 	defer d.Put()
-	names, err := entriesOf(d)
-	if err != nil {
-		return
-	}
 	for _, name := range names {
 		if strings.HasPrefix(name, stagingPrefix) {
 			continue // of an operation under way
@@ -270,6 +266,20 @@ func (fs *FS) sweepStaging(t *tier.Tier) {
 			d.Rmdir(name)
 		}
 	}
+}
+
+// listed opens a private directory of a tier, for the caller to Put, and lists it.
+func listed(t *tier.Tier, name string) (*tier.Dir, []string, error) {
+	d, err := t.Private(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	names, err := entriesOf(d)
+	if err != nil {
+		d.Put()
+		return nil, nil, err
+	}
+	return d, names, nil
 }
 
 // entriesOf lists a directory.
@@ -299,15 +309,11 @@ const maxRecords = 4096
 var errMany = errors.New("more than that")
 
 func (j *journal) replayTier(t *tier.Tier) error {
-	d, err := t.Private("journal")
+	d, names, err := listed(t, "journal")
 	if err != nil {
 		return err
 	}
 	defer d.Put()
-	names, err := entriesOf(d)
-	if err != nil {
-		return err
-	}
 	for _, name := range names {
 		if j.stands(name) {
 			continue

@@ -148,15 +148,11 @@ func (j *journal) unsettled() (all []*relocation) {
 // readMoves adds a tier's records of moves to read. A record does not change, so
 // one that is known is not read again.
 func readMoves(t *tier.Tier, known, read map[string]*relocation) {
-	d, err := t.Private("journal")
+	d, names, err := listed(t, "journal")
 	if err != nil {
 		return
 	}
 	defer d.Put()
-	names, err := entriesOf(d)
-	if err != nil {
-		return
-	}
 	for _, name := range names {
 		if r := known[name]; r != nil {
 			read[name] = r
