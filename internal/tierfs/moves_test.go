@@ -1,6 +1,7 @@
 package tierfs
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -163,6 +164,41 @@ func TestRenameTakesACopyMadeMeanwhile(t *testing.T) {
 	r.wantContent(1, "e/f", "F")
 	r.want(0, "d", false)
 	r.wantPath(fs, in, "e")
+}
+
+// TestRemovalTakesACopyMadeMeanwhile: the directory would still be there, on the
+// other tier, or what was created in it.
+func TestRemovalTakesACopyMadeMeanwhile(t *testing.T) {
+	for _, made := range []int{0, 1} {
+		for _, file := range []bool{false, true} {
+			t.Run(fmt.Sprintf("on tier %d, file: %v", made, file), func(t *testing.T) {
+				r := newRig(t, 2)
+				r.mkdir(1-made, "d")
+				fs := r.open()
+				in := r.admit(fs, "d")
+				unpin := fs.moves.pin(in)
+				var err error
+				done := r.held(fs, func() { err = fs.rmdir(&fusedev.Request{}, inode.RootID, "d") })
+				d, e := fs.makePinned(in, made)
+				if e != nil {
+					t.Fatal(e)
+				}
+				d.Put()
+				want := error(nil)
+				if file {
+					r.write(made, "d/new", "N")
+					want = unix.ENOTEMPTY
+				}
+				unpin()
+				<-done
+				if err != want {
+					t.Errorf("%v, want %v", err, want)
+				}
+				r.want(0, "d", file)
+				r.want(1, "d", file)
+			})
+		}
+	}
 }
 
 // TestRenamedDirectoryIsFoundAlthoughACopyCameOutOfBand above the one that it

@@ -60,7 +60,7 @@ func (fs *FS) rename(r *fusedev.Request, op *fusedev.RenameOp) error {
 //
 // Then f would be in a directory d that nobody wants. So what was surveyed is
 // looked at again when nobody can make parents there, and if it is not the same
-// the rename begins anew.
+// the rename begins anew. So does a removal: d would be there still, on tier 0.
 var errStirred = errors.New("a directory has got another copy")
 
 func (fs *FS) renameOnce(x *renaming) (err error) {
@@ -104,20 +104,26 @@ func (fs *FS) mark(x *renaming) (end func()) {
 	return fs.moves.mark(dirs, x.from, x.to)
 }
 
-// stirred is errStirred if a name has other copies than surveyed.
+// stirred is errStirred if name in p has other copies than were surveyed.
 //
-// The ways to both are pinned.
-func (fs *FS) stirred(x *renaming) error {
+// The way to it is pinned.
+func (fs *FS) stirred(p *inode.Inode, name string, surveyed []copyAt) error {
 	same := func(a, b copyAt) bool { return a.rank == b.rank && a.st.Dev == b.st.Dev && a.st.Ino == b.st.Ino }
-	src, err := fs.surveyBy(fs.walkDir, x.from, x.name)
-	if err != nil {
-		return err
-	}
-	dst, err := fs.surveyBy(fs.walkDir, x.to, x.newName)
-	if err == nil && !(slices.EqualFunc(src, x.src, same) && slices.EqualFunc(dst, x.dst, same)) {
+	now, err := fs.surveyBy(fs.walkDir, p, name)
+	if err == nil && !slices.EqualFunc(now, surveyed, same) {
 		err = errStirred
 	}
 	return err
+}
+
+// bothStirred is stirred for both names of a rename.
+//
+// The ways to both are pinned.
+func (fs *FS) bothStirred(x *renaming) error {
+	if err := fs.stirred(x.from, x.name, x.src); err != nil {
+		return err
+	}
+	return fs.stirred(x.to, x.newName, x.dst)
 }
 
 // allowed judges a rename by what both names are in the merged view, and by
@@ -348,7 +354,7 @@ func (fs *FS) exchange(x *renaming) error {
 	fs.journal.calm.RLock()
 	defer fs.journal.calm.RUnlock()
 	defer fs.mark(x)()
-	if err := fs.stirred(x); err != nil {
+	if err := fs.bothStirred(x); err != nil {
 		return err
 	}
 	take := fs.journal.takingsOf(x)

@@ -50,7 +50,7 @@ func (fs *FS) renameDir(x *renaming) error {
 	}
 	fs.holdAll(x.src)
 	defer fs.mark(x)()
-	if err := fs.stirred(x); err != nil {
+	if err := fs.bothStirred(x); err != nil {
 		return err
 	}
 	take := fs.journal.takingsOf(x)

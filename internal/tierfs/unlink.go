@@ -264,6 +264,14 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 	if fs.hidden(p, name) {
 		return unix.ENOENT
 	}
+	for {
+		if err := fs.rmdirOnce(r, p, name); err != errStirred {
+			return err
+		}
+	}
+}
+
+func (fs *FS) rmdirOnce(r *fusedev.Request, p *inode.Inode, name string) error {
 	all, err := fs.survey(p, name)
 	switch {
 	case err != nil:
@@ -294,6 +302,9 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 	}
 	in := fs.table.Find(fs.key(&all[0]))
 	defer fs.moves.mark([]*inode.Inode{in}, p)()
+	if err := fs.stirred(p, name, all); err != nil {
+		return err
+	}
 	fs.leave(r, p, name, &all[0])
 	dirs, err := fs.rmdirAll(r, parents, name, all)
 	defer putAll(dirs)
