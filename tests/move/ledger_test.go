@@ -109,7 +109,7 @@ func TestKilledAtRandomLosesNothing(t *testing.T) {
 		l.m.Up("passthrough=" + map[bool]string{true: "on", false: "off"}[l.direct])
 		l.work(random)
 		time.Sleep(time.Duration(300+random.IntN(1200)) * time.Millisecond)
-		watchJournals(t, tiers)()
+		awaitRecord(t, tiers)
 		time.Sleep(time.Duration(random.IntN(4000)) * time.Microsecond)
 		l.kill()
 		l.wantReadable(tiers)

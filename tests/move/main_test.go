@@ -135,15 +135,23 @@ func attributes(t *testing.T, path string) map[string]string {
 	return all
 }
 
+// awaitRecord waits until a move has written its record: it is about to change names.
+func awaitRecord(t *testing.T, tiers []string) {
+	t.Helper()
+	wait, end := watchJournals(t, tiers)
+	defer end()
+	wait()
+}
+
 // watchJournals returns a function that waits until a move has written its
-// record: it is about to change names.
-func watchJournals(t *testing.T, tiers []string) (wait func()) {
+// record, and one that ends the watch.
+func watchJournals(t *testing.T, tiers []string) (wait, end func()) {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
+	end = func() { unix.Close(fd) }
 	for _, tier := range tiers {
 		journal := filepath.Join(tier, ".tierfs/journal")
 		if err := os.Mkdir(journal, 0o700); err != nil && !os.IsExist(err) {
@@ -153,7 +161,7 @@ func watchJournals(t *testing.T, tiers []string) (wait func()) {
 			t.Fatal(err)
 		}
 	}
-	return func() {
+	wait = func() {
 		t.Helper()
 		events := make([]byte, 64<<10)
 		for n := 1; n > 0; n, _ = unix.Read(fd, events) { // the past
@@ -166,4 +174,5 @@ func watchJournals(t *testing.T, tiers []string) (wait func()) {
 			t.Fatalf("nothing moves: %v", err)
 		}
 	}
+	return wait, end
 }

@@ -162,7 +162,8 @@ func cutPower(t *testing.T, medium *medium) {
 	d.fill(tiers)
 	d.m.Up()
 	time.Sleep(quiet)
-	wait := watchJournals(t, tiers)
+	wait, end := watchJournals(t, tiers)
+	t.Cleanup(end)
 	d.work()
 	const cuts = 10
 	bounds := map[string]map[string]bound{}
