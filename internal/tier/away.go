@@ -2,6 +2,7 @@ package tier
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/sys"
@@ -80,7 +81,7 @@ func (t *Tier) notice(short time.Duration) {
 	t.suspect.Store(true)
 }
 
-// begun is the origin of the times in stalled and returned.
+// begun is the origin of the times in stalled.
 var begun = time.Now()
 
 // Stalled is for how long the tier has not answered, zero if it does.
@@ -100,25 +101,27 @@ func (t *Tier) lose(why error) {
 	}
 }
 
-// forsakes reports whether what has waited for the tier since then waits in vain: it
-// is away, or was. A call from before its return may still hang, and the monitor does
-// not look at those any more; the tier may be back for its root alone.
+// forsakes reports whether an op from that time on waits in vain for the tier: it is
+// away, or was, and a call from before its return hangs that may be the op's. The
+// monitor does not look at those any more; the tier may be back for its root alone.
 func (t *Tier) forsakes(since time.Duration) bool {
-	back := time.Duration(t.returned.Load())
-	return t.away.Load() || back != 0 && since < back
+	return t.away.Load() || slices.ContainsFunc(t.left(), func(f *flow) bool { return f.hangs(since) })
+}
+
+// left are the flows of before its last returns in which calls may hang.
+func (t *Tier) left() []*flow {
+	if all := t.before.Load(); all != nil {
+		return *all
+	}
+	return nil
 }
 
 // doubtful reports whether calls from before the tier's last return still hang.
 func (t *Tier) doubtful() bool {
-	f := t.before.Load()
-	if f == nil {
-		return false
-	}
-	if _, any := f.oldest(); any > 0 {
-		return true
-	}
-	t.before.CompareAndSwap(f, nil)
-	return false
+	return slices.ContainsFunc(t.left(), func(f *flow) bool {
+		short, _ := f.oldest() // a long one may be well
+		return f.gen == t.gen.Load() && short > 0
+	})
 }
 
 // probe asks the tier's root whether it answers, in a goroutine of its own
@@ -164,14 +167,13 @@ func (t *Tier) takeBack() error {
 		}
 		return err
 	}
-	same := sameDir(fd, t.RootFD())
-	if same {
+	if sameDir(fd, t.RootFD()) {
 		unix.Close(fd)
 	} else if err := t.setRoot(fd); err != nil {
 		unix.Close(fd)
 		return err
 	}
-	t.startOver(same)
+	t.startOver()
 	t.suspect.Store(false)
 	t.onReturn()
 	t.away.Store(false)
@@ -181,17 +183,18 @@ func (t *Tier) takeBack() error {
 	return nil
 }
 
-// startOver begins to look at calls anew. Those that hang are not forgotten, unless
-// they do in another mount of the tier's disk.
-func (t *Tier) startOver(same bool) {
-	switch {
-	case !same:
-		t.before.Store(nil)
-	case !t.doubtful():
-		t.before.Store(t.flow.Load())
+// startOver begins to look at calls anew. Those that hang are not forgotten.
+func (t *Tier) startOver() {
+	var left []*flow
+	for _, f := range append(slices.Clone(t.left()), t.flow.Load()) {
+		if _, any := f.oldest(); any > 0 {
+			left = append(left, f)
+		}
 	}
-	t.flow.Store(newFlow())
-	t.returned.Store(int64(time.Since(begun)))
+	t.before.Store(&left)
+	f := newFlow()
+	f.gen = t.gen.Load()
+	t.flow.Store(f)
 }
 
 func (t *Tier) openAnew() (int, error) {

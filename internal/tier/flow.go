@@ -14,6 +14,7 @@ import (
 // long (fsync, a copy) hold it with the time negated.
 type flow struct {
 	begun time.Time
+	gen   uint32 // of the tier, when it began
 	rotor atomic.Uint32
 	slots [flowSlots]atomic.Int64
 }
@@ -89,4 +90,15 @@ func (t *Tier) run(gen uint32, long bool, call func() error) error {
 func holding(slot *atomic.Int64, call func() error) error {
 	defer slot.Store(0)
 	return call()
+}
+
+// hangs reports whether a call is under way that began at or after the time at.
+func (f *flow) hangs(at time.Duration) bool {
+	origin := f.begun.Sub(begun)
+	for i := range f.slots {
+		if v := time.Duration(f.slots[i].Load()); v != 0 && origin+max(v, -v) >= at {
+			return true
+		}
+	}
+	return false
 }

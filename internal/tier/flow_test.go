@@ -172,19 +172,35 @@ func TestStuckNeedsAnAwayTierAndItsTime(t *testing.T) {
 	}
 	back := s.Tiers()[1]
 	back.verify, back.onReturn = func(int) error { return nil }, func() {}
-	if err := back.takeBack(); err != nil {
+	s.SetTimeout(time.Millisecond)
+	age := func() func() time.Duration {
+		at := time.Now()
+		time.Sleep(2 * time.Millisecond)
+		return func() time.Duration { return time.Since(at) }
+	}
+	asker := age()
+	call, err := back.flow.Load().enter(true) // hangs
+	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Since(begun)
-	for rank, stuck := range map[int]bool{unknown: true, 0: false, 1: true} {
-		if s.Stuck(time.Second, rank) != stuck {
-			t.Errorf("an op on tier %d from before the return is stuck: %v", rank, !stuck)
+	other := age()
+	for range 2 { // it may return more than once meanwhile
+		back.lose(unix.EIO)
+		if err := back.takeBack(); err != nil {
+			t.Fatal(err)
+		}
+		for rank, stuck := range map[int]bool{unknown: true, 0: false, 1: true} {
+			if s.Stuck(asker(), rank) != stuck {
+				t.Errorf("an op on tier %d whose call hangs from before the return is stuck: %v", rank, !stuck)
+			}
+			if s.Stuck(other(), rank) {
+				t.Errorf("an op on tier %d that began after the call which hangs is stuck", rank)
+			}
 		}
 	}
-	s.SetTimeout(time.Millisecond)
-	time.Sleep(2 * time.Millisecond)
-	if s.Stuck(time.Since(begun)-began, 1) {
-		t.Error("an op from after the return is stuck")
+	call.Store(0)
+	if s.Stuck(asker(), unknown) {
+		t.Error("an op is stuck after every call of before the return has ended")
 	}
 	back.lose(unix.EIO)
 	s.SetTimeout(3 * time.Second)

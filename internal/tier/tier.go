@@ -37,11 +37,10 @@ type Tier struct {
 	quiet    atomic.Pointer[Dir] // the root where nothing changes access times, or nil
 	gen      atomic.Uint32       // counts the mounts of its disk that have served
 	flow     atomic.Pointer[flow]
-	before   atomic.Pointer[flow] // of before its last return to the same root, see doubtful
+	before   atomic.Pointer[[]*flow] // of before its last returns, see left
 	away     atomic.Bool
 	suspect  atomic.Bool
 	stalled  atomic.Int64 // since when, see Stalled
-	returned atomic.Int64 // when it was last taken back, see forsakes
 	readOnly atomic.Bool
 	dev      atomic.Uint64
 	probing  atomic.Bool
@@ -78,7 +77,7 @@ type Tier struct {
 func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 	t := &Tier{Root: root, Rank: rank, cfg: cfg, log: cfg.Log}
 	t.timeout.Store(int64(cfg.Timeout))
-	t.flow.Store(newFlow())
+	t.flow.Store(&flow{begun: time.Now(), gen: 1}) // as setRoot will count
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return nil, err
