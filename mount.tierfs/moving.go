@@ -40,28 +40,25 @@ func policy(o mountopt.Options) mover.Policy {
 	return p
 }
 
-// Bounds of a look for open files.
-const (
-	openTime  = 2 * time.Second // that it takes: who asks for a plan waits
-	openAgain = 10              // times as long as it took it serves: tierfs why asks for each of many files
-)
+// openTime is how long it is looked for open files: who asks for a plan waits.
+const openTime = 2 * time.Second
 
 // opened is the last look for open files.
 type opened struct {
 	mu      sync.Mutex
-	until   time.Time     // that it serves; GUARDED_BY(mu)
+	ended   time.Time     // GUARDED_BY(mu)
 	holders mover.Holders // GUARDED_BY(mu)
 }
 
-// look tells which files of the tiers are open.
-func (g *graph) look() mover.Holders {
+// look tells which files of the tiers are open, or were at the last look, if that has
+// ended no longer ago than the age.
+func (g *graph) look(age time.Duration) mover.Holders {
 	o := &g.opened
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	begun := time.Now()
-	if begun.After(o.until) {
+	if time.Since(o.ended) >= age {
 		o.holders = g.lookAnew()
-		o.until = time.Now().Add(openAgain * time.Since(begun))
+		o.ended = time.Now()
 	}
 	return o.holders
 }

@@ -17,19 +17,22 @@ type Config struct {
 	Log     *slog.Logger
 	Policy  Policy
 	MinFree func(total uint64) uint64 // bytes that a filesystem of that size keeps free
-	Look    func() Holders            // looks which files are open, for plans
+	Look    Look                      // looks which files are open, for plans
 }
 
 // Holders says of the file of a tier whether it is Open or OpenBeneath; Moved if it is
 // not, as far as is known.
 type Holders func(rank int, st *unix.Stat_t) Reason
 
+// Look tells which files are open, by a look that has ended no longer ago than the age.
+type Look func(age time.Duration) Holders
+
 // Mover moves files by policy and on request, one job at a time.
 type Mover struct {
 	tree    Tree
 	log     *slog.Logger
 	minFree func(total uint64) uint64
-	look    func() Holders
+	look    Look
 	pace    *Pace
 	opens   *opens
 	turn    chan struct{} // holds one element while a job runs

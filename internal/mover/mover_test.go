@@ -193,6 +193,23 @@ func TestPlanSaysWhyNothingHappens(t *testing.T) {
 	}
 }
 
+// TestPlanLooksAnewForOpenFiles: what was opened since somebody had asked why was not
+// seen. Why is asked for each of many files.
+func TestPlanLooksAnewForOpenFiles(t *testing.T) {
+	r := newRig(t, 2, Policy{Demote: 30 * day, Age: AgeMtime})
+	r.file(0, "f", 3, 40*day)
+	r.m.now = func() time.Time { return time.Now().Add(2 * quietTime) }
+	if _, err := r.m.Why(context.Background(), "f"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.m.Plan(context.Background(), func(Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []time.Duration{whyOpen, 0}; !slices.Equal(r.looks, want) {
+		t.Errorf("ages %v, want %v", r.looks, want)
+	}
+}
+
 // newTight is a rig of two tiers, whose primary has one mebibyte.
 func newTight(t *testing.T, p Policy) *rig {
 	r := newRig(t, 2, Policy{})

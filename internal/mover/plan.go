@@ -195,9 +195,14 @@ func (j *job) fit(f *found, to int) Reason {
 // whyPatience is how long Why looks which files make room: who asks waits.
 const whyPatience = 3 * time.Second
 
+// whyOpen is how old a look for open files is that Why goes by: it is asked for each of
+// many files.
+const whyOpen = time.Second
+
 // Why says what the policy does with one file, and for which reason.
 func (m *Mover) Why(ctx context.Context, path string) (Verdict, error) {
 	j := m.newPlan(kindScan, nil)
+	j.looks(whyOpen)
 	for _, t := range m.tree.Tiers() {
 		f := &found{}
 		err := (&walk{tier: t, exclude: j.policy.Exclude, alone: true, to: keeper{f}}).run(ctx, path)

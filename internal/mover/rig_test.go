@@ -25,6 +25,8 @@ type rig struct {
 	m     *Mover
 	log   strings.Builder
 
+	looks []time.Duration // how old those for open files may be that were asked for
+
 	under atomic.Int32 // batches under way
 
 	mu      sync.Mutex
@@ -58,7 +60,10 @@ func (r *rig) open(p Policy) {
 	r.m.Permit(nil)
 }
 
-func (r *rig) look() Holders { return func(int, *unix.Stat_t) Reason { return Moved } }
+func (r *rig) look(age time.Duration) Holders {
+	r.looks = append(r.looks, age)
+	return func(int, *unix.Stat_t) Reason { return Moved }
+}
 
 func (r *rig) Tiers() []*tier.Tier { return r.set.Tiers() }
 

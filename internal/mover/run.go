@@ -44,8 +44,14 @@ func (m *Mover) newPlan(kind string, emit func(Event)) *job { return m.newJob(ki
 
 // trial has a job that has not begun tell only.
 func (j *job) trial() *job {
-	j.dry, j.fits, j.holders = true, map[string]bool{}, sync.OnceValue(j.m.look)
+	j.dry, j.fits = true, map[string]bool{}
+	j.looks(0)
 	return j
+}
+
+// looks has a plan go by what was open no longer ago than the age.
+func (j *job) looks(age time.Duration) {
+	j.holders = sync.OnceValue(func() Holders { return j.m.look(age) })
 }
 
 // report is what it has done so far.
