@@ -61,7 +61,8 @@ func (f *Full) plan(l load) { f.Planned, f.plannedInodes = l.bytes, l.inodes }
 
 // takes reports whether it has room for l, and for the record of the move.
 func (f *Full) takes(l load) bool {
-	left := (int64(f.Inodes)*inodeParts - f.plannedInodes) / inodeParts // whole ones, as statfs(2) will tell
+	free := int64(min(f.Inodes, math.MaxInt64/2/inodeParts)) * inodeParts // a plan may add to them
+	left := (free - f.plannedInodes) / inodeParts                         // whole ones, as statfs(2) will tell
 	f.NoInodes = f.counts && left*inodeParts < l.plus(aRecord).inodes
 	return !f.NoInodes && f.spare() >= l.bytes
 }
@@ -75,7 +76,7 @@ func (m *Mover) fullness(t *tier.Tier) (*Full, unix.Statfs_t, error) {
 	unit := uint64(st.Frsize)
 	f := &Full{Rank: t.Rank, Root: t.Root, Free: st.Bavail * unit, MinFree: m.minFree(st.Blocks * unit), counts: sys.CountsInodes(&st)}
 	if f.counts {
-		f.Inodes = min(st.Ffree, math.MaxInt64/inodeParts)
+		f.Inodes = st.Ffree
 	}
 	return f, st, nil
 }

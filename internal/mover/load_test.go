@@ -1,6 +1,7 @@
 package mover
 
 import (
+	"math"
 	"testing"
 
 	"github.com/tierfs/tierfs/internal/tier"
@@ -59,5 +60,15 @@ func TestPlanCountsDirectoriesOnce(t *testing.T) {
 	full.plan(load{inodes: inodeParts})
 	if one := (load{inodes: inodeParts}); !full.takes(one) || full.takes(one.plus(one)) || !full.NoInodes {
 		t.Errorf("%+v", full)
+	}
+}
+
+// TestInodesWithoutNumber: a filesystem may say that all of 64 bits are free, and a plan
+// that takes files away adds to them.
+func TestInodesWithoutNumber(t *testing.T) {
+	full := &Full{Inodes: math.MaxUint64, counts: true}
+	full.plan(load{inodes: -8 * inodeParts})
+	if !full.takes(load{inodes: inodeParts}) {
+		t.Error("they do not do for one file")
 	}
 }
