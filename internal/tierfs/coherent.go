@@ -286,11 +286,12 @@ func (c *coherence) refuse(why error) error {
 }
 
 // watch sees to it that the filesystem of a tier is watched; anew, if it may be
-// another one under the same number.
+// another one under the same number. Once the watch has ended nobody would close
+// one: close takes mu after end has said so.
 func (c *coherence) watch(t *tier.Tier, anew bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.watches[t.Dev()] != nil && !anew {
+	if anew && !c.on.Load() || !anew && c.watches[t.Dev()] != nil {
 		return nil
 	}
 	w, err := watch.Open(t.RootFD())

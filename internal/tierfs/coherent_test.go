@@ -135,6 +135,21 @@ func TestEndOfTheWatch(t *testing.T) {
 	}
 }
 
+// A tier comes back while the watch ends: nobody closes one that is entered then.
+func TestNoWatchAfterTheEnd(t *testing.T) {
+	_, fs, _ := coherentRig(t)
+	c := fs.coherence
+	c.on.Store(false)
+	c.close()
+	if err := c.watch(fs.Tiers()[0], true); err != nil {
+		t.Error(err)
+	}
+	if w := c.watchOf(fs.Tiers()[0]); w != nil {
+		t.Error("it is watched")
+		c.close()
+	}
+}
+
 // The absence of a directory on a tier is known for a while. It must not outlive
 // the directory's coming, or what is in it stays hidden for as long as the kernel
 // believes so.
