@@ -92,6 +92,9 @@ func (t *Tier) fstat(fd int, st *unix.Stat_t) error {
 	return err
 }
 
+// StatRoot is fstat(2) of the tier's root, also while it is taken for away.
+func (t *Tier) StatRoot(st *unix.Stat_t) error { return t.fstat(t.RootFD(), st) }
+
 // fstatat is fstatat(2), not following symlinks.
 func (t *Tier) fstatat(dirfd int, name string, st *unix.Stat_t) error {
 	if !t.byNode {

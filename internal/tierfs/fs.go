@@ -177,7 +177,7 @@ func (fs *FS) Handles() int { return fs.files.len() + fs.lists.len() }
 func (fs *FS) TierReturned(t *tier.Tier) {
 	fs.dirs.DropTier(t.Rank)
 	var st unix.Stat_t
-	if unix.Fstat(t.RootFD(), &st) == nil {
+	if t.StatRoot(&st) == nil {
 		fs.table.AddCopy(fs.table.Root(), inode.Copy{Rank: t.Rank, Key: fs.table.Key(t.Rank, st.Dev, st.Ino)})
 	}
 	fs.coherence.include(t)
