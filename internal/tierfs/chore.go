@@ -141,14 +141,13 @@ func (r *record) undo() error {
 	return nil
 }
 
-// holds reports whether name in d is the directory that was renamed there, and is held
-// open. Any other may be that one too.
+// holds reports whether name in d is the directory that was renamed there, which is held
+// open: one on each tier. Without it any may be that one.
 func (r *record) holds(d *tier.Dir, name string, was *unix.Stat_t) (bool, error) {
 	for _, held := range r.held {
 		if held.Tier == d.Tier {
-			if _, same, err := r.j.fs.same(d, name, held.Self(), was); same || err != nil {
-				return same, err
-			}
+			_, same, err := r.j.fs.same(d, name, held.Self(), was)
+			return same, err
 		}
 	}
 	return false, errUnknown
