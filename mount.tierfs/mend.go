@@ -17,21 +17,23 @@ func (s *service) Check(ctx context.Context, req control.Check, emit func(contro
 		return end, fmt.Errorf("check: another daemon has the tiers too%s; %s before a repair", r, r.toEnd())
 	}
 	c := &mover.Check{Tiers: s.graph.set.Tiers(), Owned: s.graph.fs.Owned, NumbersLast: s.graph.fs.NumbersLast}
-	c.Emit = func(f mover.Finding) {
-		x := s.finding(f, req)
-		end.Findings++
-		if x.Mended {
-			end.Mended++
+	err = s.graph.work(ctx, func(ctx context.Context) error {
+		c.Emit = func(f mover.Finding) {
+			x := s.finding(ctx, f, req)
+			end.Findings++
+			if x.Mended {
+				end.Mended++
+			}
+			emit(x)
 		}
-		emit(x)
-	}
-	err = s.graph.work(ctx, c.Run)
+		return c.Run(ctx)
+	})
 	end.Directories, end.Entries = c.Directories, c.Entries
 	return end, err
 }
 
 // finding mends what was found, if it is asked to, and describes it.
-func (s *service) finding(f mover.Finding, req control.Check) control.Finding {
+func (s *service) finding(ctx context.Context, f mover.Finding, req control.Check) control.Finding {
 	tiers := s.graph.set.Tiers()
 	x := control.Finding{
 		Kind: string(f.Kind), Path: control.Name(f.Path), Tier: f.Rank, Over: f.Over, Bytes: f.Bytes,
@@ -40,7 +42,7 @@ func (s *service) finding(f mover.Finding, req control.Check) control.Finding {
 	var mend func(mover.Finding) error
 	switch {
 	case f.Kind == mover.SameCopy, f.Kind == mover.Staged:
-		x.Mend, mend = "remove it", s.graph.fs.Remove
+		x.Mend, mend = "remove it", func(f mover.Finding) error { return s.graph.fs.Remove(ctx, f) }
 	case f.Kind == mover.OtherCopy && req.Rename:
 		x.Mend, mend = "rename it in its tier, so that it is seen", func(f mover.Finding) error {
 			name, err := s.graph.fs.Unhide(f)

@@ -26,8 +26,9 @@ func (fs *FS) Owned(rank int, dir, name string) bool {
 }
 
 // Remove removes a hidden copy with the content of the file that is shown, or a
-// copy that never came into place.
-func (fs *FS) Remove(f mover.Finding) error {
+// copy that never came into place. It reads both until ctx ends, where numbers do not
+// tell.
+func (fs *FS) Remove(ctx context.Context, f mover.Finding) error {
 	if f.Kind == mover.Staged {
 		return fs.removeStaged(f)
 	}
@@ -42,7 +43,7 @@ func (fs *FS) Remove(f mover.Finding) error {
 			return err
 		}
 	}
-	if err := h.compare(); err != nil {
+	if err := h.compare(ctx); err != nil {
 		return err
 	}
 	return h.alone(func() error {
@@ -122,7 +123,7 @@ func (fs *FS) holdHidden(f mover.Finding) (*hidden, error) {
 // compare is errChanged unless both copies have the same content still. Where numbers
 // tell them from others that is known; else they are read once more, and held: it may
 // take long, and nobody is to wait for it.
-func (h *hidden) compare() error {
+func (h *hidden) compare(ctx context.Context) error {
 	if h.f.Low.Mode&unix.S_IFMT != unix.S_IFREG || h.fs.NumbersLast(h.high.Tier) && h.fs.NumbersLast(h.low.Tier) {
 		return nil
 	}
@@ -138,7 +139,7 @@ func (h *hidden) compare() error {
 		}
 		both[i] = f
 	}
-	same, err := mover.SameBytes(context.Background(), both[0], both[1], h.f.Low.Size)
+	same, err := mover.SameBytes(ctx, both[0], both[1], h.f.Low.Size)
 	if err == nil && !same {
 		err = errChanged
 	}

@@ -33,7 +33,7 @@ func TestRemoveTakesAHiddenCopyWithTheSameContent(t *testing.T) {
 	r.write(0, "d/f", "same")
 	r.write(2, "d/f", "same")
 	fs := r.open()
-	if err := fs.Remove(r.finding(fs, mover.SameCopy)); err != nil {
+	if err := fs.Remove(t.Context(), r.finding(fs, mover.SameCopy)); err != nil {
 		t.Fatal(err)
 	}
 	r.wantContent(0, "d/f", "same")
@@ -68,7 +68,7 @@ func TestRepairTouchesOnlyWhatIsAsItWasFound(t *testing.T) {
 			f := r.finding(fs, mover.SameCopy)
 			change(r)
 			before := r.snapshot()
-			if err := fs.Remove(f); err == nil {
+			if err := fs.Remove(t.Context(), f); err == nil {
 				t.Error("removed")
 			}
 			if _, err := fs.Unhide(f); err == nil {
@@ -89,13 +89,13 @@ func TestRepairWaitsForAClientThatUsesTheName(t *testing.T) {
 	f := r.finding(fs, mover.SameCopy)
 	release := fs.names.use(entryName{fs.table.Root(), "f"})
 	done := make(chan error, 1)
-	go func() { done <- fs.Remove(f) }()
+	go func() { done <- fs.Remove(t.Context(), f) }()
 	if err := <-done; err != errUsed {
 		t.Errorf("with the name in use: %v", err)
 	}
 	release()
 	r.want(1, "f", true)
-	if err := fs.Remove(f); err != nil {
+	if err := fs.Remove(t.Context(), f); err != nil {
 		t.Error(err)
 	}
 	r.want(1, "f", false)
@@ -112,11 +112,11 @@ func TestRepairLeavesAMovingFileAlone(t *testing.T) {
 	if !fs.movings.add(m) {
 		t.Fatal("not added")
 	}
-	if err := fs.Remove(f); err != errUsed {
+	if err := fs.Remove(t.Context(), f); err != errUsed {
 		t.Errorf("while it moves: %v", err)
 	}
 	fs.movings.remove(m)
-	if err := fs.Remove(f); err != nil {
+	if err := fs.Remove(t.Context(), f); err != nil {
 		t.Error(err)
 	}
 }
@@ -151,7 +151,7 @@ func TestRemoveTakesWhatNeverCameIntoPlace(t *testing.T) {
 	for _, f := range r.findings(fs) {
 		kinds[f.Kind]++
 		if f.Kind == mover.Staged {
-			if err := fs.Remove(f); err != nil {
+			if err := fs.Remove(t.Context(), f); err != nil {
 				t.Errorf("%s: %v", f.Path, err)
 			}
 		}
