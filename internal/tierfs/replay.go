@@ -55,7 +55,7 @@ func (j *journal) replayRename(in *intent) error {
 // touched, as it may be another directory; but the name that one has tells how far the
 // rename had come there, and the other tiers follow.
 func (j *journal) renamed(in *intent) (finish bool, err error) {
-	var waits, done, undone, unclear bool
+	var done, undone, unclear bool
 	for i := range in.Moves {
 		t, err := j.member(in.Moves[i].Member)
 		if err != nil {
@@ -71,7 +71,6 @@ func (j *journal) renamed(in *intent) (finish bool, err error) {
 		}
 		switch {
 		case j.fs.NumbersLast(t):
-			waits = waits || from != nil && from.Ino == in.Moves[i].Ino
 		case from == nil:
 			done = done || to != nil
 		case to == nil || j.replacedEmpty(t, in):
@@ -80,7 +79,7 @@ func (j *journal) renamed(in *intent) (finish bool, err error) {
 			unclear = true
 		}
 	}
-	if done && undone || unclear && (waits || undone) {
+	if done && undone || unclear {
 		return false, fmt.Errorf("%q was being renamed to %q, and there is a part of it under both names; inode numbers do not tell all directories from others made since, so give it one name in the tiers", in.From, in.To)
 	}
 	return !undone, nil

@@ -203,6 +203,31 @@ func TestKilledRenameWaitsWhereBothNamesAreTaken(t *testing.T) {
 	m.wantTidy()
 }
 
+// TestKilledRenameWaitsThoughAnotherTierIsDone: one such tier has the new name, the other
+// both. The record went without a word, and the files stayed under both.
+func TestKilledRenameWaitsThoughAnotherTierIsDone(t *testing.T) {
+	disks := faultfs.New(t, 2)
+	disks.Arm(faultfs.Plan{NoNumbers: true, Nth: 1 << 30})
+	m := newMountOn(t, disks.Disks)
+	m.Put(0, "old/high", "high")
+	m.Put(1, "old/low", "low")
+	killed(t, disks, m, 2, false, "old", "new") // the first brings the record
+	m.Put(0, "new/other", "other")
+	for range 2 {
+		if _, stderr, code := m.TryUp(); code != 0 || !strings.Contains(stderr, "under both names") {
+			t.Errorf("exit code %d, it says %s", code, stderr)
+		}
+		m.wantOn(0, "old/high", "high")
+		m.wantOn(0, "new/other", "other")
+		m.wantOn(1, "new/low", "low")
+		m.Down()
+	}
+	ok(t, "rename", os.Rename(m.Tier(0, "old/high"), m.Tier(0, "new/high")))
+	harness.Remove(t, m.Tier(0, "old"))
+	m.Up()
+	m.wantTidy()
+}
+
 // TestKilledRenameOverAHigherFileLosesNeither: the file that was renamed was taken for
 // another under its new name, and stayed hidden there by the one that it was to replace.
 func TestKilledRenameOverAHigherFileLosesNeither(t *testing.T) {
