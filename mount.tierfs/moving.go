@@ -79,12 +79,12 @@ func (g *graph) lookAnew() mover.Holders {
 	ctx, cancel := context.WithTimeout(g.begun, openTime)
 	defer cancel()
 	files := daemon.OpenFiles(ctx, on)
-	return func(rank int, st *unix.Stat_t) mover.Reason {
+	return func(rank int, st *unix.Stat_t, number uint64) mover.Reason {
 		open, shown := g.fs.Opened(rank, st)
 		switch {
 		case open:
 			return mover.Open
-		case rank < len(disks) && files[daemon.File{Device: disks[rank], Ino: st.Ino}], files[daemon.File{Device: mount, Ino: shown}]:
+		case rank < len(disks) && files[daemon.File{Device: disks[rank], Ino: number}], files[daemon.File{Device: mount, Ino: shown}]:
 			return mover.OpenBeneath
 		}
 		return mover.Moved

@@ -21,8 +21,8 @@ type Config struct {
 }
 
 // Holders says of the file of a tier whether it is Open or OpenBeneath; Moved if it is
-// not, as far as is known.
-type Holders func(rank int, st *unix.Stat_t) Reason
+// not, as far as is known. Its filesystem shows it with the number, which /proc has too.
+type Holders func(rank int, st *unix.Stat_t, number uint64) Reason
 
 // Look tells which files are open, by a look that has ended no longer ago than the age.
 type Look func(age time.Duration) Holders

@@ -142,7 +142,7 @@ func (j *job) hindered(f *found, to int) Reason {
 	if j.fits == nil {
 		return Moved
 	}
-	if why := j.holders()(f.rank, &f.st); why != Moved {
+	if why := j.holders()(f.rank, &f.st, f.number); why != Moved {
 		return why
 	}
 	if !j.holds(f.st.Size, to) {

@@ -62,7 +62,7 @@ func (r *rig) open(p Policy) {
 
 func (r *rig) look(age time.Duration) Holders {
 	r.looks = append(r.looks, age)
-	return func(int, *unix.Stat_t) Reason { return Moved }
+	return func(int, *unix.Stat_t, uint64) Reason { return Moved }
 }
 
 func (r *rig) Tiers() []*tier.Tier { return r.set.Tiers() }

@@ -18,6 +18,7 @@ type found struct {
 	rank      int
 	dir, name string
 	st        unix.Stat_t // of what is not a regular file perhaps the type alone
+	number    uint64      // that its filesystem shows (tier.Sight)
 	born      time.Time   // zero if nobody knows
 	fixed     bool        // chattr(1) keeps it where it is, or its directory does
 	pinning
@@ -261,7 +262,7 @@ func (w *walk) row(l *level, row sys.Dirent) error {
 }
 
 func (w *walk) tell(l *level, name string, s *tier.Sight) error {
-	f := &found{rank: w.tier.Rank, dir: l.path, name: name, st: s.Stat, born: s.Born, fixed: l.fixed || s.Fixed, pinning: l.pinning, excluded: l.excluded}
+	f := &found{rank: w.tier.Rank, dir: l.path, name: name, st: s.Stat, number: s.Number, born: s.Born, fixed: l.fixed || s.Fixed, pinning: l.pinning, excluded: l.excluded}
 	f.excluded = f.excluded || matches(w.exclude, f.path())
 	if f.st.Mode&unix.S_IFMT == unix.S_IFREG && !f.excluded {
 		f.pinning = pinOf(l.dir, name, f.path(), l.pinning)

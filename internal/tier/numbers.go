@@ -103,19 +103,22 @@ func (t *Tier) fstatat(dirfd int, name string, st *unix.Stat_t) error {
 	return onNode(dirfd, name, func(fd int) error { return t.fstat(fd, st) })
 }
 
-// statx is statx(2), not following symlinks. As that does, it mounts nothing (autofs(5)).
-func (t *Tier) statx(dirfd int, name string, mask int, sx *unix.Statx_t) error {
+// statx is statx(2), not following symlinks, and returns the number that the filesystem
+// shows. As that does, it mounts nothing (autofs(5)).
+func (t *Tier) statx(dirfd int, name string, mask int, sx *unix.Statx_t) (shown uint64, err error) {
 	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
 	if !t.byNode {
-		return unix.Statx(dirfd, name, flags, mask, sx)
+		err = unix.Statx(dirfd, name, flags, mask, sx)
+		return sx.Ino, err
 	}
-	return onNode(dirfd, name, func(fd int) error {
+	err = onNode(dirfd, name, func(fd int) error {
 		err := unix.Statx(fd, "", flags|unix.AT_EMPTY_PATH, mask, sx)
 		if err == nil {
-			sx.Ino = t.number(fd, sx.Ino)
+			shown, sx.Ino = sx.Ino, t.number(fd, sx.Ino)
 		}
 		return err
 	})
+	return shown, err
 }
 
 // onNode runs fn on the inode that name leads to, whatever it leads to by the end.

@@ -9,6 +9,8 @@ import (
 // Sight is what statx(2) tells of a name.
 type Sight struct {
 	Stat unix.Stat_t
+	// Number is what the filesystem shows, where Stat has another (Tier.TellByNode).
+	Number uint64
 	// Fixed is that chattr(1) has made it immutable or append-only: it cannot be
 	// removed, and nothing can be removed from it if it is a directory.
 	Fixed bool
@@ -18,13 +20,15 @@ type Sight struct {
 // Look is Stat that sees more.
 func (d *Dir) Look(name string, s *Sight) error {
 	var sx unix.Statx_t
-	err := d.do(func() error {
-		return d.Tier.statx(d.fd, name, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &sx)
+	var number uint64
+	err := d.do(func() (err error) {
+		number, err = d.Tier.statx(d.fd, name, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &sx)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	*s = Sight{Stat: statOf(&sx), Fixed: sx.Attributes&fixed != 0}
+	*s = Sight{Stat: statOf(&sx), Number: number, Fixed: sx.Attributes&fixed != 0}
 	if sx.Mask&unix.STATX_BTIME != 0 {
 		s.Born = time.Unix(sx.Btime.Sec, int64(sx.Btime.Nsec))
 	}

@@ -344,3 +344,17 @@ func TestWhatIsMadeUnderAnOldNameIsAnother(t *testing.T) {
 		time.Sleep(1200 * time.Millisecond)
 	}
 }
+
+// TestPlanSeesWhatIsOpenBehindWherePathsMakeNumbers: the mount tells the file by
+// another one, and /proc has the filesystem's.
+func TestPlanSeesWhatIsOpenBehindWherePathsMakeNumbers(t *testing.T) {
+	_, m := numberless(t)
+	m.Put(1, "f", "content")
+	m.Up()
+	f, err := os.Open(m.Tier(1, "f"))
+	ok(t, "open", err)
+	defer f.Close()
+	time.Sleep(quiet)
+	out, _, _ := harness.Run(t, harness.CLI, "promote", "--older-than", "1s", "--dry-run", "--all", m.Path("f"))
+	harness.Contains(t, out, "stays: open in the tier, behind the mount")
+}
