@@ -67,8 +67,11 @@ func (d *Dir) numbersLast(name string) (bool, error) {
 // the kernel's own inodes, whose handles take the place of the numbers in what Stat says.
 // rclone gives a directory that is made the number of one that was renamed, while the
 // kernel holds both, and now this and now that number to one file. It is called before
-// the tier serves.
-func (t *Tier) TellByNode() { t.byNode = t.fuse }
+// the tier serves, and tells whether it is one.
+func (t *Tier) TellByNode() bool {
+	t.byNode = t.fuse
+	return t.fuse
+}
 
 // number is what an inode is told by that has the number ino. Where the kernel gives no
 // handles of FUSE, which is before Linux 6.8, the number has to do.

@@ -95,18 +95,18 @@ type FS struct {
 // New makes the filesystem of the opened tiers.
 func New(set *tier.Set, cfg Config) (*FS, error) {
 	tiers := set.Tiers()
-	roots := make([]unix.Stat_t, len(tiers))
-	for rank, t := range tiers {
-		if err := lookAt(t, len(tiers) > 1, &roots[rank]); err != nil {
-			return nil, err
-		}
-	}
 	fs := &FS{
-		log: cfg.Log, set: set,
-		table: inode.NewTable(roots, cfg.Inodes32, cfg.Export), dirs: inode.NewDirCache(cfg.MaxDirs),
+		log: cfg.Log, set: set, dirs: inode.NewDirCache(cfg.MaxDirs),
 		union: len(tiers) > 1, root: os.Geteuid() == 0, group: uint32(os.Getegid()), wantPass: cfg.Passthrough, cache: cfg.Cache,
 		freed: cfg.Freed, used: cfg.Used, export: cfg.Export, generation: rand.Uint32(),
 	}
+	roots := make([]unix.Stat_t, len(tiers))
+	for rank, t := range tiers {
+		if err := fs.lookAt(t, fs.union, &roots[rank]); err != nil {
+			return nil, err
+		}
+	}
+	fs.table = inode.NewTable(roots, cfg.Inodes32, cfg.Export)
 	if fs.freed == nil {
 		fs.freed = func(int) {}
 	}
@@ -125,9 +125,9 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 
 // lookAt is fstat(2) of a tier's root, once it is known what tells its files apart. In
 // a tier without others, and in one that cannot be written to, nothing is made to find out.
-func lookAt(t *tier.Tier, union bool, st *unix.Stat_t) error {
-	if union && !t.ReadOnly() && !numbersLast(t) {
-		t.TellByNode()
+func (fs *FS) lookAt(t *tier.Tier, union bool, st *unix.Stat_t) error {
+	if union && !t.ReadOnly() && !fs.NumbersLast(t) && t.TellByNode() && fs.export {
+		fs.log.Warn("noforget: files do not keep their inode numbers on this tier, so file handles end when the kernel drops its inode there; do not export the mount by NFS", "tier", t.Root)
 	}
 	root := t.RootDir()
 	defer root.Put()
@@ -147,7 +147,7 @@ func (fs *FS) Tiers() []*tier.Tier { return fs.set.Tiers() }
 // Extend takes in a tier below all others; ids are the member IDs from now on.
 func (fs *FS) Extend(t *tier.Tier, ids []string) error {
 	var st unix.Stat_t
-	if err := lookAt(t, true, &st); err != nil {
+	if err := fs.lookAt(t, true, &st); err != nil {
 		return err
 	}
 	fs.SetMembers(ids)

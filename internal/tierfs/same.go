@@ -23,9 +23,7 @@ import (
 // What is not known stays, and so does the other.
 
 // NumbersLast reports whether inode numbers tell the files of a tier apart.
-func (fs *FS) NumbersLast(t *tier.Tier) bool { return numbersLast(t) }
-
-func numbersLast(t *tier.Tier) bool {
+func (fs *FS) NumbersLast(t *tier.Tier) bool {
 	return t.NumbersLast(func() (*tier.Dir, error) { return t.Private("staging") }, stagingName())
 }
 

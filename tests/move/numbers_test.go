@@ -358,3 +358,12 @@ func TestPlanSeesWhatIsOpenBehindWherePathsMakeNumbers(t *testing.T) {
 	out, _, _ := harness.Run(t, harness.CLI, "promote", "--older-than", "1s", "--dry-run", "--all", m.Path("f"))
 	harness.Contains(t, out, "stays: open in the tier, behind the mount")
 }
+
+// TestNoforgetWarnsOfNumbersThatDoNotLast: file handles do not either.
+func TestNoforgetWarnsOfNumbersThatDoNotLast(t *testing.T) {
+	disk, m := numberless(t)
+	m = newMountOn(t, m.Tiers, "noforget")
+	if _, stderr, code := m.TryUp(); code != 0 || strings.Count(stderr, "noforget: ") != 1 || !strings.Contains(stderr, disk.Disks[0]) {
+		t.Errorf("exit code %d, it says %s", code, stderr)
+	}
+}
