@@ -35,22 +35,23 @@ const (
 // on them, the connection to the kernel. It is put together here and nowhere
 // else.
 type graph struct {
-	log     *slog.Logger
-	dir     string           // the mount point
-	options mountopt.Options // as mounted
-	memory  *daemon.Memory
-	set     *tier.Set
-	joinMu  sync.Mutex
-	joined  *tier.JoinResult // GUARDED_BY(joinMu) once served
-	minor   atomic.Uint32    // device number of the mount, once there is one; its major is 0
-	conn    string           // of daemon.Connection, once there is one; GUARDED_BY(joinMu)
-	named   *os.File         // what the name holds by
-	fs      *tierfs.FS
-	srv     *fusedev.Server
-	mover   *mover.Mover // nil without fallbacks
-	opened  opened
-	visible atomic.Bool  // the mount is in mountinfo
-	pauses  atomic.Int32 // whoever takes the members' locks anew
+	log      *slog.Logger
+	dir      string           // the mount point
+	options  mountopt.Options // as mounted
+	memory   *daemon.Memory
+	set      *tier.Set
+	claiming sync.Mutex // outside joinMu; while what another daemon left is finished
+	joinMu   sync.Mutex
+	joined   *tier.JoinResult // GUARDED_BY(joinMu) once served
+	minor    atomic.Uint32    // device number of the mount, once there is one; its major is 0
+	conn     string           // of daemon.Connection, once there is one; GUARDED_BY(joinMu)
+	named    *os.File         // what the name holds by
+	fs       *tierfs.FS
+	srv      *fusedev.Server
+	mover    *mover.Mover // nil without fallbacks
+	opened   opened
+	visible  atomic.Bool  // the mount is in mountinfo
+	pauses   atomic.Int32 // whoever takes the members' locks anew
 
 	begun context.Context // ends with the mount
 	stop  context.CancelFunc
@@ -434,13 +435,30 @@ func (g *graph) takeOver(ctx context.Context) {
 			return
 		case <-time.After(takeOverTime):
 		}
-		if g.tryTakeOver() {
-			g.log.Info("the tiers' locks are free: this daemon has them now")
-			g.fs.Replay()
-			g.permit()
+		if g.claim() {
 			return
 		}
 	}
+}
+
+// claim takes the tiers' locks if another daemon had them and has gone, and finishes
+// what it may have left. It reports whether this daemon has them. One that is under way
+// is not waited for: it may hang in a tier.
+func (g *graph) claim() bool {
+	if _, alone := g.owner(); alone {
+		return true
+	}
+	if !g.claiming.TryLock() {
+		return false
+	}
+	defer g.claiming.Unlock()
+	if !g.tryTakeOver() {
+		return false
+	}
+	g.log.Info("the tiers' locks are free: this daemon has them now")
+	g.fs.Replay()
+	g.permit()
+	return true
 }
 
 func (g *graph) tryTakeOver() bool {

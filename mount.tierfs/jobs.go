@@ -20,6 +20,9 @@ func (s *service) Move(ctx context.Context, up bool, m control.Move, w control.W
 		return totalsOf(end), errOneTier
 	}
 	err := s.graph.work(ctx, func(ctx context.Context) (err error) {
+		if !m.DryRun {
+			s.graph.claim()
+		}
 		end, err = s.graph.mover.Do(ctx, req, mover.Watch{
 			Begin:   func(t mover.Totals) { w.Begin(totalsOf(t)) },
 			File:    func(e mover.Event) { w.File(fileOf(e)) },

@@ -12,7 +12,8 @@ import (
 
 // Check answers POST /v1/check.
 func (s *service) Check(ctx context.Context, req control.Check, emit func(control.Finding)) (end control.CheckEnd, err error) {
-	if holder, owner := s.graph.owner(); req.Repair && !owner {
+	if req.Repair && !s.graph.claim() {
+		holder, _ := s.graph.owner()
 		r := meet(holder)
 		return end, fmt.Errorf("check: another daemon has the tiers too%s; %s before a repair", r, r.toEnd())
 	}

@@ -13,14 +13,23 @@ import (
 type rival struct {
 	tier.Holder
 	gone  bool // lazily unmounted, as far as can be seen
+	ends  bool // about to end, nobody holds it
 	where string
 }
 
-// meet looks where the mount of h is, and for who holds it if that is nowhere.
+// meet looks where the mount of h is, and for who holds it if that is nowhere. The
+// number of a mount that has ended may be another filesystem's by now, whose users are
+// none of ours.
 func meet(h tier.Holder) rival {
 	r := rival{Holder: h, where: "mounted on " + daemon.PrintableName(h.At)}
-	minor, known := daemon.MinorOf(h.Conn)
-	if h.PID == 0 || !known {
+	minor, numbered := daemon.MinorOf(h.Conn)
+	if h.PID == 0 || !numbered {
+		return r
+	}
+	kept, known := daemon.Kept(h.Conn)
+	state := daemon.StateOf(h.PID, fstype, h.Conn)
+	if state == daemon.Ending || state == daemon.Detached && known && !kept {
+		r.ends, r.where = true, "about to end"
 		return r
 	}
 	if p, ok := daemon.PlaceOf(h.PID, fstype, h.Conn); ok {
@@ -30,6 +39,10 @@ func meet(h tier.Holder) rival {
 		}
 		return r
 	}
+	if state == daemon.Unknown && !kept {
+		r.where += " on another machine, unless it has just ended"
+		return r
+	}
 	r.gone, r.where = true, "lazily unmounted from "+daemon.PrintableName(h.At)
 	if who := holdersOf(minor); who != "" {
 		r.where += ", held by " + who
@@ -37,11 +50,11 @@ func meet(h tier.Holder) rival {
 	return r
 }
 
-// holdersOf names the processes that hold the filesystem of a minor device number.
+// holdersOf names the processes that hold the mount of a minor device number.
 func holdersOf(minor uint32) string {
 	ctx, cancel := context.WithTimeout(context.Background(), searchTime)
 	defer cancel()
-	return strings.Join(holderNames(daemon.HoldersOf(ctx, minor)), ", ")
+	return strings.Join(holderNames(daemon.HoldersOf(ctx, fstype, minor)), ", ")
 }
 
 func holderNames(holders []daemon.Holder) (all []string) {
@@ -62,7 +75,10 @@ func (r rival) String() string {
 
 // toEnd is what ends it.
 func (r rival) toEnd() string {
-	if r.gone {
+	switch {
+	case r.ends:
+		return "wait for its end"
+	case r.gone:
 		return "end what holds it"
 	}
 	return "unmount that one"
@@ -70,8 +86,8 @@ func (r rival) toEnd() string {
 
 // beside is said of a mount that is made beside it.
 func (r rival) beside() string {
-	if r.gone {
-		return fmt.Sprintf("another tierfs serves these tiers%s: no files move until it has ended; end what holds it", r)
+	if r.gone || r.ends {
+		return fmt.Sprintf("another tierfs serves these tiers%s: no files move until it has ended; %s", r, r.toEnd())
 	}
 	return fmt.Sprintf("another tierfs serves these tiers%s: it moves files, this one does not; unmount the one that is not meant", r)
 }
@@ -83,7 +99,7 @@ type lockedOut struct{ g *graph }
 func (e lockedOut) Error() string {
 	holder, _ := e.g.owner()
 	r := meet(holder)
-	if r.gone {
+	if r.gone || r.ends {
 		return fmt.Sprintf("another daemon has the locks of these tiers%s; files move when it has ended: %s", r, r.toEnd())
 	}
 	return fmt.Sprintf("another daemon has the locks of these tiers%s; it moves files, or this one when it ends", r)

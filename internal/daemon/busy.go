@@ -38,14 +38,21 @@ func Holders(ctx context.Context, dir string) []Holder {
 	return search(ctx, "/proc", func(base string) (held, mounted bool) { return heldBy(base, dir), false })
 }
 
-// HoldersOf is the same for the filesystem with the minor device number, wherever
-// it is mounted, or was: what is open in a mount that was detached has no path that
-// tells. Who is in a mount namespace that has it mounted keeps it too; of each such
-// namespace the first process is named. Nothing is asked of the filesystem.
-func HoldersOf(ctx context.Context, minor uint32) []Holder {
-	known := map[string]bool{} // namespaces that were looked at
+// HoldersOf is the same for the filesystem of a type with the minor device number,
+// wherever it is mounted, or was: what is open in a mount that was detached has no path
+// that tells. Who is in a mount namespace that has it mounted keeps it too; of each such
+// namespace the first process is named, but none if the number is another filesystem's
+// there. Nothing is asked of the filesystem.
+func HoldersOf(ctx context.Context, fstype string, minor uint32) []Holder {
+	types := map[string]string{} // what has the number, by namespace
 	return search(ctx, "/proc", func(base string) (held, mounted bool) {
-		return holds(base, minor), mountedFor(base, minor, known)
+		ns, err := os.Readlink(base + "/ns/mnt")
+		kind, known := types[ns]
+		if err == nil && !known {
+			kind = typeIn(base, minor)
+			types[ns], mounted = kind, kind == fstype
+		}
+		return (kind == "" || kind == fstype) && holds(base, minor), mounted
 	})
 }
 
@@ -137,16 +144,16 @@ func holds(base string, minor uint32) bool {
 	return strings.Contains(string(maps), fmt.Sprintf(" 00:%02x ", minor))
 }
 
-// mountedFor reports whether the filesystem is mounted in the mount namespace of the
-// process at base, unless that is known.
-func mountedFor(base string, minor uint32, known map[string]bool) bool {
-	ns, err := os.Readlink(base + "/ns/mnt")
-	if err != nil || known[ns] {
-		return false
-	}
-	known[ns] = true
+// typeIn is the type of the filesystem with the minor device number in the mount
+// namespace of the process at base, "" if none is mounted there.
+func typeIn(base string, minor uint32) string {
 	text, _ := os.ReadFile(base + "/mountinfo")
-	return slices.ContainsFunc(ParseMounts(string(text)), func(m Mount) bool { return m.Major == 0 && m.Minor == minor })
+	for _, m := range ParseMounts(string(text)) {
+		if m.Major == 0 && m.Minor == minor {
+			return m.Type
+		}
+	}
+	return ""
 }
 
 // links are the magic links of a process, descriptors last.

@@ -52,6 +52,10 @@ func mountOf(who, fstype, conn string) (found Mount, err error) {
 // given to another as soon as it is free.
 func isWhole(conn string) bool { return strings.Contains(conn, ".") }
 
+// Kept reports whether the connection of that name is there still: it goes with its
+// mount and with who is in that. The name need not tell, then known is false.
+func Kept(conn string) (kept, known bool) { return connected(conn), isWhole(conn) }
+
 // MinorOf is the minor device number of the mount of a Connection.
 func MinorOf(conn string) (minor uint32, ok bool) {
 	text, _, _ := strings.Cut(conn, ".")

@@ -314,6 +314,43 @@ func TestOtherDaemonIsNamedWhereItIsNow(t *testing.T) {
 	}
 }
 
+// TestNobodyIsBlamedForTheNumberOfAMountThatHasEnded: who had mounted another filesystem,
+// which was given the number, was to be ended.
+func TestNobodyIsBlamedForTheNumberOfAMountThatHasEnded(t *testing.T) {
+	t.Parallel()
+	m := newMount(t, "demote=1d")
+	m.Put(0, "f", "content")
+	m.Up()
+	m.Down()
+	dir := harness.TempDir(t)
+	harness.Must(t, "mount", "-t", "tmpfs", "another", dir)
+	separate(t)
+	minor := unix.Minor(harness.Stat(t, dir).Dev)
+	ok(t, "unmount", unix.Unmount(dir, 0))
+	alive, dead := exec.Command("sleep", "1000"), exec.Command("true")
+	ok(t, "start", alive.Start())
+	defer func() { alive.Process.Kill(); alive.Wait() }()
+	ok(t, "run", dead.Run())
+
+	sign := func(pid int, conn string) string { return fmt.Sprintf("%d,%s %s", pid, conn, dir) }
+	release := m.holdLock(sign(alive.Process.Pid, fmt.Sprint(minor, ".7")))
+	_, stderr, _ := m.TryUp()
+	harness.OneLine(t, stderr, fmt.Sprintf("(daemon %d, about to end): no files move until it has ended; wait for its end", alive.Process.Pid))
+	status := func() string { return harness.Must(t, harness.CLI, "status", m.Dir) }
+	harness.Contains(t, status(), fmt.Sprintf("(daemon %d, about to end); files move when it has ended", alive.Process.Pid))
+	for _, conn := range []string{fmt.Sprint(minor), fmt.Sprint(minor, ".7")} {
+		ok(t, "sign", os.WriteFile(m.Tier(0, ".tierfs/lock"), []byte(sign(dead.Process.Pid, conn)+"\n"), 0))
+		want := fmt.Sprintf("(daemon %d, mounted on %s on another machine, unless it has just ended); ", dead.Process.Pid, dir)
+		if !harness.Within(15*time.Second, func() bool { return strings.Contains(status(), want) }) {
+			t.Errorf("no %q: %s", want, status())
+		}
+	}
+	m.carryNothing("f")
+	release()
+	m.carry("demote", "f").wantMoved(t, 1) // at once
+	m.Adopt()                              // it holds the locks now
+}
+
 // separate is a process with a mount namespace of its own, as it is now.
 func separate(t *testing.T) *exec.Cmd {
 	t.Helper()
