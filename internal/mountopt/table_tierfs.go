@@ -47,7 +47,7 @@ func tierfsOptions() []option {
 			func(o *Options) *time.Duration { return &o.TierTimeout }, time.Millisecond),
 
 		number(Entry{Name: "threads", Arg: "NUMBER",
-			Help: "workers at most, 1 to 1024; by default as many as the machine suggests"},
+			Help: "workers at most, 1 to 1024; by default 256, fewer if few files may be open"},
 			func(o *Options) *int { return &o.Threads }, 1, 1024),
 		passthrough(Entry{Name: "passthrough", Arg: "[auto|on|off]", Default: "auto",
 			Help: "let the kernel read and write the files itself; without a value: on"}),
