@@ -27,8 +27,10 @@ type Full struct {
 	Files int   `json:"files"` // that found no room
 	Bytes int64 `json:"bytes"`
 
-	counts        bool  // inodes
-	plannedInodes int64 // in parts
+	counts        bool   // inodes
+	plannedInodes int64  // in parts
+	used          uint64 // bytes
+	high          int    // percent that it may be full; 0 for no bound
 }
 
 func (f *Full) Error() string {
@@ -63,8 +65,15 @@ func (f *Full) plan(l load) { f.Planned, f.plannedInodes = l.bytes, l.inodes }
 func (f *Full) takes(l load) bool {
 	free := int64(min(f.Inodes, math.MaxInt64/2/inodeParts)) * inodeParts // a plan may add to them
 	left := (free - f.plannedInodes) / inodeParts                         // whole ones, as statfs(2) will tell
-	f.NoInodes = f.counts && left*inodeParts < l.plus(aRecord).inodes
-	return !f.NoInodes && f.spare() >= l.bytes
+	f.NoInodes, f.High = f.counts && left*inodeParts < l.plus(aRecord).inodes, 0
+	switch {
+	case f.NoInodes || f.spare() < l.bytes:
+		return false
+	case f.high > 0 && percent(int64(f.used)+f.Planned+l.bytes, f.used+f.Free) > float64(f.high):
+		f.High = f.high
+		return false
+	}
+	return true
 }
 
 // fullness are the figures of a tier at this moment, with those of its filesystem.
@@ -74,7 +83,7 @@ func (m *Mover) fullness(t *tier.Tier) (*Full, unix.Statfs_t, error) {
 		return nil, st, err
 	}
 	unit := uint64(st.Frsize)
-	f := &Full{Rank: t.Rank, Root: t.Root, Free: st.Bavail * unit, MinFree: m.minFree(st.Blocks * unit), counts: sys.CountsInodes(&st)}
+	f := &Full{Rank: t.Rank, Root: t.Root, Free: st.Bavail * unit, MinFree: m.minFree(st.Blocks * unit), used: (st.Blocks - st.Bfree) * unit, counts: sys.CountsInodes(&st)}
 	if f.counts {
 		f.Inodes = st.Ffree
 	}

@@ -43,15 +43,11 @@ func Need(st *unix.Stat_t, t *tier.Tier, fs *unix.Statfs_t) int64 {
 
 func blocks(bytes, unit int64) int64 { return (bytes + unit - 1) / unit * unit }
 
-// loadOf is what files of one directory take of a tier whose filesystem has the
-// figures st.
-func (j *job) loadOf(files []*found, t *tier.Tier, st *unix.Statfs_t) (l load) {
-	for _, f := range files {
-		l.bytes += Need(&f.st, t, st)
-		l.inodes += inodeParts
-		if uint32(st.Type) == unix.TMPFS_MAGIC && st.Files > 0 {
-			l.inodes += j.attributeParts(f)
-		}
+// loadOf is what a file takes of a tier whose filesystem has the figures st.
+func (j *job) loadOf(f *found, t *tier.Tier, st *unix.Statfs_t) load {
+	l := load{bytes: Need(&f.st, t, st), inodes: inodeParts}
+	if uint32(st.Type) == unix.TMPFS_MAGIC && st.Files > 0 {
+		l.inodes += j.attributeParts(f)
 	}
 	return l
 }

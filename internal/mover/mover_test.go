@@ -123,6 +123,64 @@ func TestDemotionSkipsTiersThatAreFull(t *testing.T) {
 	}
 }
 
+// TestEachFileGoesToTheNearestTierWithRoom: where the nearest had none for all files of
+// a batch, all went past it. What stays leaves its room to others, and batches remain
+// few.
+func TestEachFileGoesToTheNearestTierWithRoom(t *testing.T) {
+	for name, c := range map[string]struct {
+		files   string // of a path, and 100 KiB times the digit
+		room    int    // of the nearest, times 100 KiB
+		stays   int    // of the first files to move
+		batches int    // at most
+	}{
+		"one directory":       {files: "a/f3 a/g3 a/h3 a/i3 a/j3", room: 10, batches: 2},
+		"many directories":    {files: "a/f3 b/f3 c/f3 d/f3 e/f3", room: 10, batches: 5},
+		"some that are small": {files: "a/f9 a/g9 a/h1 a/i2 b/f1", room: 10, batches: 4},
+		"one that stays":      {files: "a/f3 a/g3 a/h3 a/i3 a/j3", room: 10, stays: 1, batches: 3},
+		"for all":             {files: "a/f3 a/g3 b/h3", room: 10, batches: 2},
+		"for none":            {files: "a/f3 a/g3 b/h3", room: 2, batches: 2},
+	} {
+		r := newRig(t, 3, Policy{})
+		mountTmpfs(t, r.at(1, ""), fmt.Sprintf("%dk", c.room*100+60)) // some of it for what tmpfs has of its own
+		r.open(brief)
+		size := func(file string) int { return int(file[len(file)-1] - '0') }
+		for _, file := range strings.Fields(c.files) {
+			r.file(0, file, size(file)*100<<10, 0)
+		}
+		begun := map[string]bool{}
+		r.refuse = func(name string) Reason {
+			if begun[name] = true; len(begun) <= c.stays {
+				return InUse
+			}
+			return Moved
+		}
+		ripen()
+		planned := make([][]string, 3)
+		if _, err := r.m.Plan(context.Background(), func(e Event) { planned[e.To] = append(planned[e.To], e.Path) }); err != nil {
+			t.Error(err)
+		}
+		r.scan()
+		stay, near, far := r.files(0), r.files(1), r.files(2)
+		room := c.room
+		for _, file := range near {
+			room -= size(file)
+		}
+		for _, file := range far {
+			if size(file) <= room {
+				t.Errorf("%s: %s has gone past a tier with room for %d; %q are there", name, file, room, near)
+			}
+		}
+		if len(stay) != c.stays || len(r.batches) > c.batches {
+			t.Errorf("%s: %q have stayed; %d batches", name, stay, len(r.batches))
+		}
+		slices.Sort(planned[1])
+		slices.Sort(planned[2])
+		if c.stays == 0 && (!slices.Equal(planned[1], near) || !slices.Equal(planned[2], far)) {
+			t.Errorf("%s: planned %q; %q and %q have moved", name, planned, near, far)
+		}
+	}
+}
+
 // TestCopiesUnderWayAreTold has a copy that does not end before it was told of.
 func TestCopiesUnderWayAreTold(t *testing.T) {
 	r := newRig(t, 2, Policy{})

@@ -113,10 +113,10 @@ func (r *foreseen) judge(f facts) (course, Reason) {
 
 // plan notes what a move of one batch would come to. It takes of one filesystem
 // and gives to the other.
-func (h *haul) plan(files []*found, to berth) {
+func (h *haul) plan(to berth) {
 	tiers := h.m.tree.Tiers()
 	var goes []*found
-	for _, f := range files {
+	for _, f := range to.files {
 		why := h.hindered(f, to.to)
 		if why == Moved {
 			bytes := f.st.Blocks * BlockSize
@@ -129,7 +129,7 @@ func (h *haul) plan(files []*found, to berth) {
 	if len(goes) == 0 {
 		return
 	}
-	if len(goes) < len(files) {
+	if len(goes) < len(to.files) {
 		to.load = h.room(tiers[to.to], goes).load
 	}
 	h.planFor(to.to, to.load)

@@ -249,28 +249,31 @@ func (h *haul) reached() bool {
 	return bytes >= h.left()
 }
 
-// carry moves the files of one batch. If there is no room for all, there may be
-// for some, and what batches under way take is known when they have landed.
+// carry moves the files of one batch, each to the nearest tier that has room for it.
 func (h *haul) carry(files []*found) {
-	b := h.target(files, h.course)
-	switch {
-	case b.why == NoRoom && len(h.flights) > 0:
-		h.landAll()
-		h.carry(files)
-	case b.why == NoRoom && len(files) > 1:
-		for i := range files {
-			h.carry(files[i : i+1])
+	for len(files) > 0 {
+		b := h.target(files, h.course)
+		switch {
+		case b.why != Moved:
+			h.leave(files, b)
+			return
+		case h.dry:
+			h.plan(b)
+		default:
+			h.move(b)
 		}
-	case b.why == NoRoom:
-		h.settle(files[0], b.to, Outcome{Bytes: files[0].st.Size, Skip: b.why, Err: b.full})
-	case b.why != Moved:
-		for _, f := range files {
-			h.settle(f, b.to, Outcome{Bytes: f.st.Size, Skip: b.why})
+		files = b.rest
+	}
+}
+
+// leave notes that files stay.
+func (h *haul) leave(files []*found, b berth) {
+	for _, f := range files {
+		o := Outcome{Bytes: f.st.Size, Skip: b.why}
+		if b.full != nil {
+			o.Err = b.full
 		}
-	case h.dry:
-		h.plan(files, b)
-	default:
-		h.move(files, b)
+		h.settle(f, b.to, o)
 	}
 }
 
@@ -310,7 +313,8 @@ func flightsWith(files []*found) int {
 
 // move sends a batch off. Those of one directory follow each other, since each
 // keeps the times of the directory.
-func (h *haul) move(files []*found, to berth) {
+func (h *haul) move(to berth) {
+	files := to.files
 	for len(h.flights) >= flightsWith(files) || h.flying(files[0].dir) {
 		h.land()
 	}
@@ -387,6 +391,18 @@ func (h *haul) await(f *flight) []Outcome {
 			}
 		}
 	}
+}
+
+// landAt waits for the batches that go to a filesystem or come from it, and reports
+// whether there are any.
+func (h *haul) landAt(dev uint64) (any bool) {
+	tiers := h.m.tree.Tiers()
+	at := func(f *flight) bool { return tiers[f.to].Dev() == dev || tiers[f.files[0].rank].Dev() == dev }
+	for slices.ContainsFunc(h.flights, at) {
+		h.land()
+		any = true
+	}
+	return any
 }
 
 func (h *haul) landAll() {

@@ -221,7 +221,7 @@ func (s *schedule) makeRoom(ctx context.Context) time.Time {
 	if !s.short && (look.fresh < int64(left) || s.tired()) {
 		s.short = true
 		s.m.log.Warn(fmt.Sprintf("the primary was over high=%d%%, and is %.0f %% full still, not at low=%d%%: what may move is not enough; see tierfs plan",
-			s.policy.High, usage(s.m.primary(), 0), s.policy.Low))
+			s.policy.High, usage(s.m.primary()), s.policy.Low))
 	}
 	return time.Now().Add(s.roomWait(time.Since(begin)))
 }

@@ -73,6 +73,46 @@ func TestPlanKnowsWhatFits(t *testing.T) {
 	harness.OneLine(t, harness.Must(t, harness.CLI, "why", m.Path(left)), "it stays: no room for it on the other tier: "+full)
 }
 
+// TestNearestTierWithRoom is that of each file: all of a directory went past a tier that
+// had no room for all of them. Plan, dry run and move agree.
+func TestNearestTierWithRoom(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, "root", "fuse")
+	var tiers []string
+	for _, size := range []string{"32M", "5M", "32M"} {
+		dir := harness.TempDir(t)
+		harness.Must(t, "mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir)
+		t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+		tiers = append(tiers, dir)
+	}
+	m := newMountOn(t, tiers, "minfree=0", "demote=1s", "window=00:00-00:01")
+	const files, fit = 12, 4 // and what tmpfs has of its own
+	for i := range files {
+		m.Put(0, fmt.Sprintf("d/%d", i), text("f", part))
+	}
+	m.Up()
+	time.Sleep(quiet)
+	harness.OneLine(t, harness.Must(t, harness.CLI, "why", m.Path("d/7")), "goes to tier 1")
+	plan := goalsOf(t, harness.Must(t, harness.CLI, "plan", "--json", m.Dir))
+	dry := goalsOf(t, harness.Must(t, harness.CLI, "demote", "--older-than", "1s", "--dry-run", "--json", m.Dir))
+	m.carry("demote", "").wantMoved(t, files)
+	near := 0
+	for i := range files {
+		rel := fmt.Sprintf("d/%d", i)
+		ranks := m.on(rel)
+		if len(ranks) != 1 || plan[m.Path(rel)] != ranks[0] || dry[m.Path(rel)] != ranks[0] {
+			t.Errorf("%s is on the tiers %v; planned for %d, by a dry run for %d", rel, ranks, plan[m.Path(rel)], dry[m.Path(rel)])
+			continue
+		}
+		if ranks[0] == 1 {
+			near++
+		}
+	}
+	if near != fit {
+		t.Errorf("%d files have moved to the next tier down, want %d", near, fit)
+	}
+}
+
 // TestPlanKnowsWhichInodesAreLeft, with those of the directories that are to be made,
 // and on tmpfs with what extended attributes take of them: a plan and a dry run say of
 // each file what a move then does.
@@ -170,6 +210,23 @@ func fatesOf(t *testing.T, out string) map[string]string {
 		ok(t, "json", json.Unmarshal([]byte(line), &f))
 		if f.Path != "" {
 			all[f.Path] = f.Skip
+		}
+	}
+	return all
+}
+
+// goalsOf is where files go, by path, in lines of --json.
+func goalsOf(t *testing.T, out string) map[string]int {
+	t.Helper()
+	all := map[string]int{}
+	for line := range strings.Lines(out) {
+		var f struct {
+			Path string
+			To   int
+		}
+		ok(t, "json", json.Unmarshal([]byte(line), &f))
+		if f.Path != "" {
+			all[f.Path] = f.To
 		}
 	}
 	return all
