@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/control"
@@ -49,7 +50,14 @@ func move(name string, ask asker, f flags, args []string) error {
 			req.Paths = append(req.Paths, control.Name(rel))
 		}
 		begun := out.begun
-		end, err := ask(clientFor(g.mount), ctx, req, out.lines(g.mount))
+		c := clientFor(g.mount)
+		told, quiet := out.lines(g.mount), tellHung(g.mount, c)
+		end, err := ask(c, ctx, req, func(l control.Line) {
+			quiet.Stop()
+			told(l)
+			quiet.Reset(hungAfter)
+		})
+		quiet.Stop()
 		out.total.Full = append(out.total.Full, end.Full...)
 		switch {
 		case err != nil && out.begun == begun:
@@ -65,9 +73,22 @@ func move(name string, ask asker, f flags, args []string) error {
 	return out.end(nil)
 }
 
+// hungAfter is how long a job says nothing before it is looked whether a tier hangs.
+const hungAfter = 5 * time.Second
+
+// tellHung tells once, if a job on m says nothing for hungAfter, that it waits for a tier.
+func tellHung(m daemon.Mount, c *control.Client) *time.Timer {
+	var once sync.Once
+	return time.AfterFunc(hungAfter, func() {
+		if e := c.Hung(); e != nil {
+			once.Do(func() { say(cliName, fmt.Sprintf("mount %q: %s: waiting for it; ^C leaves", m.Dir, e.What())) })
+		}
+	})
+}
+
 // endedEarly says what ended a job on m after it had begun.
 func endedEarly(m daemon.Mount, err error) error {
-	if control.Silent(err) {
+	if control.Silent(err) || errors.As(err, new(*control.HungError)) {
 		return failure{exitCannot, fmt.Errorf("mount %q: no file is lost, but %w", m.Dir, err)}
 	}
 	if errors.Is(err, control.ErrCutOff) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,41 @@ func (e *SilentError) Error() string {
 func Silent(err error) bool {
 	var silent *SilentError
 	return errors.As(err, &silent)
+}
+
+// HungError says that a daemon answers, while a job of it waits for tiers.
+type HungError struct{ Tiers []string }
+
+func (e *HungError) Error() string {
+	return fmt.Sprintf("%s; the job ends when that answers; check its disk or server", e.What())
+}
+
+// What names the tiers.
+func (e *HungError) What() string {
+	var roots []string
+	for _, t := range e.Tiers {
+		roots = append(roots, fmt.Sprintf("%q", t))
+	}
+	return fmt.Sprintf("tier %s does not answer", strings.Join(roots, ", "))
+}
+
+// Hung is the HungError of a job that does not get on, nil if no tier is away or the
+// daemon does not answer either.
+func (c *Client) Hung() *HungError {
+	st, err := c.Status()
+	if err != nil {
+		return nil
+	}
+	var e HungError
+	for _, t := range st.Tiers {
+		if t.Away {
+			e.Tiers = append(e.Tiers, t.Path)
+		}
+	}
+	if len(e.Tiers) == 0 {
+		return nil
+	}
+	return &e
 }
 
 // How long the daemon may take. A remount waits for tiers, and for longer than

@@ -135,20 +135,33 @@ func (c *Client) stream(ctx context.Context, method, path string, body any, fn f
 	if resp.StatusCode != http.StatusOK {
 		return c.refusal(resp)
 	}
+	var hung atomic.Pointer[HungError]
 	stop := context.AfterFunc(ctx, func() {
-		c := *conn.Load()
-		if half, ok := c.(interface{ CloseWrite() error }); ok {
+		conn := *conn.Load()
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
-		_ = c.SetReadDeadline(time.Now().Add(stopTime))
+		_ = conn.SetReadDeadline(time.Now().Add(stopTime))
+		if e := c.Hung(); e != nil {
+			hung.Store(e)
+			_ = conn.SetReadDeadline(time.Now().Add(hungTime))
+		}
 	})
 	defer stop()
-	return c.eachLine(resp.Body, fn)
+	err = c.eachLine(resp.Body, fn)
+	if e := hung.Load(); e != nil && Silent(err) {
+		return e
+	}
+	return err
 }
 
-// stopTime is how long a daemon may take to end a job. One that is stopped, or was
-// killed and hangs in a tier, has the connection open and never does.
-const stopTime = 15 * time.Second
+// How long a daemon may take to end a job. One that is stopped, or was killed and hangs
+// in a tier, has the connection open and never does; one that answers while a tier does
+// not need not be waited for.
+const (
+	stopTime = 15 * time.Second
+	hungTime = 2 * time.Second
+)
 
 func (c *Client) eachLine(r io.Reader, fn func(line []byte) error) error {
 	in := bufio.NewScanner(r)

@@ -181,6 +181,8 @@ func (h *haul) over(path string, prune bool, ranks ...int) (seen bool, err error
 			continue
 		case context.Cause(h.ctx) != nil:
 			return seen, context.Cause(h.ctx)
+		case err != nil && tiers[rank].Away():
+			return seen, fmt.Errorf("tier %s: does not answer; check its disk or server", tiers[rank].Root)
 		case err != nil:
 			return seen, fmt.Errorf("tier %s: %w", tiers[rank].Root, err)
 		}
