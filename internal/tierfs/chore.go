@@ -52,7 +52,7 @@ func (fs *FS) Chores(ctx context.Context) {
 		case <-again:
 		}
 		again = nil
-		if left := fs.journal.tidy(); left > 0 {
+		if left := fs.sweepLeft(nil) + fs.journal.tidy(); left > 0 {
 			wait = min(2*wait, choreLate)
 			again = time.After(wait)
 		}

@@ -83,6 +83,7 @@ type FS struct {
 	names   *names
 	movings movings
 
+	leftovers leftovers
 	coherence *coherence
 
 	descriptors *shares

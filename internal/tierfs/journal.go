@@ -136,12 +136,12 @@ func (j *journal) writeOn(t *tier.Tier, in *intent, b []byte) (*record, error) {
 	defer d.Put()
 	temp := stagingName()
 	if err := writeFile(staging, temp, b); err != nil {
-		staging.Unlink(temp)
+		j.fs.unstage(staging, temp)
 		return nil, err
 	}
 	r := j.stand(t, in)
 	if err := staging.Rename(temp, d, r.name, 0); err != nil {
-		staging.Unlink(temp)
+		j.fs.unstage(staging, temp)
 		r.forget()
 		return nil, err
 	}
@@ -262,9 +262,7 @@ func (fs *FS) sweepStaging(t *tier.Tier) {
 		if strings.HasPrefix(name, stagingPrefix) {
 			continue // of an operation under way
 		}
-		if d.Unlink(name) != nil {
-			d.Rmdir(name)
-		}
+		removeEither(d, name)
 	}
 }
 

@@ -164,7 +164,7 @@ func (x *transfer) skip(ctx context.Context, m *moving, err error) {
 	m.out.Skip, m.out.Err = x.reason(ctx, err), x.located(ctx, err)
 	m.close()
 	if m.staged != "" {
-		if x.staging.Unlink(m.staged) != nil { // it may be in place: a server answers a rename twice
+		if x.fs.unstage(x.staging, m.staged) != nil && m.aside != "" { // it may be in place: a server answers a rename twice
 			x.unsure = true
 		}
 		m.staged = ""
@@ -253,6 +253,7 @@ func (x *transfer) enter() (leave func(), err error) {
 	x.dir = dir
 	if x.sd, err = x.fs.dir(dir, x.b.From); err == nil {
 		x.at = x.to
+		x.fs.sweepLeft(x.to)
 		x.staging, err = x.fs.staging(x.to)
 	}
 	if err == nil {
@@ -575,12 +576,11 @@ func (x *transfer) expect(m *moving) error {
 
 // create makes the copy, empty. Nobody else reaches it there, whatever its mode.
 func (x *transfer) create(m *moving) (err error) {
-	name := stagingName()
-	m.copied, err = x.staging.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mover.Mode(&m.st))
+	m.staged = stagingName() // if it fails too: a server may have made it
+	m.copied, err = x.staging.Open(m.staged, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mover.Mode(&m.st))
 	if err != nil {
 		return err
 	}
-	m.staged = name
 	return mover.Holds(m.copied, m.st.Size)
 }
 
@@ -607,7 +607,7 @@ func (fs *FS) Try(t *tier.Tier, mode uint32, fn func(f *tier.File) error) error 
 	if err != nil {
 		return err
 	}
-	defer d.Unlink(name)
+	defer fs.unstage(d, name)
 	defer f.Close()
 	return fn(f)
 }

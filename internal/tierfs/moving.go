@@ -23,7 +23,7 @@ type moving struct {
 	held   *tier.File  // … and from then on where its number may change; O_PATH
 	copy   unix.Stat_t // the copy as it was when it was complete
 	staged string      // its name in the staging directory; "" once it is in place
-	aside  string      // the source's name in the trash
+	aside  string      // the source's name in the trash; "" until it is in a record
 
 	mu     sync.Mutex
 	leased bool // we have a lease on the source; GUARDED_BY(mu)

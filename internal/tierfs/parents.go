@@ -178,7 +178,7 @@ func (fs *FS) makeLike(up *tier.Dir, name string, model *tier.Dir) error {
 		err = times.change(up, func() error { return staging.Rename(temp, up, name, unix.RENAME_NOREPLACE) })
 	}
 	if err != nil {
-		staging.Rmdir(temp)
+		fs.unstage(staging, temp)
 	}
 	switch err {
 	case unix.EEXIST, unix.ENOTEMPTY: // another op, or somebody out of band, made it

@@ -161,13 +161,11 @@ func (fs *FS) putBack(x *renaming, all []aside, copies int) (shown bool) {
 	return shown
 }
 
-// dropAside removes what was set aside. What stays is swept by the next mount.
+// dropAside removes what was set aside.
 func (fs *FS) dropAside(all []aside) {
 	for _, a := range all {
 		if a.name != "" {
-			if err := a.staging.Unlink(a.name); err != nil && !absent(err) {
-				fs.log.Warn("a replaced file stays in .tierfs/staging; the next mount removes it", "tier", a.from.Tier.Root, "err", err)
-			}
+			fs.unstage(a.staging, a.name)
 		}
 		a.put()
 	}

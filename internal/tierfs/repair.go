@@ -19,9 +19,12 @@ import (
 
 var errChanged = errors.New("it has changed since it was found; check again")
 
-// Owned reports whether an entry of .tierfs/dir on a tier belongs to this
-// daemon.
+// Owned reports whether an entry of .tierfs/dir on a tier belongs to an operation
+// of this daemon.
 func (fs *FS) Owned(rank int, dir, name string) bool {
+	if dir == "staging" && fs.leftovers.has(name) {
+		return false
+	}
 	return strings.HasPrefix(name, stagingPrefix) || dir == "journal" && fs.journal.stands(name)
 }
 
@@ -184,7 +187,7 @@ func (fs *FS) still(d *tier.Dir, name string, open *tier.File, st *unix.Stat_t) 
 	return err == nil && same && now.Mode == st.Mode && now.Size == st.Size && now.Mtim == st.Mtim
 }
 
-// removeStaged removes what an earlier daemon has prepared.
+// removeStaged removes what no operation needs any more.
 func (fs *FS) removeStaged(f mover.Finding) error {
 	d, err := fs.staging(fs.Tiers()[f.Rank])
 	if err != nil {
@@ -192,11 +195,8 @@ func (fs *FS) removeStaged(f mover.Finding) error {
 	}
 	defer d.Put()
 	name := path.Base(f.Path)
-	if strings.HasPrefix(name, stagingPrefix) || !fs.still(d, name, nil, &f.Low) {
+	if fs.Owned(f.Rank, "staging", name) || !fs.still(d, name, nil, &f.Low) {
 		return errChanged
 	}
-	if f.Low.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return d.Rmdir(name)
-	}
-	return d.Unlink(name)
+	return removeEither(d, name)
 }

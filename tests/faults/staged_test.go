@@ -1,0 +1,124 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tierfs/tierfs/tests/faultfs"
+	"github.com/tierfs/tierfs/tests/harness"
+	"golang.org/x/sys/unix"
+)
+
+// mover is a mount whose files move to a disk that fails on demand.
+type mover struct {
+	*harness.Mount
+	t   *testing.T
+	low *faultfs.FS
+}
+
+func newMover(t *testing.T, opts ...string) *mover {
+	t.Helper()
+	low := faultfs.New(t, 1)
+	m := &mover{harness.NewOn(t, []string{harness.TempDir(t), low.Disks[0]}, opts...), t, low}
+	m.Up()
+	return m
+}
+
+// demote begins to move three files of a directory.
+func (m *mover) demote(dir string) *exec.Cmd {
+	m.t.Helper()
+	for _, name := range []string{"a", "b", "c"} {
+		m.Put(0, dir+"/"+name, strings.Repeat(name, 100<<10))
+	}
+	time.Sleep(1100 * time.Millisecond) // what has just changed stays
+	cmd := exec.Command(harness.CLI, "demote", "--older-than", "1s", m.Path(dir))
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	return cmd
+}
+
+// staged is how many copies are not in place.
+func (m *mover) staged() int {
+	m.t.Helper()
+	all, err := os.ReadDir(m.low.Roots[0] + "/.tierfs/staging")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return len(all)
+}
+
+// TestCopiesThatADiskHasKeptGoLater: each failed move left whole copies, of which
+// nobody knew until the next mount, tierfs check neither.
+func TestCopiesThatADiskHasKeptGoLater(t *testing.T) {
+	for when, then := range map[string]func(m *mover){
+		"with the next move": func(m *mover) { harness.Must(t, harness.CLI, "demote", "--older-than", "1s", m.Dir) },
+		"by themselves":      func(m *mover) { harness.Within(5*time.Second, func() bool { return m.staged() == 0 }) },
+	} {
+		t.Run(when, func(t *testing.T) {
+			m := newMover(t)
+			m.low.Arm(faultfs.Plan{Disk: 0, Ops: []string{"FSYNC", "UNLINK"}, Nth: 1, Stays: true, Errno: unix.EIO})
+			m.demote("d").Wait()
+			if n := m.staged(); n != 3 {
+				t.Fatalf("%d copies are left, want 3", n)
+			}
+			out, _, code := harness.Run(t, harness.CLI, "check", m.Dir)
+			if harness.Contains(t, out, "staged: tier 1: ", "3 findings, 0 mended\n"); code != 1 {
+				t.Errorf("check ends with %d", code)
+			}
+			if n := strings.Count(m.Log(), ".tierfs/staging"); n != 1 {
+				t.Errorf("told of %d times\n%s", n, m.Log())
+			}
+			m.low.Disarm()
+			then(m)
+			if n := m.staged(); n > 0 {
+				t.Errorf("%d copies are left", n)
+			}
+			harness.Must(t, harness.CLI, "check", m.Dir)
+			harness.WantList(t, m.Path("d"), "a", "b", "c")
+		})
+	}
+}
+
+// TestCopyThatADiskDeniesToHaveMadeGoes: the file is there, and the answer is an error.
+func TestCopyThatADiskDeniesToHaveMadeGoes(t *testing.T) {
+	m := newMover(t)
+	m.low.Arm(faultfs.Plan{Disk: 0, Ops: []string{"CREATE"}, Nth: 1, Stays: true, Errno: unix.EIO, Done: true})
+	m.demote("d").Wait()
+	if !m.low.Disarm().Hit {
+		t.Fatal("nothing was made")
+	}
+	if n := m.staged(); n > 0 {
+		t.Errorf("%d copies are left", n)
+	}
+}
+
+// TestCopiesOfAnOutageGoWhenTheTierIsBack, for each of several outages: they added up.
+func TestCopiesOfAnOutageGoWhenTheTierIsBack(t *testing.T) {
+	m := newMover(t, "tier_timeout=2")
+	for n := range 2 {
+		m.low.Arm(faultfs.Plan{Disk: 0, Ops: []string{"WRITE"}, Nth: 1, Stays: true, DelayMS: 500})
+		dir := fmt.Sprint(n)
+		move := m.demote(dir)
+		harness.Eventually(t, "the copies are begun", func() bool { return m.staged() == 3 })
+		if err := unix.Kill(m.low.Pid(), unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		away := harness.Within(10*time.Second, func() bool { return strings.Count(m.Log(), "tier is away") > n })
+		if err := unix.Kill(m.low.Pid(), unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		if !away {
+			t.Fatal("the tier is not away")
+		}
+		m.low.Disarm()
+		move.Wait()
+		harness.Eventually(t, "the copies have gone", func() bool { return m.staged() == 0 })
+		harness.WantList(t, m.Path(dir), "a", "b", "c")
+	}
+	harness.Must(t, harness.CLI, "check", m.Dir)
+}
