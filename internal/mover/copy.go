@@ -215,9 +215,7 @@ func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
 	given := false
 	if made.Uid != st.Uid || made.Gid != st.Gid {
 		given = true
-		if err := dst.Chown(int(st.Uid), int(st.Gid)); err == unix.EPERM {
-			return ErrAttributes // a user's daemon, another user's file
-		} else if err != nil {
+		if err := fitting(dst.Chown(int(st.Uid), int(st.Gid))); err != nil {
 			return err
 		}
 	}
@@ -227,7 +225,7 @@ func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
 	}
 	if acl || made.Mode&07777 != st.Mode&07777 {
 		given = true
-		if err := chmod(dst, st); err != nil {
+		if err := fitting(chmod(dst, st)); err != nil {
 			return err
 		}
 	}
@@ -236,7 +234,16 @@ func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
 			return err
 		}
 	}
-	return dst.Utimens(&[2]unix.Timespec{st.Atim, st.Mtim})
+	return fitting(dst.Utimens(&[2]unix.Timespec{st.Atim, st.Mtim}))
+}
+
+// fitting is ErrAttributes for what a tier does not permit: it is a user's daemon and
+// another user's file, or a filesystem that keeps its own.
+func fitting(err error) error {
+	if err == unix.EPERM {
+		return ErrAttributes
+	}
+	return err
 }
 
 // taken reports whether dst has the owner and the mode that it was given. Some
