@@ -11,6 +11,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/mover"
 )
 
 func named(t *testing.T, name string) command {
@@ -224,6 +225,12 @@ func TestStatusShowsTheMover(t *testing.T) {
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	for skipped, want := range map[string]string{"away": "; the other tier does not answer or is read-only\n", string(mover.Failed): "; see the log\n"} {
+		m.Last.Skipped = map[string]int{"away": 1, skipped: 1}
+		if line := "moving fails since " + moment(now) + want; !strings.Contains(moverLines(m), line) {
+			t.Errorf("%s: no %q in\n%s", skipped, line, moverLines(m))
 		}
 	}
 	if moverLines(nil) != "" {

@@ -10,6 +10,7 @@ import (
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/human"
+	"github.com/tierfs/tierfs/internal/mover"
 )
 
 // failTime is how long nothing may move, although files are to, before that is
@@ -33,7 +34,7 @@ func moverLines(m *control.Mover) string {
 		fmt.Fprintf(&b, "  nothing moves: %s\n", show(m.Why))
 	}
 	if !m.FailingSince.IsZero() {
-		fmt.Fprintf(&b, "  moving fails since %s; see the log\n", moment(m.FailingSince))
+		fmt.Fprintf(&b, "  moving fails since %s; %s\n", moment(m.FailingSince), failCause(m.Last))
 	}
 	if r := m.Running; r != nil {
 		fmt.Fprintf(&b, "  running %s since %s: %s\n", show(r.Kind), moment(r.Begin), tallyLine(r.Tally)+fullLine(r.Full))
@@ -46,6 +47,14 @@ func moverLines(m *control.Mover) string {
 	}
 	fmt.Fprintf(&b, "  moved   %s since the mount\n", movedLine(m.Sum))
 	return b.String()
+}
+
+// failCause is why the last run has moved nothing, or where that is said.
+func failCause(last *control.Run) string {
+	if last != nil && last.Skipped[string(mover.Away)] > 0 && last.Skipped[string(mover.Failed)] == 0 {
+		return reason(string(mover.Away), "")
+	}
+	return "see the log"
 }
 
 func because(text string) string {
