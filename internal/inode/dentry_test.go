@@ -137,7 +137,7 @@ func remove(t *Table, parent *Inode, name string, k Key, last bool) *Inode {
 
 // forget takes lookups back and reports whether the inode is gone.
 func forget(t *Table, in *Inode, n uint64) bool {
-	gone, _ := t.Forget(in, n)
+	gone, _, _ := t.Forget(in, n)
 	return gone
 }
 
@@ -163,10 +163,10 @@ func TestDescriptorOfARemovedFileLivesWithItsInode(t *testing.T) {
 		t.Error("the backing number still leads to it")
 	}
 	table.Removed(in, table.root, "a")
-	if gone, held := table.Forget(in, 1); gone || held != nil || table.Gone(in) != f {
+	if gone, _, held := table.Forget(in, 1); gone || held != nil || table.Gone(in) != f {
 		t.Error("it was given up while the kernel holds the inode")
 	}
-	gone, held := table.Forget(in, 1)
+	gone, _, held := table.Forget(in, 1)
 	if !gone || held != f {
 		t.Error("it outlives its inode")
 	}

@@ -61,9 +61,9 @@ func mix(k Key) uint64 {
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) number(k Key) uint64 {
-	n := natural(k)
+	n := t.free(k)
 	if t.narrow {
-		return t.number32(k, n)
+		return t.number32(n)
 	}
 	if t.kept.get(n) == nil {
 		return n
@@ -75,15 +75,21 @@ func (t *Table) number(k Key) uint64 {
 	return n
 }
 
-// number32 squeezes n into 32 bits for programs with a 32-bit ino_t, which
-// would get EOVERFLOW. What would collide with a live inode moves on.
+// free is what an inode with key k shows if nobody else shows it.
+func (t *Table) free(k Key) uint64 {
+	n := natural(k)
+	if v := uint32(n); !t.narrow || uint64(v) == n && v != 0 {
+		return n
+	}
+	return mix(k)>>32 | 1<<31
+}
+
+// number32 is for programs with a 32-bit ino_t, which would get EOVERFLOW: what
+// would collide with a live inode moves on.
 //
 // LOCKS_REQUIRED(t.mu)
-func (t *Table) number32(k Key, n uint64) uint64 {
+func (t *Table) number32(n uint64) uint64 {
 	v := uint32(n)
-	if n>>32 != 0 || v == 0 {
-		v = uint32(mix(k)>>32) | 1<<31
-	}
 	for v == 0 || t.kept.get(uint64(v)) != nil {
 		v++
 	}

@@ -317,18 +317,22 @@ func (t *Table) setCopies(in *Inode, copies []Copy, complete bool) (changed []in
 
 // Forget takes n lookups back. An inode without any is idle; unless IDs are
 // kept and its file is there it is gone, and the file that it held (Leave) is
-// for the caller to close.
-func (t *Table) Forget(in *Inode, n uint64) (idle bool, file *tier.File) {
+// for the caller to close. listed is the directory, if any, in whose listings the
+// file has shown a number that it does not show any more.
+func (t *Table) Forget(in *Inode, n uint64) (idle bool, listed *Inode, file *tier.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	in.lookups -= min(n, in.lookups)
 	if in.lookups > 0 || in == t.root {
-		return false, nil
+		return false, nil, nil
 	}
 	if !t.keep || in.dead || in.parent == nil {
+		if in.parent != nil && in.Ino != t.free(in.key()) {
+			listed = in.parent
+		}
 		t.drop(in)
 	}
-	return true, in.setGone(nil)
+	return true, listed, in.setGone(nil)
 }
 
 // drop removes an inode.

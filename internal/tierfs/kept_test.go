@@ -106,6 +106,34 @@ func TestChangeWhileAListingIsTaken(t *testing.T) {
 	k.close(k.open(0, fills))
 }
 
+// A file that has moved shows its old number as long as the kernel holds it, and
+// a listing of then has that.
+func TestListingIsNotTrueOnceAMovedFileShowsAnotherNumber(t *testing.T) {
+	k := newKeeper(t, 1)
+	in, f, err := k.fs.lookUp(k.dir, "file0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := f.copies[0].Key
+	for _, key := range []inode.Key{{Slot: home.Slot, Ino: home.Ino + 1}, home} {
+		moved := key != home
+		k.fs.table.Rehome(in, key)
+		h := k.open(0, fills)
+		k.at(h, 0)
+		k.close(h)
+		k.fs.forget(in.ID, 1)
+		want := uint32(reads)
+		if moved {
+			want = fills
+		}
+		k.close(k.open(0, want))
+		if in, _, err = k.fs.lookUp(k.dir, "file0"); err != nil {
+			t.Fatal(err)
+		}
+		k.fs.kept.changed(k.dir)
+	}
+}
+
 // However many are kept, they take no more than they may, and a client who rewinds
 // all the time no more than a few.
 func TestKeptListingsAreBounded(t *testing.T) {

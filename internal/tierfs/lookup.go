@@ -323,7 +323,10 @@ func (fs *FS) forget(id, n uint64) {
 	if in == nil {
 		return
 	}
-	idle, file := fs.table.Forget(in, n)
+	idle, listed, file := fs.table.Forget(in, n)
+	if listed != nil {
+		fs.kept.changed(listed)
+	}
 	if idle && in.IsDir() {
 		fs.dirs.DropAll(in)
 		fs.kept.changed(in)
