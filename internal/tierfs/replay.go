@@ -24,28 +24,35 @@ func (j *journal) replayRename(in *intent) error {
 		from, to = to, from
 	}
 	for i := len(in.Moves) - 1; i >= 0; i-- {
-		t, err := j.member(in.Moves[i].Member)
+		err := j.at(&in.Moves[i], func(t *tier.Tier, m *move) error {
+			return j.renameIfStill(t, from, to, func(_ *tier.Dir, _ string, st *unix.Stat_t) (bool, error) {
+				return j.fs.recorded(t, m, st), nil
+			})
+		})
 		if err != nil {
 			return err
-		}
-		still := func(_ *tier.Dir, _ string, st *unix.Stat_t) (bool, error) {
-			return j.fs.recorded(t, &in.Moves[i], st), nil
-		}
-		if err := j.renameIfStill(t, from, to, still); err != nil {
-			return fmt.Errorf("tier %s: %w", t.Root, err)
 		}
 	}
 	if !finish {
 		return nil
 	}
 	for i := range in.Replaced {
-		t, err := j.member(in.Replaced[i].Member)
+		err := j.at(&in.Replaced[i], func(t *tier.Tier, m *move) error { return j.removeIfStill(t, in.To, m, true) })
 		if err != nil {
 			return err
 		}
-		if err := j.removeIfStill(t, in.To, &in.Replaced[i], true); err != nil {
-			return fmt.Errorf("tier %s: %w", t.Root, err)
-		}
+	}
+	return nil
+}
+
+// at runs a step of a replay on the tier that m is of, which its error names.
+func (j *journal) at(m *move, step func(t *tier.Tier, m *move) error) error {
+	t, err := j.member(m.Member)
+	if err != nil {
+		return err
+	}
+	if err := step(t, m); err != nil {
+		return fmt.Errorf("tier %s: %w", t.Root, err)
 	}
 	return nil
 }
@@ -146,12 +153,9 @@ func (j *journal) replayReplace(in *intent) error {
 		return err
 	}
 	for i := len(in.Replaced) - 1; i >= 0; i-- {
-		t, err := j.member(in.Replaced[i].Member)
+		err := j.at(&in.Replaced[i], func(t *tier.Tier, m *move) error { return j.removeIfStill(t, in.To, m, false) })
 		if err != nil {
 			return err
-		}
-		if err := j.removeIfStill(t, in.To, &in.Replaced[i], false); err != nil {
-			return fmt.Errorf("tier %s: %w", t.Root, err)
 		}
 	}
 	return nil
