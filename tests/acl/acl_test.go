@@ -268,7 +268,7 @@ func TestHighestListDecides(t *testing.T) {
 func TestTierWithoutLists(t *testing.T) {
 	bare := harness.TempDir(t)
 	harness.Must(t, "mount", "-t", "ramfs", "-o", "mode=755", "ramfs", bare)
-	t.Cleanup(func() { harness.Must(t, "umount", bare) })
+	t.Cleanup(func() { harness.Unmount(t, bare) })
 	harness.Mkdir(t, bare+"/d")
 	harness.Write(t, bare+"/d/f", "x\n")
 	harness.Write(t, bare+"/d/closed", "x\n")

@@ -132,7 +132,7 @@ func TestTierThatComesBackWithOtherContentIsSeen(t *testing.T) {
 	harness.Mkdir(t, primary)
 	fill(t, primary, "0")
 	m := harness.NewOn(t, []string{primary, dir}, append(unhealed, "tier_timeout=1")...)
-	t.Cleanup(func() { harness.Must(t, "umount", at) }) // after the mount
+	t.Cleanup(func() { harness.Unmount(t, at) }) // after the mount
 	m.Up()
 	t.Cleanup(func() { low.Disarm() })
 	if s := cacheOf(m); !s.Coherent {

@@ -50,7 +50,7 @@ func TestTierInsideAnotherByABindMountIsRefused(t *testing.T) {
 	m := harness.New(t, 1)
 	harness.Mkdir(t, m.Primary+"/sub")
 	harness.Must(t, "mount", "--bind", m.Primary+"/sub", m.Fallbacks[0])
-	t.Cleanup(func() { harness.Must(t, "umount", m.Fallbacks[0]) })
+	t.Cleanup(func() { harness.Unmount(t, m.Fallbacks[0]) })
 	refused(m, m.Args(), failed, "inside")
 }
 
@@ -145,7 +145,7 @@ func TestPassthroughOnSaysWhereItCannotBe(t *testing.T) {
 	harness.Write(t, disk+"/lower/low", "l")
 	over := m.Fallbacks[0]
 	harness.Must(t, "mount", "-t", "overlay", "overlay", over, "-o", "lowerdir="+disk+"/lower,upperdir="+disk+"/upper,workdir="+disk+"/work")
-	t.Cleanup(func() { harness.Must(t, "umount", over) })
+	t.Cleanup(func() { harness.Unmount(t, over) })
 	refusal := "no passthrough on this tier"
 	for _, c := range []struct {
 		opts    string

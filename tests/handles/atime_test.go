@@ -95,7 +95,7 @@ func TestFilesystemInsideATierShowsInSpiteOfAccessTimeOptions(t *testing.T) {
 	inner := m.Primary + "/inner"
 	harness.Mkdir(t, inner)
 	harness.Must(t, "mount", "-t", "tmpfs", "tmpfs", inner)
-	t.Cleanup(func() { harness.Must(t, "umount", inner) })
+	t.Cleanup(func() { harness.Unmount(t, inner) })
 	harness.Write(t, inner+"/file", "x")
 	_, stderr, _ := m.TryUp("noatime")
 	harness.Contains(t, stderr, "access times follow the tier's own mount", m.Primary)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,13 +34,26 @@ func OnImage(t *testing.T, fstype, size string) (dir, image string) {
 		makeImage(t, fstype, image, size)
 		Must(t, "mount", "-t", fstype, "-o", "loop", image, dir)
 	}
-	t.Cleanup(func() {
-		if _, stderr, code := Run(t, "umount", dir); code != 0 {
-			t.Errorf("umount %s: %s", dir, stderr)
-			unix.Unmount(dir, unix.MNT_DETACH)
-		}
-	})
+	t.Cleanup(func() { Unmount(t, dir) })
 	return dir, image
+}
+
+// Unmount unmounts what a test has mounted, a tier or what it is on. A loop device
+// may keep the filesystem under it busy for a moment, as when a mount(8) by label
+// looks at all devices; what is busy after ten seconds is held, and fails the test.
+func Unmount(t *testing.T, dir string) {
+	t.Helper()
+	var stderr string
+	code := 1
+	if !Within(10*time.Second, func() bool {
+		_, stderr, code = Run(t, "umount", dir)
+		return code == 0 || !strings.Contains(stderr, "busy")
+	}) {
+		unix.Unmount(dir, unix.MNT_DETACH)
+	}
+	if code != 0 {
+		t.Errorf("umount %s: %s", dir, stderr)
+	}
 }
 
 func makeImage(t *testing.T, fstype, image, size string) {

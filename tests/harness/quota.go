@@ -34,7 +34,7 @@ func QuotaDisk(t *testing.T) string {
 	if _, _, code := Run(t, "mount", "-o", "loop,usrquota", image, dir); code != 0 {
 		Skip(t, "missing quota: the kernel mounts no ext4 with it")
 	}
-	t.Cleanup(func() { Must(t, "umount", dir) })
+	t.Cleanup(func() { Unmount(t, dir) })
 	return dir
 }
 

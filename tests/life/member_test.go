@@ -151,7 +151,7 @@ func TestUnmountedDiskIsRefused(t *testing.T) {
 	device := harness.MountsAt(disk)[0].Source
 	keep := harness.TempDir(t) // or else the loop device is given up
 	harness.Must(t, "mount", device, keep)
-	t.Cleanup(func() { harness.Must(t, "umount", keep) })
+	t.Cleanup(func() { harness.Unmount(t, keep) })
 	harness.Must(t, "umount", disk)
 	refused(m, disk, "not mounted")
 	stdout, stderr, code := m.TryUp("nofail")

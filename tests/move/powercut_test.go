@@ -40,7 +40,7 @@ func newMedium(t *testing.T, fstype string) *medium {
 	harness.Must(t, "mkfs.xfs", "-q", "-m", "reflink=1", image)
 	harness.Mkdir(t, clones)
 	harness.Must(t, "mount", "-o", "loop", image, clones)
-	t.Cleanup(func() { harness.Must(t, "umount", clones) })
+	t.Cleanup(func() { harness.Unmount(t, clones) })
 
 	m := &medium{t, fstype, 320 << 20, clones + "/medium"}
 	harness.Write(t, m.file, "")
@@ -84,7 +84,7 @@ func (m *medium) attach(file string) (tiers []string, detach func()) {
 		harness.Mkdir(m.t, dir)
 		harness.Must(m.t, "mount", "-t", m.fstype, dev, dir)
 		harness.Must(m.t, "losetup", "-d", dev) // it goes with the mount
-		undo = append(undo, func() { harness.Must(m.t, "umount", dir) })
+		undo = append(undo, func() { harness.Unmount(m.t, dir) })
 		tiers = append(tiers, dir)
 	}
 	return tiers, detach

@@ -122,7 +122,7 @@ func TestLowerTiersRefusalDoesNotFailAChmod(t *testing.T) {
 func readOnly(t *testing.T, dir string) {
 	t.Helper()
 	harness.Must(t, "mount", "--bind", dir, dir)
-	t.Cleanup(func() { harness.Must(t, "umount", dir) })
+	t.Cleanup(func() { harness.Unmount(t, dir) })
 	harness.Must(t, "mount", "-o", "remount,bind,ro", dir)
 }
 

@@ -177,7 +177,7 @@ func fill(t *testing.T, path string) {
 func TestFullTierIsPassedOver(t *testing.T) {
 	small := harness.TempDir(t)
 	harness.Must(t, "mount", "-t", "tmpfs", "-o", "size=64M,nr_inodes=40,mode=755", "tmpfs", small)
-	t.Cleanup(func() { harness.Must(t, "umount", small) })
+	t.Cleanup(func() { harness.Unmount(t, small) })
 	u := newUnionOn(t, []string{small, harness.On(t, "ext4", "64M")})
 	u.dir("d", 0)
 	u.Up()

@@ -91,7 +91,7 @@ func TestMountOverThePrimary(t *testing.T) {
 	u.Put(1, "d/f", "fallback")
 	beside := harness.TempDir(t)
 	harness.Must(t, "mount", "--bind", u.Primary, beside)
-	t.Cleanup(func() { harness.Must(t, "umount", beside) })
+	t.Cleanup(func() { harness.Unmount(t, beside) })
 	u.Dir = u.Primary
 	u.Up()
 	u.wantList("d", "f", "p")
@@ -161,7 +161,7 @@ func TestFilesystemInsideATier(t *testing.T) {
 	u.Put(0, "f", "x")
 	u.dir("disk", 0)
 	harness.Must(t, "mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", u.Tier(0, "disk"))
-	t.Cleanup(func() { harness.Must(t, "umount", u.Tier(0, "disk")) })
+	t.Cleanup(func() { harness.Unmount(t, u.Tier(0, "disk")) })
 	u.Put(0, "disk/d/g", "on the inner disk")
 	u.Up()
 	u.want("disk/d/g", "on the inner disk")

@@ -55,7 +55,7 @@ func (d disks) cut() []string {
 		mnt := filepath.Join(dir, "tier"+string(rune('0'+i)))
 		harness.Mkdir(d.t, mnt)
 		harness.Must(d.t, "mount", "-o", "loop", copy, mnt)
-		d.t.Cleanup(func() { harness.Must(d.t, "umount", mnt) })
+		d.t.Cleanup(func() { harness.Unmount(d.t, mnt) })
 		at = append(at, mnt)
 	}
 	return at
