@@ -165,6 +165,7 @@ func cutPower(t *testing.T, medium *medium) {
 	wait, end := watchJournals(t, tiers)
 	t.Cleanup(end)
 	d.work()
+	d.writeBack(tiers)
 	const cuts = 10
 	bounds := map[string]map[string]bound{}
 	for i := range cuts {
@@ -255,6 +256,26 @@ func (d *desk) work() {
 	})
 }
 
+// writeBack syncs one tier or the other at any time, as the kernel does by
+// itself: what a cut leaves of the two is not of the same age.
+func (d *desk) writeBack(tiers []string) {
+	for _, tier := range tiers {
+		dir, err := os.Open(tier)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.crew.Go(func() {
+			defer dir.Close()
+			for !d.halt.Load() {
+				time.Sleep(rand.N(40 * time.Millisecond))
+				if err := unix.Syncfs(int(dir.Fd())); err != nil {
+					d.t.Errorf("syncfs: %v", err)
+				}
+			}
+		})
+	}
+}
+
 // write begins the next record of a paper.
 func (d *desk) write(p *paper, path string, flags, size int) error {
 	f, err := os.OpenFile(d.m.Path(path), os.O_WRONLY|flags, 0o644)
@@ -282,6 +303,9 @@ func (d *desk) save(p *paper, size int) error {
 	temp := p.path + "~"
 	if err := d.write(p, temp, os.O_CREATE|os.O_EXCL, size); err != nil {
 		return err
+	}
+	if rand.IntN(4) == 0 { // long enough for it to move
+		time.Sleep(quiet + 300*time.Millisecond)
 	}
 	if err := os.Rename(d.m.Path(temp), d.m.Path(p.path)); err != nil {
 		return err
