@@ -52,7 +52,7 @@ func (s *service) finding(ctx context.Context, f mover.Finding, req control.Chec
 		}
 	case f.Kind == mover.Record:
 		if of, ok := s.graph.fs.Interrupted(f); ok {
-			x.Mend, mend = fmt.Sprintf("end the move of %s: what is in a trash gets its name again, or NAME.recovered-by-tierfs-1 beside it if that is taken, or a name in %s if its directory has gone", of, tierfs.RecoveredDir), s.graph.fs.End
+			x.Mend, mend = fmt.Sprintf("end %s: what is aside gets its name again, or NAME.recovered-by-tierfs-1 beside it if that is taken, or a name in %s if its directory has gone", of, tierfs.RecoveredDir), s.graph.fs.End
 		}
 	case f.Kind == mover.Trash && req.Rename:
 		x.Mend, mend = "move it to "+tierfs.RecoveredDir+" in the mount, for the daemon's user alone to see", func(f mover.Finding) error {

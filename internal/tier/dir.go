@@ -65,6 +65,19 @@ func (d *Dir) Stat(name string, st *unix.Stat_t) error {
 	return d.do(func() error { return d.Tier.fstatat(d.fd, name, st) })
 }
 
+// Gone reports whether name no longer leads to the file that was st, after a call that
+// was to remove it and has failed. The filesystem is asked, as the kernel may go by what
+// it knows from before (AT_STATX_FORCE_SYNC, statx(2)): for the name of a file that has
+// others it may know no better, but not for the number of them.
+func (d *Dir) Gone(name string, st *unix.Stat_t) bool {
+	var sx unix.Statx_t
+	err := d.do(func() error {
+		const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_STATX_FORCE_SYNC
+		return unix.Statx(d.fd, name, flags, unix.STATX_NLINK, &sx)
+	})
+	return err == unix.ENOENT || err == unix.ESTALE || err == nil && uint64(sx.Nlink) < uint64(st.Nlink)
+}
+
 // StatSelf is fstat(2) of the directory.
 func (d *Dir) StatSelf(st *unix.Stat_t) error {
 	err := d.do(func() error { return d.Tier.fstat(d.fd, st) })

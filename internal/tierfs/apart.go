@@ -11,26 +11,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A move that was interrupted may have left a file in a trash whose name, or
-// whose directory, is not to be had any more. No mount can end such a move by
-// itself: to give the file another name is for an administrator to decide.
+// A move or a rename that was interrupted may have left a file aside whose name, or
+// whose directory, is not to be had any more. No mount can end that by itself: to give
+// the file another name is for an administrator to decide.
 
-// Interrupted says of what the record of a move is, if that can be ended by End.
+// Interrupted says of what the record is, if that can be ended by End.
 func (fs *FS) Interrupted(f mover.Finding) (of string, ok bool) {
 	in, err := fs.recordOf(f)
 	if err != nil {
 		return "", false
 	}
+	if in.Kind == intentUnder {
+		return fmt.Sprintf("the rename of %q to %q", in.From, in.To), true
+	}
 	r := in.Relocation
-	of = fmt.Sprintf("%q", join(string(r.Dir), string(r.Files[0].Name)))
+	of = fmt.Sprintf("the move of %q", join(string(r.Dir), string(r.Files[0].Name)))
 	if n := len(r.Files) - 1; n > 0 {
 		of += fmt.Sprintf(" and %d more", n)
 	}
 	return of, true
 }
 
-// End ends an interrupted move. A file in the trash whose name is taken gets one
-// beside it, or one in RecoveredDir if its directory is not there any more.
+// End ends an interrupted move or rename. A file that is aside and whose name is taken
+// gets one beside it, or one in RecoveredDir if its directory is not there any more.
 func (fs *FS) End(f mover.Finding) error {
 	in, err := fs.recordOf(f)
 	if err != nil {
@@ -40,7 +43,12 @@ func (fs *FS) End(f mover.Finding) error {
 		return errChanged
 	}
 	defer fs.coherence.everything() // the watch leaves out what we do ourselves
-	if err := fs.journal.endMove(in.Relocation, true); err != nil {
+	if in.Kind == intentUnder {
+		err = fs.journal.replayUnder(in, true)
+	} else {
+		err = fs.journal.endMove(in.Relocation, true)
+	}
+	if err != nil {
 		return err
 	}
 	d, err := fs.Tiers()[f.Rank].Private("journal")
@@ -54,9 +62,9 @@ func (fs *FS) End(f mover.Finding) error {
 	return d.Sync()
 }
 
-var errNoMove = errors.New("it is not of a move between tiers; unmount and mount again")
+var errNoMove = errors.New("it is not of a file; unmount and mount again")
 
-// recordOf reads the record of a move.
+// recordOf reads the record of a move, or of a rename that sets files aside.
 func (fs *FS) recordOf(f mover.Finding) (*intent, error) {
 	d, err := fs.Tiers()[f.Rank].Private("journal")
 	if err != nil {
@@ -64,50 +72,60 @@ func (fs *FS) recordOf(f mover.Finding) (*intent, error) {
 	}
 	defer d.Put()
 	in, err := readIntent(d, path.Base(f.Path))
-	if err == nil && in.Kind != intentMove {
+	if err == nil && in.Kind != intentMove && in.Kind != intentUnder {
 		err = errNoMove
 	}
 	return in, err
 }
 
-// setApart gives the file in the trash a name of its own. It may be the only
-// one with that content, so the name is durable before the record goes.
-func (s *settlement) setApart() error {
-	if s.sd == nil || s.in == nil {
+// stray is a file in a private directory of a tier that cannot have its name again.
+type stray struct {
+	fs    *FS
+	in    *tier.Dir
+	aside string       // its name in there
+	path  string       // its name in the mount
+	dir   *inode.Inode // the directory of that, nil if clients see none
+	d     *tier.Dir    // the same on the tier, nil if it is not there
+}
+
+// setApart gives the file a name of its own. It may be the only one with that
+// content, so the name is durable before the record goes.
+func (s *stray) setApart() error {
+	if s.d == nil || s.dir == nil {
 		return s.recover()
 	}
-	name, err := s.fs.freeName(s.in, s.name()+".recovered-by-tierfs")
+	name, err := s.fs.freeName(s.dir, path.Base(s.path)+".recovered-by-tierfs")
 	if err != nil {
 		return err
 	}
-	if err := s.trash.Rename(s.f.Aside, s.sd, name, unix.RENAME_NOREPLACE); err != nil {
+	if err := s.in.Rename(s.aside, s.d, name, unix.RENAME_NOREPLACE); err != nil {
 		return err
 	}
-	s.tell(join(s.dir, name))
-	return tier.SyncNames(s.sd, s.trash)
+	s.tell(path.Join(path.Dir(s.path), name))
+	return tier.SyncNames(s.d, s.in)
 }
 
 // recover is setApart where nobody would see the file in its directory.
-func (s *settlement) recover() error {
+func (s *stray) recover() error {
 	done, ok := s.fs.names.take(entryName{s.fs.table.Root(), RecoveredDir}, movePatience)
 	if !ok {
 		return errUsed
 	}
 	defer done()
-	d, err := s.fs.recovered(s.from)
+	d, err := s.fs.recovered(s.in.Tier)
 	if err != nil {
 		return err
 	}
 	defer d.Put()
-	if err := s.trash.Rename(s.f.Aside, d, s.f.Aside, unix.RENAME_NOREPLACE); err != nil {
+	if err := s.in.Rename(s.aside, d, s.aside, unix.RENAME_NOREPLACE); err != nil {
 		return err
 	}
-	s.tell(join(RecoveredDir, s.f.Aside))
-	return tier.SyncNames(d, s.trash)
+	s.tell(join(RecoveredDir, s.aside))
+	return tier.SyncNames(d, s.in)
 }
 
-func (s *settlement) tell(as string) {
-	s.fs.log.Warn("a file that an interrupted move had set aside has another name now; compare the two", "tier", s.from.Root, "file", join(s.dir, s.name()), "as", as)
+func (s *stray) tell(as string) {
+	s.fs.log.Warn("a file that an interrupted operation had set aside has another name now; compare the two", "tier", s.in.Tier.Root, "file", s.path, "as", as)
 }
 
 // maxUnhidden bounds how many names are tried.

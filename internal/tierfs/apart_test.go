@@ -54,7 +54,7 @@ func TestEndOfAMoveThatNoMountCanEnd(t *testing.T) {
 					t.Fatalf("found %+v", all)
 				}
 				f := all[0]
-				if of, ok := fs.Interrupted(f); !ok || of != `"d/f"` {
+				if of, ok := fs.Interrupted(f); !ok || of != `the move of "d/f"` {
 					t.Errorf("of %s, %v", of, ok)
 				}
 				if err := fs.End(f); err != nil {

@@ -21,11 +21,11 @@ const (
 type chore int
 
 const (
-	nextMount  chore = iota // nothing now: a file may have changed its names, the next mount looks in peace
-	settleMove              // a file that was in use while it was moved may have two names
-	undoRename              // a directory's rename has failed and could not be undone
-	syncRename              // it is done, but not durable yet
-	dropRecord              // only the record is left
+	nextMount   chore = iota // nothing now: a file may have changed its names, the next mount looks in peace
+	settleLater              // a file may have two names, as it was in use while it was moved, or one that was to be replaced none
+	undoRename               // a directory's rename has failed and could not be undone
+	syncRename               // it is done, but not durable yet
+	dropRecord               // only the record is left
 )
 
 // tell wakes the chores.
@@ -95,7 +95,7 @@ func (r *record) retry() (err error) {
 		err = r.undo()
 	case syncRename:
 		err = r.sync()
-	case settleMove:
+	case settleLater:
 		err = r.settle()
 	}
 	if err != nil {
@@ -142,7 +142,8 @@ func (r *record) undo() error {
 }
 
 // holds reports whether name in d is the directory that was renamed there, which is held
-// open: one on each tier. Without it any may be that one.
+// open: one on each tier. A tier that did not answer when the rename failed has none; any
+// directory may be that one then, and the next mount goes by the names of the others.
 func (r *record) holds(d *tier.Dir, name string, was *unix.Stat_t) (bool, error) {
 	for _, held := range r.held {
 		if held.Tier == d.Tier {
@@ -153,16 +154,16 @@ func (r *record) holds(d *tier.Dir, name string, was *unix.Stat_t) (bool, error)
 	return false, errUnknown
 }
 
-// settle ends a move, as the next mount would.
+// settle ends a move or the rename of a file, as the next mount would.
 func (r *record) settle() error {
-	err := r.j.replayMove(r.in.Relocation)
+	err := r.j.finish(r.in)
 	if err != nil && !inUse(err) && r.j.fs.said.first(r.name, time.Now()) {
-		r.j.fs.log.Error("a move that was interrupted cannot be ended yet; its record stays in .tierfs/journal, and it is tried again", "err", err)
+		r.j.fs.log.Error("what was interrupted cannot be ended yet; its record stays in .tierfs/journal, and it is tried again", "err", err)
 	}
 	return err
 }
 
-// inUse reports that a move cannot be ended yet.
+// inUse reports that something cannot be ended yet.
 func inUse(err error) bool {
 	return errors.Is(err, errUsed) || errors.Is(err, errOpen) || errors.Is(err, errOpenBelow) || errors.Is(err, errChanged)
 }

@@ -445,7 +445,7 @@ func (x *transfer) finish() {
 		x.record.leave(nextMount)
 		return
 	case x.unsure:
-		x.record.leave(settleMove)
+		x.record.leave(settleLater)
 		return
 	}
 	x.record.finish()

@@ -29,15 +29,24 @@ func encodeIntent(kind, from, to string, moves string) []byte {
 	return []byte(`{"kind":"` + kind + `","from":"` + e([]byte(from)) + `","to":"` + e([]byte(to)) + `","moves":` + moves + `}`)
 }
 
+// underIntent sets a file aside under that name.
+func underIntent(aside string) []byte {
+	b := encodeIntent(intentUnder, "a", "b", oneMove)
+	return append(b[:len(b)-1], `,"replaced":[{"member":"n","ino":8,"aside":"`+aside+`"}]}`...)
+}
+
 const oneMove = `[{"member":"m","ino":7}]`
 
 func TestParseIntent(t *testing.T) {
 	in, err := parseIntent(encodeIntent(intentRename, "a\xff", "b/c", oneMove))
-	if err != nil || in.Kind != intentRename || in.From != "a\xff" || in.To != "b/c" || !reflect.DeepEqual(in.Moves, []move{{"m", 7}}) || in.Replaced != nil {
+	if err != nil || in.Kind != intentRename || in.From != "a\xff" || in.To != "b/c" || !reflect.DeepEqual(in.Moves, []move{{Member: "m", Ino: 7}}) || in.Replaced != nil {
 		t.Errorf("got %+v, %v", in, err)
 	}
 	if _, err := parseIntent(encodeIntent(intentReplace, "", "b", oneMove)); err != nil {
 		t.Errorf("a replacement has no old name: %v", err)
+	}
+	if in, err := parseIntent(underIntent("x-1")); err != nil || in.Replaced[0].Aside != "x-1" {
+		t.Errorf("got %+v, %v", in, err)
 	}
 	for what, b := range map[string][]byte{
 		"nothing":            nil,
@@ -49,6 +58,8 @@ func TestParseIntent(t *testing.T) {
 		"from outside":       encodeIntent(intentRename, "/etc", "b", oneMove),
 		"into our own place": encodeIntent(intentRename, "a", ".tierfs/members", oneMove),
 		"from our own place": encodeIntent(intentRename, ".tierfs", "b", oneMove),
+		"nothing aside":      underIntent(""),
+		"out of the staging": underIntent("../journal/x"),
 		"a negative number":  encodeIntent(intentReplace, "", "b", `[{"member":"m","ino":-1}]`),
 		"more behind it":     append(encodeIntent(intentReplace, "", "b", oneMove), '{'),
 		"paths in the clear": []byte(`{"kind":"replace-file","to":"b/c!","moves":` + oneMove + `}`),
@@ -66,6 +77,7 @@ func TestParseIntent(t *testing.T) {
 func FuzzParseIntent(f *testing.F) {
 	f.Add(encodeIntent(intentRename, "a", "b/c", oneMove))
 	f.Add(encodeIntent(intentReplace, "", "b", oneMove))
+	f.Add(underIntent("x-1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in, err := parseIntent(b)
 		if err != nil {
@@ -104,7 +116,7 @@ func FuzzParseIntent(f *testing.F) {
 func TestWrittenIntentIsReadBack(t *testing.T) {
 	r := newRig(t, 2)
 	fs := r.open()
-	in := &intent{Kind: intentRename, From: "a\xff", To: "b\n", Moves: []move{{"m0", 7}, {"m1", 1<<64 - 1}}, Replaced: []move{{"m1", 8}}}
+	in := &intent{Kind: intentRename, From: "a\xff", To: "b\n", Moves: []move{{Member: "m0", Ino: 7}, {Member: "m1", Ino: 1<<64 - 1}}, Replaced: []move{{Member: "m1", Ino: 8, Aside: "x-1"}}}
 	rec, err := fs.journal.write(fs.Tiers()[1], in)
 	if err != nil {
 		t.Fatal(err)

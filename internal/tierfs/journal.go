@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,9 +35,9 @@ type intent struct {
 // Kinds of intents.
 const (
 	intentRename  = "rename-directory"
-	intentReplace = "replace-file" // From on Moves[0] has come into place as To; what it replaces goes
-	intentMove    = "move-files"   // between tiers, see relocation
-	intentUnlink  = "unlink-link"  // To on Moves[0] is a hidden link to From, and goes
+	intentReplace = "replace-file"  // From on Moves[0] has come into place as To; what it replaces goes
+	intentMove    = "move-files"    // between tiers, see relocation
+	intentUnder   = "replace-above" // From on Moves[0] gets the name To, below what it replaces; see under
 )
 
 // move is a backing inode on a member tier. A name that leads to another inode
@@ -44,6 +45,7 @@ const (
 type move struct {
 	Member string `json:"member"`
 	Ino    uint64 `json:"ino"`
+	Aside  string `json:"aside,omitempty"` // with intentUnder, its name in the staging directory
 }
 
 // maxIntent bounds a record: two paths, and the moves of many tiers; or a path
@@ -142,7 +144,7 @@ func (j *journal) writeOn(t *tier.Tier, in *intent, b []byte) (*record, error) {
 	r := j.stand(t, in)
 	if err := staging.Rename(temp, d, r.name, 0); err != nil {
 		j.fs.unstage(staging, temp)
-		r.forget()
+		r.finish() // it may be there all the same
 		return nil, err
 	}
 	if err := d.Sync(); err != nil {
@@ -241,7 +243,12 @@ func (fs *FS) Replay() {
 		if err := fs.journal.replayTier(t); err != nil {
 			fs.log.Warn("cannot read .tierfs/journal, so what a crash interrupted may stay unfinished; check the disk and mount anew", "tier", t.Root, "err", err)
 		}
-		fs.sweepStaging(t)
+	}
+	named, err := fs.journal.named()
+	for _, t := range fs.Tiers() {
+		if !t.ReadOnly() {
+			fs.sweepStaging(t, func(name string) bool { return named[name] != nil || err != nil })
+		}
 	}
 	fs.dirs.DropTier(-1) // what was opened before may have another name now
 	fs.coherence.everything()
@@ -250,19 +257,18 @@ func (fs *FS) Replay() {
 // Replays counts the operations that Replay has finished.
 func (fs *FS) Replays() uint64 { return fs.journal.replays.Load() }
 
-// sweepStaging removes directories that were prepared and never put in place,
-// and files that were replaced.
-func (fs *FS) sweepStaging(t *tier.Tier) {
+// sweepStaging removes directories that were prepared and never put in place, and
+// copies. A file that was to be replaced stays as long as a record may name it.
+func (fs *FS) sweepStaging(t *tier.Tier, named func(name string) bool) {
 	d, names, err := listed(t, "staging")
 	if err != nil {
 		return
 	}
 	defer d.Put()
 	for _, name := range names {
-		if strings.HasPrefix(name, stagingPrefix) {
-			continue // of an operation under way
+		if !strings.HasPrefix(name, stagingPrefix) && !named(name) { // of no operation under way
+			removeEither(d, name)
 		}
-		removeEither(d, name)
 	}
 }
 
@@ -321,7 +327,7 @@ func (j *journal) replayTier(t *tier.Tier) error {
 			err = j.finish(in)
 		}
 		if inUse(err) {
-			j.adopt(t, in, name).leave(settleMove)
+			j.adopt(t, in, name).leave(settleLater)
 			continue
 		}
 		if err != nil {
@@ -351,8 +357,8 @@ func (j *journal) finish(in *intent) error {
 		return j.replayRename(in)
 	case intentReplace:
 		return j.replayReplace(in)
-	case intentUnlink:
-		return j.replayUnlink(in)
+	case intentUnder:
+		return j.replayUnder(in, false)
 	case intentMove:
 		return j.replayMove(in.Relocation)
 	}
@@ -394,7 +400,9 @@ func parseIntent(b []byte) (*intent, error) {
 		}
 		return &in, nil
 	}
-	if !inside(in.To) || !inside(in.From) && (in.From != "" || in.Kind != intentReplace) || len(in.Moves) == 0 {
+	unnamed := func(m move) bool { return !inside(m.Aside) || strings.Contains(m.Aside, "/") }
+	if !inside(in.To) || !inside(in.From) && (in.From != "" || in.Kind != intentReplace) || len(in.Moves) == 0 ||
+		in.Kind == intentUnder && slices.ContainsFunc(in.Replaced, unnamed) {
 		return nil, errors.New("not a record")
 	}
 	return &in, nil

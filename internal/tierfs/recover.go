@@ -1,7 +1,10 @@
 package tierfs
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path"
 
@@ -83,50 +86,67 @@ func (fs *FS) recovered(t *tier.Tier) (*tier.Dir, error) {
 	return root.OpenDir(RecoveredDir)
 }
 
-// unnamed is nil if no record of any tier names this file of a trash. A record
-// that cannot be read may.
+// unnamed is nil if no record of any tier names this file that is aside, in a trash or a
+// staging directory.
 func (j *journal) unnamed(aside string) error {
-	for _, t := range j.fs.Tiers() {
-		if t.ReadOnly() {
-			continue
-		}
-		d, err := t.Private("journal")
-		if err != nil {
-			return err
-		}
-		err = unnamedIn(d, aside)
-		d.Put()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	all, err := j.named()
+	return cmp.Or(all[aside], err)
 }
 
-func unnamedIn(d *tier.Dir, aside string) error {
-	records, err := entriesOf(d)
-	if err == nil && len(records) == maxRecords {
-		err = errMany
+// named says of each file that is aside which record names it. The error is of records
+// that cannot be read, which may name others.
+func (j *journal) named() (all map[string]error, err error) {
+	all = map[string]error{}
+	for _, t := range j.fs.Tiers() {
+		if !t.ReadOnly() {
+			err = errors.Join(err, namedOn(t, all))
+		}
+	}
+	return all, err
+}
+
+func namedOn(t *tier.Tier, all map[string]error) error {
+	d, records, err := listed(t, "journal")
+	if err == nil {
+		defer d.Put()
+		if len(records) == maxRecords {
+			err = errMany
+		}
 	}
 	if err != nil {
-		return fmt.Errorf(".tierfs/journal of %s: %w", d.Tier.Root, err)
+		return fmt.Errorf(".tierfs/journal of %s: %w", t.Root, err)
 	}
 	for _, name := range records {
-		in, err := readIntent(d, name)
+		in, e := readIntent(d, name)
 		switch {
-		case absent(err):
-			continue // finished meanwhile
-		case err != nil:
-			return fmt.Errorf("the record %s in .tierfs/journal cannot be read, and may name it: %w", name, err)
-		case in.Kind != intentMove:
-			continue
-		}
-		for _, f := range in.Relocation.Files {
-			if f.Aside == aside {
-				return fmt.Errorf("it is %q, and the record %s in .tierfs/journal is to settle that; unmount and mount again, and see the system log",
-					path.Join(string(in.Relocation.Dir), string(f.Name)), name)
+		case absent(e): // finished meanwhile
+		case e != nil:
+			err = fmt.Errorf("the record %s in .tierfs/journal cannot be read, and may name it: %w", name, e)
+		default:
+			for aside, of := range in.asides() {
+				all[aside] = fmt.Errorf("it is %q, and the record %s in .tierfs/journal is to settle that; unmount and mount again, and see the system log", of, name)
 			}
 		}
 	}
-	return nil
+	return err
+}
+
+// asides are the names that files of the intent have in a trash or a staging directory,
+// with their paths in the mount.
+func (in *intent) asides() iter.Seq2[string, string] {
+	return func(yield func(aside, of string) bool) {
+		for _, m := range in.Replaced {
+			if !yield(m.Aside, in.To) {
+				return
+			}
+		}
+		if in.Relocation == nil {
+			return
+		}
+		for _, f := range in.Relocation.Files {
+			if !yield(f.Aside, path.Join(string(in.Relocation.Dir), string(f.Name))) {
+				return
+			}
+		}
+	}
 }

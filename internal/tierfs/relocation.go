@@ -294,14 +294,15 @@ func stat(d *tier.Dir, name string) (*unix.Stat_t, error) {
 func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
 	switch taken := source != nil || final != nil && !ours; {
 	case s.apart && (taken || s.sd == nil):
-		if err := s.setApart(); err != nil {
+		apart := stray{fs: s.fs, in: s.trash, aside: s.f.Aside, path: join(s.dir, s.name()), dir: s.in, d: s.sd}
+		if err := apart.setApart(); err != nil {
 			return err
 		}
 		return s.settle() // of what is under the name
 	case taken:
-		return fmt.Errorf("its name is taken; an older version of it is %s in .tierfs/trash of %s", s.f.Aside, s.from.Root)
+		return fmt.Errorf("%w; an older version of it is %s in .tierfs/trash of %s", errNameTaken, s.f.Aside, s.from.Root)
 	case s.sd == nil:
-		return fmt.Errorf("its directory is gone; it is %s in .tierfs/trash of %s", s.f.Aside, s.from.Root)
+		return fmt.Errorf("%w; it is %s in .tierfs/trash of %s", errNoDir, s.f.Aside, s.from.Root)
 	}
 	if err := s.trash.Rename(s.f.Aside, s.sd, s.name(), unix.RENAME_NOREPLACE); err != nil {
 		return err

@@ -280,6 +280,15 @@ func (fs *FS) replaceLater(x *renaming, dd *tier.Dir, replaced []copyAt, why err
 
 // intendReplace records that the file replaces the copies of the new name.
 func (fs *FS) intendReplace(x *renaming, dd *tier.Dir, replaced []copyAt) (*record, error) {
+	in, err := fs.replacement(x, replaced)
+	if err != nil {
+		return nil, err
+	}
+	return fs.journal.write(dd.Tier, in)
+}
+
+// replacement is the intent that the file replaces the copies of the new name.
+func (fs *FS) replacement(x *renaming, replaced []copyAt) (*intent, error) {
 	defer fs.moves.pin(x.from, x.to)()
 	from, ok1 := fs.pathOf(x.from, x.name)
 	to, ok2 := fs.pathOf(x.to, x.newName)
@@ -290,7 +299,7 @@ func (fs *FS) intendReplace(x *renaming, dd *tier.Dir, replaced []copyAt) (*reco
 	for i := range replaced {
 		in.Replaced = append(in.Replaced, fs.moveOf(&replaced[i]))
 	}
-	return fs.journal.write(dd.Tier, &in)
+	return &in, nil
 }
 
 // durable makes the file name in d, and its name, last on its disk before the

@@ -1,12 +1,31 @@
 package tierfs
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
+
+// under is a rename below a file of a higher tier, which hides the new name until it is
+// set aside. A record has the next mount undo it as long as the old name is there, and
+// else finish it:
+//
+//	record  link  set aside  remove the old name  remove what is aside  drop the record
+//
+// Until the old name goes, what it is to replace is whole, under its name or aside. So
+// nothing is lost if a tier carries a step out and says that it has failed, or says
+// nothing any more.
+type under struct {
+	fs     *FS
+	x      *renaming
+	sd, dd *tier.Dir
+	higher []copyAt
+	record *record // its Replaced are higher
+}
 
 // renameUnder renames where a higher tier has the new name.
 func (fs *FS) renameUnder(x *renaming, sd, dd *tier.Dir, higher, same, lower []copyAt) error {
@@ -15,164 +34,158 @@ func (fs *FS) renameUnder(x *renaming, sd, dd *tier.Dir, higher, same, lower []c
 			return err
 		}
 	}
-	err := fs.onNetwork(sd.Tier, x.r, func() error { return sd.Link(x.name, dd, x.newName) })
-	switch err {
-	case nil:
-	case unix.EPERM, unix.EOPNOTSUPP, unix.EMLINK, unix.ENOSYS:
-		return fs.renameByIntent(x, sd, dd, higher, lower)
-	default:
+	defer fs.moves.pin(x.from, x.to)() // the paths in the record hold
+	u := under{fs: fs, x: x, sd: sd, dd: dd, higher: higher}
+	var err error
+	if u.record, err = fs.intendUnder(x, higher); err != nil {
 		return err
 	}
-	shown, err := fs.showLink(x, sd, dd, higher, lower)
-	if err != nil && !shown {
-		if e := dd.Unlink(x.newName); e != nil {
-			fs.unlinkLater(x, dd, e)
-		}
+	err = fs.onNetwork(sd.Tier, x.r, func() error { return sd.Link(x.name, dd, x.newName) })
+	switch err {
+	case nil:
+		err = u.show(lower)
+	case unix.EPERM, unix.EOPNOTSUPP, unix.EMLINK, unix.ENOSYS:
+		u.record.finish()
+		return fs.renameByIntent(x, sd, dd, higher, lower)
 	}
-	return err
-}
-
-// unlinkLater leaves a record by which the next mount removes the link that a
-// rename has made and could not take back.
-func (fs *FS) unlinkLater(x *renaming, dd *tier.Dir, why error) {
-	defer fs.moves.pin(x.from, x.to)()
-	from, ok1 := fs.pathOf(x.from, x.name)
-	to, ok2 := fs.pathOf(x.to, x.newName)
-	if ok1 && ok2 {
-		in := intent{Kind: intentUnlink, From: from, To: to, Moves: []move{fs.moveOf(&x.src[0])}}
-		if record, err := fs.journal.write(dd.Tier, &in); err == nil {
-			record.leave(nextMount)
-		}
-	}
-	fs.log.Warn("a second name of a file stays hidden after a rename that failed; the next mount removes it, else tierfs check names it", "name", x.newName, "tier", dd.Tier.Root, "err", why)
-}
-
-// showLink brings the link under the new name to light, and then removes the
-// old name. What hides it is only set aside before that, because the old name
-// may be on a disk that fails. shown reports that the link is what the new name
-// shows, after an error too.
-func (fs *FS) showLink(x *renaming, sd, dd *tier.Dir, higher, lower []copyAt) (shown bool, err error) {
-	others := slices.Concat(higher, lower)
-	if err := fs.durable(dd, x.newName, &x.src[0].st, others); err != nil {
-		return false, err
-	}
-	if err := fs.removeCopies(x.r, x.to, x.newName, others, len(higher)); err != nil {
-		return false, err
-	}
-	aside, err := fs.setAside(x, higher)
-	if err == nil {
-		err = fs.dropOld(x, sd)
-	}
-	switch {
-	case err == nil:
-		fs.dropAside(aside)
-		return true, nil
-	case fs.putBack(x, aside, len(higher)):
-		return false, err
-	}
-	return true, fs.goOn(x, sd, dd, higher, err)
-}
-
-// dropOld removes the old name.
-func (fs *FS) dropOld(x *renaming, sd *tier.Dir) error {
-	return fs.onNetwork(sd.Tier, x.r, func() error { return sd.Unlink(x.name) })
-}
-
-// goOn finishes a rename whose new name shows the file, when what it replaced
-// cannot be put back. A power cut could bring that to light again, so a record
-// has the next mount remove it. Without one both names stay, as both are better
-// than none.
-func (fs *FS) goOn(x *renaming, sd, dd *tier.Dir, higher []copyAt, why error) error {
-	record, err := fs.intendReplace(x, dd, higher)
 	if err != nil {
-		return why
+		return u.fail(err)
 	}
-	record.leave(nextMount)
-	if fs.dropOld(x, sd) != nil {
-		return why
-	}
-	fs.log.Warn("a file was renamed over one on a disk that fails; check that disk", "name", x.newName, "tier", fs.Tiers()[higher[0].rank].Root, "err", why)
+	u.dropAside()
+	u.record.finish()
 	return nil
 }
 
-// aside is a file that was taken from its name into the staging directory of
-// its tier.
-type aside struct {
-	from, staging *tier.Dir
-	name          string // in staging, "" if the file had to be removed at once
+// intendUnder records, on the tier where the visible file is to be set aside if that can
+// take it, what becomes of the copies of the new name that hide the file.
+func (fs *FS) intendUnder(x *renaming, higher []copyAt) (*record, error) {
+	in, err := fs.replacement(x, higher)
+	if err != nil {
+		return nil, err
+	}
+	in.Kind = intentUnder
+	for i := range in.Replaced {
+		in.Replaced[i].Aside = stagingName()
+	}
+	return fs.journal.write(fs.Tiers()[higher[0].rank], in)
 }
 
-// setAside takes the copies of the new name away, lowest first, each durably
-// before what is on another filesystem changes: the next one, and at last the
-// old name. On an error it returns what it has set aside until then.
-func (fs *FS) setAside(x *renaming, higher []copyAt) (all []aside, err error) {
-	for i := len(higher) - 1; i >= 0; i-- {
-		d, err := fs.dir(x.to, higher[i].rank)
-		if err != nil {
-			return all, err
-		}
-		a := aside{from: d, name: stagingName()}
-		if a.staging, err = fs.staging(d.Tier); err != nil {
-			d.Put()
-			return all, err
-		}
-		err = d.Rename(x.newName, a.staging, a.name, 0)
-		var st unix.Stat_t
-		if err != nil && a.staging.Stat(a.name, &st) == nil {
-			err = nil // carried out, whatever the tier says
-		}
-		if err == unix.EXDEV || err == unix.EACCES || err == unix.EPERM {
-			// Another filesystem is mounted inside the tier here, or its server lets
-			// only the client at the file.
-			a.name = ""
-			err = fs.onNetwork(d.Tier, x.r, func() error { return d.Unlink(x.newName) })
-		}
-		if err != nil && !absent(err) {
-			a.put()
-			return all, err
-		}
-		all = append(all, a)
-		next := x.src[0].st.Dev
+// show brings the link under the new name to light, and then removes the old name.
+// What hides the link is only set aside before that, because the old name may be on a
+// disk that fails.
+func (u *under) show(lower []copyAt) error {
+	fs, x := u.fs, u.x
+	others := slices.Concat(u.higher, lower)
+	if err := fs.durable(u.dd, x.newName, &x.src[0].st, others); err != nil {
+		return err
+	}
+	if err := fs.removeCopies(x.r, x.to, x.newName, others, len(u.higher)); err != nil {
+		return err
+	}
+	if err := u.setAside(); err != nil {
+		return err
+	}
+	return u.dropOld()
+}
+
+// setAside takes the higher copies away, lowest first, each durably before what is on
+// another filesystem changes: the next one, and at last the old name.
+func (u *under) setAside() error {
+	for i := len(u.higher) - 1; i >= 0; i-- {
+		next := u.x.src[0].st.Dev
 		if i > 0 {
-			next = higher[i-1].st.Dev
+			next = u.higher[i-1].st.Dev
 		}
-		if next != higher[i].st.Dev {
-			if err := d.Sync(); err != nil {
-				return all, err
-			}
+		if err := u.fs.setAside(u.x, &u.higher[i], u.record.in.Replaced[i].Aside, next); err != nil {
+			return err
 		}
 	}
-	return all, nil
+	return nil
 }
 
-func (a *aside) put() {
-	a.from.Put()
-	a.staging.Put()
-}
-
-// putBack undoes setAside of so many copies and reports whether the new name
-// shows what it did: the highest, which comes last.
-func (fs *FS) putBack(x *renaming, all []aside, copies int) (shown bool) {
-	shown = len(all) < copies
-	for i, a := range slices.Backward(all) {
-		if a.name != "" && a.staging.Rename(a.name, a.from, x.newName, unix.RENAME_NOREPLACE) == nil {
-			shown = shown || i == copies-1
-		} else {
-			fs.log.Error("a file that a rename has replaced cannot be put back, so the rename goes on; check the disk", "tier", a.from.Tier.Root, "name", x.newName)
-		}
-		a.put()
-	}
-	return shown
+// dropOld removes the old name.
+func (u *under) dropOld() error {
+	return u.fs.onNetwork(u.sd.Tier, u.x.r, func() error { return u.sd.Unlink(u.x.name) })
 }
 
 // dropAside removes what was set aside.
-func (fs *FS) dropAside(all []aside) {
-	for _, a := range all {
-		if a.name != "" {
-			fs.unstage(a.staging, a.name)
+func (u *under) dropAside() {
+	for i := range u.higher {
+		if staging, err := u.fs.staging(u.fs.Tiers()[u.higher[i].rank]); err == nil {
+			u.fs.unstage(staging, u.record.in.Replaced[i].Aside)
+			staging.Put()
 		}
-		a.put()
 	}
+}
+
+// fail takes back what has been done. What cannot be taken back now, or may yet be done
+// by a tier that does not answer, is left to the chores. But if a file that was set
+// aside is known to be so, and cannot have its name again, the rename goes on.
+func (u *under) fail(why error) error {
+	fs, x := u.fs, u.x
+	back := u.putBack()
+	if back != nil && u.shown() {
+		if err := u.dropOld(); err == nil || absent(err) {
+			fs.log.Warn("a file was renamed over one on a disk that fails; check that disk", "name", x.newName, "tier", fs.Tiers()[u.higher[0].rank].Root, "err", cmp.Or(back, why))
+			why = nil
+		}
+		u.record.leave(settleLater)
+		return why
+	}
+	if err := u.unlink(); err != nil || back != nil {
+		u.record.leave(settleLater)
+		return why
+	}
+	u.record.finish()
+	return why
+}
+
+// putBack gives what is aside its name again, highest first. What could only be removed
+// at once is errGone.
+func (u *under) putBack() error {
+	for i := range u.higher {
+		if err := u.fs.putBack(u.x.to, u.x.newName, u.higher[i].rank, u.record.in.Replaced[i].Aside); err != nil {
+			return err
+		}
+		d, err := u.fs.dir(u.x.to, u.higher[i].rank)
+		if err != nil {
+			return err
+		}
+		gone := d.Gone(u.x.newName, &u.higher[i].st)
+		d.Put()
+		if gone {
+			return errGone
+		}
+	}
+	return nil
+}
+
+var errGone = errors.New("a file that was to be replaced is not there any more")
+
+// shown reports whether the link is known to be what the new name shows.
+func (u *under) shown() bool {
+	all, err := u.fs.survey(u.x.to, u.x.newName)
+	return err == nil && len(all) > 0 && all[0].rank == u.x.src[0].rank
+}
+
+// unlink takes the link away. If the old name has gone in spite of an error, it is that
+// again: the kernel may not know, but the tier is asked for a name that is not to be
+// replaced (LOOKUP_EXCL in fuse_dentry_revalidate).
+func (u *under) unlink() error {
+	var st unix.Stat_t
+	src := &u.x.src[0].st
+	mine := func() bool { return st.Ino == src.Ino || !u.fs.NumbersLast(u.dd.Tier) }
+	if err := u.dd.Stat(u.x.newName, &st); err != nil || !mine() {
+		return unlessAbsent(err)
+	}
+	err := u.dd.Rename(u.x.newName, u.sd, u.x.name, unix.RENAME_NOREPLACE)
+	if err != unix.EEXIST {
+		return err
+	}
+	if err := u.sd.Stat(u.x.name, &st); err != nil || !mine() {
+		return cmp.Or(err, error(errChanged))
+	}
+	return u.dd.Unlink(u.x.newName)
 }
 
 // renameByIntent is renameUnder where the tier has no hard links: for a moment
@@ -189,6 +202,10 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 		return err
 	}
 	if err := fs.step(x, sd, dd); err != nil {
+		if e := dd.Rename(x.newName, sd, x.name, unix.RENAME_NOREPLACE); e != nil && e != unix.EEXIST {
+			record.leave(nextMount) // hidden, if the tier has carried it out
+			return err
+		}
 		record.finish()
 		return err
 	}
@@ -225,11 +242,10 @@ func (fs *FS) syncAt(p *inode.Inode, rank int) error {
 // uncover brings a file to light that is under its new name and cannot be taken
 // back: what hides it is set aside. Hidden, it would pass for a stale copy.
 func (fs *FS) uncover(x *renaming, higher []copyAt) {
-	all, err := fs.setAside(x, higher)
-	if err != nil {
-		fs.log.Error("a renamed file is hidden until the next mount; unmount and mount again to see it", "name", x.newName, "err", err)
-	}
-	for _, a := range all {
-		a.put()
+	for i := len(higher) - 1; i >= 0; i-- {
+		if err := fs.setAside(x, &higher[i], stagingName(), 0); err != nil {
+			fs.log.Error("a renamed file is hidden until the next mount; unmount and mount again to see it", "name", x.newName, "err", err)
+			return
+		}
 	}
 }

@@ -195,6 +195,9 @@ func (fs *FS) removeStaged(f mover.Finding) error {
 	}
 	defer d.Put()
 	name := path.Base(f.Path)
+	if err := fs.journal.unnamed(name); err != nil {
+		return err
+	}
 	if fs.Owned(f.Rank, "staging", name) || !fs.still(d, name, nil, &f.Low) {
 		return errChanged
 	}

@@ -141,9 +141,10 @@ func TestUnhideShowsAHiddenFile(t *testing.T) {
 
 func TestRemoveTakesWhatNeverCameIntoPlace(t *testing.T) {
 	r := newRig(t, 2)
-	for _, name := range []string{"staging/f", "trash/x", "journal/y"} {
+	for _, name := range []string{"staging/f", "trash/x"} {
 		r.write(1, ".tierfs/"+name, "left")
 	}
+	r.write(1, ".tierfs/journal/y", `{"kind":"replace-file","to":"Yi9kb2M=","moves":[{"member":"elsewhere","ino":1}]}`)
 	r.mkdir(1, ".tierfs/staging/d")
 	r.write(1, ".tierfs/staging/"+stagingPrefix+"1", "our own")
 	fs := r.open()

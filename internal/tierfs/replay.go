@@ -202,31 +202,6 @@ func (j *journal) takeBack(in *intent, d *tier.Dir, name string) error {
 	return errors.Join(up.Sync(), d.Sync())
 }
 
-// replayUnlink removes the link To if From is the same file still, and a higher
-// tier has what To shows.
-func (j *journal) replayUnlink(in *intent) error {
-	t, err := j.member(in.Moves[0].Member)
-	if err != nil {
-		return err
-	}
-	from, err := lookup(t, in.From)
-	if err != nil || !j.fs.recorded(t, &in.Moves[0], &from) {
-		return unlessAbsent(err)
-	}
-	for _, higher := range j.fs.Tiers()[:t.Rank] {
-		st, err := lookup(higher, in.To)
-		switch {
-		case absent(err):
-			continue
-		case err != nil:
-			return err
-		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-			return j.removeIfStill(t, in.To, &in.Moves[0], false)
-		}
-	}
-	return nil
-}
-
 // lookup is lstat(2) of a path on a tier.
 func lookup(t *tier.Tier, p string) (st unix.Stat_t, err error) {
 	d, name, err := walk(t, p)

@@ -3,6 +3,7 @@ package tierfs
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -60,6 +61,13 @@ func (r *rig) write(rank int, name, content string) {
 func (r *rig) rename(rank int, from, to string) {
 	r.Helper()
 	if err := os.Rename(r.at(rank, from), r.at(rank, to)); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *rig) link(rank int, from, to string) {
+	r.Helper()
+	if err := os.Link(r.at(rank, from), r.at(rank, to)); err != nil {
 		r.Fatal(err)
 	}
 }
@@ -164,6 +172,20 @@ func (r *rig) record(rank int, kind, from, to string, moves, replaced []moved) s
 	encode := base64.StdEncoding.EncodeToString
 	return r.rawRecord(rank, fmt.Sprintf(`{"kind":%q,"from":%q,"to":%q,"moves":%s,"replaced":%s}`,
 		kind, encode([]byte(from)), encode([]byte(to)), list(moves), list(replaced)))
+}
+
+// underRecord is the record of a rename that sets others aside, as x- and their rank.
+func (r *rig) underRecord(from, to string, src moved, others []moved) {
+	r.Helper()
+	in := intent{Kind: intentUnder, FromRaw: []byte(from), ToRaw: []byte(to), Moves: []move{{Member: member(src.rank), Ino: src.ino}}}
+	for _, m := range others {
+		in.Replaced = append(in.Replaced, move{Member: member(m.rank), Ino: m.ino, Aside: fmt.Sprint("x-", m.rank)})
+	}
+	b, err := json.Marshal(&in)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.rawRecord(others[0].rank, string(b))
 }
 
 func (r *rig) rawRecord(rank int, content string) string {

@@ -25,7 +25,7 @@ type Plan struct {
 	Ops   []string // names as in fuse.h, such as "RENAME2"; none for all
 	Nth   int      // the call that it happens to, from 1
 	Stays bool     // … and to every one after it
-	Done  bool     // the call is carried out, and then answered with Errno
+	Done  bool     // the call is carried out, and then comes what follows
 
 	Errno   unix.Errno
 	Hang    bool // no answer until Disarm

@@ -91,6 +91,10 @@ func (g *gate) pass(c Call, fn func(short bool) fuse.Status) fuse.Status {
 	if p == nil {
 		return fn(false)
 	}
+	done := fuse.OK
+	if p.Done {
+		done = fn(p.Short)
+	}
 	if p.Die {
 		os.Exit(1)
 	}
@@ -102,13 +106,11 @@ func (g *gate) pass(c Call, fn func(short bool) fuse.Status) fuse.Status {
 		<-disarmed
 		g.stuck(-1)
 	}
-	if p.Errno == 0 {
+	switch {
+	case p.Errno == 0 && !p.Done:
 		return fn(p.Short)
-	}
-	if p.Done {
-		if status := fn(p.Short); !status.Ok() {
-			return status
-		}
+	case p.Errno == 0 || !done.Ok():
+		return done
 	}
 	return fuse.Status(syscall.Errno(p.Errno))
 }

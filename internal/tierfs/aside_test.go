@@ -1,0 +1,137 @@
+package tierfs
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/tierfs/tierfs/internal/mover"
+)
+
+// underRename is the rename of d/old on tier 2 over d/new, which the tiers above have.
+// It has come so far: each step is one more thing done.
+func underRename(r *rig, steps int) {
+	r.write(2, "d/old", "comes")
+	var others []moved
+	for rank := range 2 {
+		r.write(rank, "d/new", fmt.Sprint("was there ", rank))
+		r.mkdir(rank, ".tierfs/staging")
+		others = append(others, moved{rank, r.ino(rank, "d/new")})
+	}
+	r.underRecord("d/old", "d/new", moved{2, r.ino(2, "d/old")}, others)
+	for _, step := range []func(){
+		func() { r.link(2, "d/old", "d/new") },
+		func() { r.rename(1, "d/new", ".tierfs/staging/x-1") },
+		func() { r.rename(0, "d/new", ".tierfs/staging/x-0") },
+		func() { r.remove(2, "d/old") },
+		func() { r.remove(0, ".tierfs/staging/x-0") },
+		func() { r.remove(1, ".tierfs/staging/x-1") },
+	}[:steps] {
+		step()
+	}
+}
+
+const underSteps = 6
+
+// What was replaced was removed by the next mount, and both names stayed.
+func TestReplayUndoesARenameUnderAFileUntilTheOldNameIsGone(t *testing.T) {
+	for steps := range underSteps + 1 {
+		t.Run(fmt.Sprint("killed after step ", steps), func(t *testing.T) {
+			r := newRig(t, 3)
+			underRename(r, steps)
+			fs := r.open()
+			fs.Replay()
+			if steps < 4 {
+				r.wantContent(0, "d/new", "was there 0")
+				r.wantContent(1, "d/new", "was there 1")
+				r.wantContent(2, "d/old", "comes")
+				r.want(2, "d/new", false)
+			} else {
+				r.want(0, "d/new", false)
+				r.want(1, "d/new", false)
+				r.want(2, "d/old", false)
+				r.wantContent(2, "d/new", "comes")
+			}
+			r.wantTidy()
+			after := r.snapshot()
+			fs.Replay()
+			r.wantSame(after)
+		})
+	}
+}
+
+// Somebody has given the new name to another file since, or the old one, or has removed
+// both: what is aside is not to hide that, and not to go.
+func TestWhatIsAsideStaysUntilARepairIfItsNameIsTaken(t *testing.T) {
+	for what, tt := range map[string]struct {
+		since func(r *rig)
+		want  string // what is aside on tier 0
+		left  map[string]string
+	}{
+		"the new name, on the same tier": {func(r *rig) { r.write(0, "d/new", "other") }, "d/new.recovered-by-tierfs-1", map[string]string{"0:d/new": "other", "2:d/old": "comes"}},
+		"the new name, below":            {func(r *rig) { r.remove(2, "d/new"); r.write(2, "d/new", "other") }, "d/new.recovered-by-tierfs-1", map[string]string{"2:d/new": "other", "2:d/old": "comes"}},
+		"the old name":                   {func(r *rig) { r.remove(2, "d/old"); r.write(2, "d/old", "other") }, "d/new.recovered-by-tierfs-1", map[string]string{"2:d/new": "comes", "2:d/old": "other"}},
+		"the directory": {func(r *rig) {
+			for rank := range 3 {
+				r.rename(rank, "d", "e")
+			}
+		}, RecoveredDir + "/x-0", map[string]string{"2:e/new": "comes", "2:e/old": "comes"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := newRig(t, 3)
+			underRename(r, 3)
+			tt.since(r)
+			fs := r.open()
+			fs.Replay()
+			fs.Replay()
+			r.wantContent(0, ".tierfs/staging/x-0", "was there 0")
+			r.wantContent(1, ".tierfs/staging/x-1", "was there 1")
+			var record mover.Finding
+			for _, f := range r.findings(fs) {
+				switch f.Kind {
+				case mover.Record:
+					record = f
+				case mover.Staged:
+					if err := fs.Remove(t.Context(), f); err == nil {
+						t.Errorf("%s is removed", f.Path)
+					}
+				}
+			}
+			if of, ok := fs.Interrupted(record); !ok || of != `the rename of "d/old" to "d/new"` {
+				t.Errorf("of %s, %v", of, ok)
+			}
+			if err := fs.End(record); err != nil {
+				t.Fatal(err)
+			}
+			r.wantContent(0, tt.want, "was there 0")
+			for at, content := range tt.left {
+				r.wantContent(int(at[0]-'0'), at[2:], content)
+			}
+			r.wantTidy()
+		})
+	}
+}
+
+// Both names are gone, or the new one alone: nothing hides what is put back.
+func TestReplayPutsBackWhatNothingReplaces(t *testing.T) {
+	for _, gone := range [][]string{{"d/new"}, {"d/new", "d/old"}} {
+		r := newRig(t, 3)
+		underRename(r, 3)
+		for _, name := range gone {
+			r.remove(2, name)
+		}
+		r.open().Replay()
+		r.wantContent(0, "d/new", "was there 0")
+		r.wantTidy()
+	}
+}
+
+// A record that cannot be read may name anything.
+func TestReplaySweepsNothingThatARecordMayName(t *testing.T) {
+	for record, has := range map[string]bool{"broken": true, `{"kind":"replace-file","to":"Yi9kb2M=","moves":[{"member":"elsewhere","ino":1}]}`: false} {
+		r := newRig(t, 2)
+		r.write(0, ".tierfs/journal/1", record)
+		r.write(1, ".tierfs/staging/x-1", "perhaps the only copy")
+		r.open().Replay()
+		r.want(1, ".tierfs/staging/x-1", has)
+	}
+}

@@ -1,0 +1,96 @@
+package faults
+
+import (
+	"os"
+	"testing"
+
+	"github.com/tierfs/tierfs/tests/faultfs"
+	"github.com/tierfs/tierfs/tests/harness"
+	"golang.org/x/sys/unix"
+)
+
+// TestReplacedFileOfADiskThatGoesIsNotLost: the disk has set the file aside, and is
+// gone before it can say so, or says that it has not. The rename failed then, and the
+// file, which nothing had replaced, went with the next mount.
+func TestReplacedFileOfADiskThatGoesIsNotLost(t *testing.T) {
+	for what, tt := range map[string]struct {
+		plan faultfs.Plan
+		kill bool // tierfs too
+	}{
+		"it denies":             {plan: faultfs.Plan{Errno: unix.EIO}},
+		"it dies":               {plan: faultfs.Plan{Die: true}},
+		"it dies, and so we do": {plan: faultfs.Plan{Die: true}, kill: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			disk := faultfs.New(t, 1)
+			m := harness.NewOn(t, []string{disk.Disks[0], harness.TempDir(t)}, "entry_timeout=0")
+			m.Put(0, "d/new", "was there")
+			m.Put(1, "d/old", "comes")
+			m.Up()
+			tt.plan.Ops, tt.plan.Nth, tt.plan.Done = []string{"RENAME", "RENAME2"}, 2, true // the first is of the record
+			disk.Arm(tt.plan)
+			err := os.Rename(m.Path("d/old"), m.Path("d/new"))
+			if !tt.plan.Die && !disk.Disarm().Hit || tt.plan.Die && harness.Exists(t, disk.Roots[0]+"/d/new") {
+				t.Fatal("nothing was set aside")
+			}
+			if tt.kill {
+				unix.Kill(m.Pid(), unix.SIGKILL)
+				unix.Unmount(m.Dir, unix.MNT_DETACH)
+				m.Gone(128 + int(unix.SIGKILL))
+			}
+			if tt.plan.Die {
+				disk.Revive()
+			}
+			if tt.kill {
+				m.Up()
+			}
+			want := map[string]string{"d/new": "comes"}
+			if err != nil {
+				want = map[string]string{"d/old": "comes", "d/new": "was there"}
+			}
+			shows := func() bool {
+				for name, text := range want {
+					if got, err := os.ReadFile(m.Path(name)); err != nil || string(got) != text {
+						return false
+					}
+				}
+				return true
+			}
+			harness.Eventually(t, "the names show what was answered", shows)
+			m.Down()
+			m.Up()
+			if !shows() {
+				t.Errorf("after a new mount, of what was answered with %v: %q", err, harness.List(t, m.Path("d")))
+			}
+			harness.Must(t, harness.CLI, "check", m.Dir)
+		})
+	}
+}
+
+// TestRenameOverWhatCannotBeSetAsideKeepsTheNewName: another filesystem is mounted where
+// the replaced file was, so it could only be removed. If the old name cannot be removed
+// then, the new one is not taken back.
+func TestRenameOverWhatCannotBeSetAsideKeepsTheNewName(t *testing.T) {
+	disk := faultfs.New(t, 1)
+	m := harness.NewOn(t, []string{harness.TempDir(t), disk.Disks[0]})
+	harness.Mkdir(t, m.Primary+"/d")
+	if err := unix.Mount("tmpfs", m.Primary+"/d", "tmpfs", 0, "size=1M"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(m.Primary+"/d", unix.MNT_DETACH) })
+	m.Put(0, "d/new", "was there")
+	m.Put(1, "d/old", "comes")
+	m.Up()
+	disk.Arm(faultfs.Plan{Disk: 0, Ops: []string{"UNLINK"}, Nth: 1, Stays: true, Errno: unix.EIO})
+	if err := os.Rename(m.Path("d/old"), m.Path("d/new")); err == nil {
+		t.Error("renamed")
+	}
+	harness.WantRead(t, m.Path("d/new"), "comes")
+	disk.Disarm()
+	harness.Eventually(t, "the record has gone", func() bool {
+		return len(harness.List(t, m.Primary+"/.tierfs/journal")) == 0
+	})
+	harness.WantRead(t, m.Path("d/new"), "comes")
+	harness.WantRead(t, m.Path("d/old"), "comes")
+	m.Down()
+}
