@@ -157,19 +157,7 @@ func (fs *FS) renameOnAll(x *renaming, steps []step, alone, replaced []*tier.Dir
 	}
 	for i := len(steps) - 1; i >= 0; i-- {
 		if err := fs.step(x, steps[i].from, steps[i].to); err != nil {
-			record.src, record.dst = x.src, x.dst
-			for _, s := range steps[i+1:] {
-				if d, err := s.to.OpenDir(x.newName); err == nil {
-					record.held = append(record.held, d)
-				}
-			}
-			if fs.undo(x, steps[i+1:], replaced) {
-				putAll(record.held)
-				record.finish()
-			} else {
-				fs.log.Error("cannot undo the rename of a directory yet; the next mount finishes it if that stays so", "name", x.name, "err", err)
-				record.leave(undoRename)
-			}
+			fs.undoAll(x, record, steps[i:], replaced, err)
 			return err
 		}
 	}
@@ -187,11 +175,42 @@ func (fs *FS) renameOnAll(x *renaming, steps []step, alone, replaced []*tier.Dir
 	return nil
 }
 
-// undo takes the steps back, with the empty directories that they replaced, and
-// reports whether it could.
+// undoAll takes the steps back, of which the first has failed, now or later.
+func (fs *FS) undoAll(x *renaming, record *record, steps []step, replaced []*tier.Dir, why error) {
+	record.src, record.dst = x.src, x.dst
+	for i, s := range steps {
+		if d, err := s.open(x, i == 0); err == nil {
+			record.held = append(record.held, d)
+		}
+	}
+	if fs.undo(x, steps, replaced) {
+		putAll(record.held)
+		record.finish()
+		return
+	}
+	fs.log.Error("cannot undo the rename of a directory yet; the next mount finishes it if that stays so", "name", x.name, "err", why)
+	record.leave(undoRename)
+}
+
+// open opens the directory that the step renames. In doubt it has the old name.
+func (s *step) open(x *renaming, doubt bool) (*tier.Dir, error) {
+	if doubt {
+		if d, err := s.from.OpenDir(x.name); !absent(err) {
+			return d, err
+		}
+	}
+	return s.to.OpenDir(x.newName)
+}
+
+// undo takes the steps back, with the empty directories that they replaced, and reports
+// whether it could. The first has failed, but the tier may have carried it out.
 func (fs *FS) undo(x *renaming, steps []step, replaced []*tier.Dir) bool {
-	for _, s := range steps {
-		if s.to.Rename(x.newName, s.from, x.name, unix.RENAME_NOREPLACE) != nil {
+	for i, s := range steps {
+		err := s.to.Rename(x.newName, s.from, x.name, unix.RENAME_NOREPLACE)
+		if i == 0 && (err == unix.EEXIST || absent(err)) {
+			continue // it has not
+		}
+		if err != nil {
 			return false
 		}
 		for i := range x.dst {

@@ -235,7 +235,11 @@ func (fs *FS) removeCopies(r *fusedev.Request, p *inode.Inode, name string, all 
 			return err
 		}
 		in := fs.leave(r, p, name, &all[i]) // a hidden one may have been looked up before it was
-		if err = fs.onNetwork(d.Tier, r, func() error { return d.Unlink(name) }); err != nil {
+		err = fs.onNetwork(d.Tier, r, func() error { return d.Unlink(name) })
+		if err != nil && d.Gone(name, &all[i].st) {
+			err = nil // whatever the tier says: who believes it gives the name to another
+		}
+		if err != nil {
 			fs.stay(in)
 		} else {
 			fs.removed(in, p, name, &all[i])

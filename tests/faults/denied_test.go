@@ -9,6 +9,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// renaming are the calls by which a disk changes names.
+var renaming = []string{"CREATE", "MKDIR", "MKNOD", "SYMLINK", "LINK", "UNLINK", "RMDIR", "RENAME", "RENAME2"}
+
+// TestDiskThatDeniesWhatItHasDoneLosesNothing: a call is carried out, and answered with
+// an error. The old name of a file was gone then, and the new one was taken back.
+func TestDiskThatDeniesWhatItHasDoneLosesNothing(t *testing.T) {
+	b := newBench(t)
+	for _, noLinks := range []bool{false, true} {
+		for _, o := range ops {
+			p := faultfs.Plan{Disk: -1, Ops: renaming, Errno: unix.EIO, Done: true, NoLinks: noLinks}
+			if noLinks && o.row != linkless {
+				continue
+			}
+			for range b.callsOf(o, p) {
+				p.Nth++
+				if c := b.denied(o, p); c != nil {
+					b.kept(c)
+					b.cases = append(b.cases, c)
+				}
+			}
+		}
+	}
+	if len(b.cases) < 50 {
+		t.Errorf("%d cases", len(b.cases))
+	}
+	b.Down()
+	b.Up()
+	for _, c := range b.cases {
+		e := known[c.op.name]
+		got := look(b.Path(c.dir))
+		if before, after := got.diff(e.before), got.diff(e.after); before != "" && after != "" {
+			b.t.Errorf("%v\nafter a new mount it is neither what it was:%s\nnor what it would be:%s", c, before, after)
+		}
+	}
+	b.tidy()
+}
+
+// denied runs the op under the plan, and is nil if that was not carried out.
+func (b *bench) denied(o op, p faultfs.Plan) *trial {
+	b.t.Helper()
+	c := &trial{op: o, plan: p, dir: b.fresh()}
+	b.disks.Arm(p)
+	c.err = o.do(b.Path(c.dir))
+	report := b.disks.Disarm()
+	if !report.Hit {
+		return nil
+	}
+	c.at = report.Calls[p.Nth-1]
+	return c
+}
+
 // TestReplacedFileOfADiskThatGoesIsNotLost: the disk has set the file aside, and is
 // gone before it can say so, or says that it has not. The rename failed then, and the
 // file, which nothing had replaced, went with the next mount.
