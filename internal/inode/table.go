@@ -260,6 +260,14 @@ func (t *Table) Rehome(in *Inode, k Key) bool {
 	return true
 }
 
+// Held reports whether an inode has more lookups than n, which are the caller's own:
+// the kernel holds it, or is about to.
+func (t *Table) Held(in *Inode, n uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return in.lookups > n
+}
+
 // bury is kill for an inode that nobody brings back: if the kernel does not
 // hold it, it is gone.
 //

@@ -34,6 +34,7 @@ type Copier struct {
 	to     *tier.Tier
 	same   bool   // both are on one filesystem
 	byHand bool   // the kernel cannot copy between the two
+	plain  bool   // the copies are made in a directory that gives them no ACL
 	buf    []byte // for copies by hand
 }
 
@@ -219,7 +220,7 @@ func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
 			return err
 		}
 	}
-	acl, err := copyXattrs(src, dst)
+	acl, err := c.copyXattrs(src, dst)
 	if err != nil {
 		return err
 	}
@@ -274,10 +275,15 @@ const accessACL = "system.posix_acl_access"
 
 // copyXattrs copies the extended attributes, and reports whether an ACL was
 // there before or is now. One that the target cannot hold keeps the file where
-// it is. What dst has inherited from its directory's default ACL goes first.
-func copyXattrs(src, dst *tier.File) (acl bool, err error) {
-	if n, _ := dst.Getxattr(accessACL, nil); n > 0 {
-		acl = true
+// it is. What dst has inherited from its directory's default ACL goes first: all
+// copies are made in one, so if one has none, none has.
+func (c *Copier) copyXattrs(src, dst *tier.File) (acl bool, err error) {
+	if !c.plain {
+		n, _ := dst.Getxattr(accessACL, nil)
+		acl = n > 0
+		c.plain = !acl
+	}
+	if acl {
 		if err := dst.Removexattr(accessACL); err != nil && err != unix.ENODATA {
 			return acl, err
 		}

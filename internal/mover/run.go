@@ -154,6 +154,7 @@ type haul struct {
 	gone   int64        // bytes that have left, or would have
 
 	batch   []*found
+	bytes   int64 // that leave with the batch
 	course  course
 	flights []*flight // batches under way, the oldest first
 }
@@ -210,6 +211,7 @@ func (h *haul) file(f *found) error {
 	}
 	h.course = c
 	h.batch = append(h.batch, f)
+	h.bytes += f.st.Blocks * BlockSize
 	if len(h.batch) == MaxBatch || h.reached() {
 		return h.endDir()
 	}
@@ -219,7 +221,7 @@ func (h *haul) file(f *found) error {
 // endDir moves the batch.
 func (h *haul) endDir() error {
 	batch := h.batch
-	h.batch = nil
+	h.batch, h.bytes = nil, 0
 	if len(batch) == 0 {
 		return nil
 	}
@@ -241,10 +243,7 @@ func (h *haul) reached() bool {
 	if h.left == nil {
 		return false
 	}
-	var bytes int64
-	for _, f := range h.batch {
-		bytes += f.st.Blocks * BlockSize
-	}
+	bytes := h.bytes
 	for _, f := range h.flights {
 		bytes += f.bytes
 	}

@@ -263,9 +263,10 @@ func (w *walk) row(l *level, row sys.Dirent) error {
 
 func (w *walk) tell(l *level, name string, s *tier.Sight) error {
 	f := &found{rank: w.tier.Rank, dir: l.path, name: name, st: s.Stat, number: s.Number, born: s.Born, fixed: l.fixed || s.Fixed, pinning: l.pinning, excluded: l.excluded}
-	f.excluded = f.excluded || matches(w.exclude, f.path())
+	at := f.path()
+	f.excluded = f.excluded || matches(w.exclude, at)
 	if f.st.Mode&unix.S_IFMT == unix.S_IFREG && !f.excluded {
-		f.pinning = pinOf(l.dir, name, f.path(), l.pinning)
+		f.pinning = pinOf(l.dir, name, at, l.pinning)
 	}
 	return w.to.file(f)
 }

@@ -11,15 +11,15 @@ import (
 
 // NumbersLast reports whether files of the tier keep their inode numbers when they
 // are renamed, and when the filesystem is mounted anew. With FUSE that has to be
-// found out, once, with a file of that name, which is free, in the directory that
-// staging opens: mergerfs and tierfs have the numbers of their disks, rclone makes
+// found out, once, with a file under the free name in the directory that staging
+// gives: mergerfs and tierfs have the numbers of their disks, rclone makes
 // them from paths, and what stands on libfuse has those of the connection, unless it
 // asks for others. As long as it cannot be found out they do not last.
-func (t *Tier) NumbersLast(staging func() (*Dir, error), name string) bool {
+func (t *Tier) NumbersLast(staging func() (d *Dir, name string, err error)) bool {
 	if last := t.numbers.Load(); last != nil || t.byNode {
 		return last != nil && *last
 	}
-	d, err := staging()
+	d, name, err := staging()
 	if err != nil {
 		return false
 	}

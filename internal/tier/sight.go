@@ -22,17 +22,38 @@ func (d *Dir) Look(name string, s *Sight) error {
 	var sx unix.Statx_t
 	var number uint64
 	err := d.do(func() (err error) {
-		number, err = d.Tier.statx(d.fd, name, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &sx)
+		number, err = d.Tier.statx(d.fd, name, sightMask, &sx)
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		*s = sightOf(&sx, number)
 	}
-	*s = Sight{Stat: statOf(&sx), Number: number, Fixed: sx.Attributes&fixed != 0}
+	return err
+}
+
+// Look is Stat that sees more.
+func (f *File) Look(s *Sight) error {
+	return f.do(func() error {
+		var sx unix.Statx_t
+		if err := unix.Statx(f.FD, "", unix.AT_EMPTY_PATH, sightMask, &sx); err != nil {
+			return err
+		}
+		number := sx.Ino
+		sx.Ino = f.Tier.number(f.FD, number)
+		*s = sightOf(&sx, number)
+		return nil
+	})
+}
+
+// sightMask asks for all of a Sight.
+const sightMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
+
+func sightOf(sx *unix.Statx_t, number uint64) Sight {
+	s := Sight{Stat: statOf(sx), Number: number, Fixed: sx.Attributes&fixed != 0}
 	if sx.Mask&unix.STATX_BTIME != 0 {
 		s.Born = time.Unix(sx.Btime.Sec, int64(sx.Btime.Nsec))
 	}
-	return nil
+	return s
 }
 
 const fixed = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND

@@ -192,7 +192,9 @@ func (x *transfer) rehome(m *moving, rank int, st *unix.Stat_t) bool {
 	}
 	x.fs.movings.remove(m)   // who opens it from now on opens the new one
 	m.in.Mapped.Store(false) // nobody had the old one
-	x.fs.invalAttr(m.in)
+	if x.fs.table.Held(m.in, 1) {
+		x.fs.invalAttr(m.in)
+	}
 	return true
 }
 
@@ -301,7 +303,7 @@ func (x *transfer) remove(m *moving) error {
 }
 
 func (x *transfer) removeSource(m *moving) error {
-	if !x.up() {
+	if !x.up() && time.Since(x.answered) > movePoll {
 		// If the lower tier hangs it does so here, where nobody waits for us.
 		if err := x.inPlace(m); err != nil {
 			x.at = x.to
@@ -328,6 +330,7 @@ func (x *transfer) removeLocked(m *moving) error {
 	if err := x.inPlace(m); err != nil {
 		return err
 	}
+	x.answered = time.Now()
 	fault("checked")
 	err := x.change(0, x.sd, func() error { return x.sd.Rename(m.name, x.trash, m.aside, unix.RENAME_NOREPLACE) })
 	if err != nil {

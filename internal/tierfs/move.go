@@ -56,6 +56,7 @@ type transfer struct {
 	unsure   bool          // something is left for the next mount
 	undone   bool          // a copy was removed from its place again
 	patience time.Duration // left to wait for the locks of a step
+	answered time.Time     // when the target did so last, in removeLocked
 
 	free     int64         // bytes that the target has to give
 	space    unix.Statfs_t // … when that was measured
@@ -453,18 +454,15 @@ func (x *transfer) open(m *moving) (err error) {
 	if m.src, err = openSource(x.sd, m.name); err != nil {
 		return err
 	}
-	if err := m.src.Stat(&m.st); err != nil {
+	var s tier.Sight
+	if err := m.src.Look(&s); err != nil {
 		return err
 	}
-	m.out.Bytes = m.st.Size
-	var sx unix.Statx_t
-	if err := m.src.Statx(0, unix.STATX_TYPE, &sx); err != nil {
-		return err
-	}
+	m.st, m.out.Bytes = s.Stat, s.Stat.Size
 	switch key, _ := x.fs.table.Home(m.in); {
 	case x.fs.table.Key(x.b.From, m.st.Dev, m.st.Ino) != key:
 		return unix.ESTALE
-	case sx.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0:
+	case s.Fixed:
 		return errFixed
 	case m.st.Nlink != 1:
 		return errLinked

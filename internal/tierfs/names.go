@@ -132,12 +132,16 @@ func (n *names) claim(e entryName, patience time.Duration) (done func(), ok bool
 }
 
 func (n *names) grasp(e entryName, g grip, patience time.Duration) (done func(), ok bool) {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+	var late <-chan time.Time
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for n.used[e] > 0 || n.taken[e] != loose || g == taken && n.listed[e.parent] > 0 {
-		if !n.changed.wait(&n.mu, timer.C) {
+		if late == nil { // mostly nobody uses it
+			timer := time.NewTimer(patience)
+			defer timer.Stop()
+			late = timer.C
+		}
+		if !n.changed.wait(&n.mu, late) {
 			return nil, false
 		}
 	}

@@ -3,6 +3,7 @@ package tierfs
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -148,7 +149,7 @@ var (
 	stagingSerial atomic.Uint64
 )
 
-func stagingName() string { return stagingPrefix + fmt.Sprint(stagingSerial.Add(1)) }
+func stagingName() string { return stagingPrefix + strconv.FormatUint(stagingSerial.Add(1), 10) }
 
 // makeLike makes the directory name in up as a copy of model without its
 // entries: owner, mode, ACLs, extended attributes and times. It is prepared in

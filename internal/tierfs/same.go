@@ -24,7 +24,10 @@ import (
 
 // NumbersLast reports whether inode numbers tell the files of a tier apart.
 func (fs *FS) NumbersLast(t *tier.Tier) bool {
-	return t.NumbersLast(func() (*tier.Dir, error) { return t.Private("staging") }, stagingName())
+	return t.NumbersLast(func() (*tier.Dir, string, error) {
+		d, err := t.Private("staging")
+		return d, stagingName(), err
+	})
 }
 
 // same reports whether name in d is the file that had the attributes was, and what it
