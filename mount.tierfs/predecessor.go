@@ -37,7 +37,7 @@ func (g *graph) joinAfter() (*tier.JoinResult, error) {
 
 // patienceWith is how long the end of a daemon is waited for.
 func patienceWith(h tier.Holder) time.Duration {
-	switch daemon.StateOf(h.PID, fstype, h.Conn) {
+	switch daemon.LinkOf(h.Conn).State(h.PID, fstype) {
 	case daemon.Serving:
 		return 0
 	case daemon.Ending:

@@ -22,29 +22,28 @@ type rival struct {
 // none of ours.
 func meet(h tier.Holder) rival {
 	r := rival{Holder: h, where: "mounted on " + daemon.PrintableName(h.At)}
-	minor, numbered := daemon.MinorOf(h.Conn)
-	if h.PID == 0 || !numbered {
+	link := daemon.LinkOf(h.Conn)
+	if h.PID == 0 || !link.Numbered {
 		return r
 	}
-	kept, known := daemon.Kept(h.Conn)
-	state := daemon.StateOf(h.PID, fstype, h.Conn)
-	if state == daemon.Ending || state == daemon.Detached && known && !kept {
+	state := link.State(h.PID, fstype)
+	if state == daemon.Ending || state == daemon.Detached && link.Whole {
 		r.ends, r.where = true, "about to end"
 		return r
 	}
-	if p, ok := daemon.PlaceOf(h.PID, fstype, h.Conn); ok {
+	if p, ok := link.Place(h.PID, fstype); ok {
 		r.where = "mounted on " + daemon.PrintableName(p.Dir)
 		if p.Foreign {
 			r.where += " in its own mount namespace"
 		}
 		return r
 	}
-	if state == daemon.Unknown && !kept {
+	if state == daemon.Unknown && !link.Kept {
 		r.where += " on another machine, unless it has just ended"
 		return r
 	}
 	r.gone, r.where = true, "lazily unmounted from "+daemon.PrintableName(h.At)
-	if who := holdersOf(minor); who != "" {
+	if who := holdersOf(link.Minor); who != "" {
 		r.where += ", held by " + who
 	}
 	return r

@@ -112,20 +112,6 @@ func Connection(minor uint32) (name string, f *os.File) {
 	return fmt.Sprintf("%s.%d", name, st.Ino), f
 }
 
-// connected reports whether there is still the connection of that name.
-func connected(conn string) bool {
-	minor, ok := MinorOf(conn)
-	if !ok {
-		return false
-	}
-	now, f := Connection(minor)
-	if f == nil {
-		return false
-	}
-	defer f.Close()
-	return now == conn
-}
-
 // Start starts the process. Whoever waits for it learns that it has ended before
 // its time.
 func (g *Guard) Start() (*os.Process, error) {

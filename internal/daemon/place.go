@@ -12,32 +12,54 @@ type Place struct {
 	Foreign bool // in the mount namespace of its daemon, not in ours
 }
 
-// PlaceOf finds the mount of the type that the daemon pid serves by conn, a
-// Connection, wherever it was moved to. It is nowhere after a lazy unmount, and
-// where it is in other mount namespaces alone.
-func PlaceOf(pid int, fstype, conn string) (p Place, ok bool) {
-	if isWhole(conn) && !connected(conn) {
+// Link is what is to be seen of a Connection at one look, by its name.
+type Link struct {
+	Minor    uint32 // the minor device number of its mount
+	Numbered bool   // the name has that
+	Whole    bool   // … and tells the connection from the next of that number, which is given again as soon as it is free
+	Kept     bool   // it is there still: it goes with its mount and with who is in that
+}
+
+// LinkOf looks at a Connection. Of one whose name is not whole Kept is false.
+func LinkOf(conn string) (l Link) {
+	text, _, whole := strings.Cut(conn, ".")
+	n, err := strconv.ParseUint(text, 10, 32)
+	l = Link{Minor: uint32(n), Numbered: err == nil, Whole: whole}
+	if l.Numbered {
+		now, f := Connection(l.Minor)
+		if f != nil {
+			f.Close()
+		}
+		l.Kept = f != nil && now == conn
+	}
+	return l
+}
+
+// Place finds the mount of the type that the daemon pid serves by the connection,
+// wherever it was moved to. It is nowhere after a lazy unmount, and where it is in other
+// mount namespaces alone.
+func (l Link) Place(pid int, fstype string) (p Place, ok bool) {
+	if l.Whole && !l.Kept {
 		return p, false // the number is another's by now
 	}
 	for _, who := range []string{"thread-self", strconv.Itoa(pid)} {
-		if m, err := mountOf(who, fstype, conn); err == nil {
+		if m, err := l.mount(who, fstype); err == nil {
 			return Place{Dir: m.Dir, Foreign: who != "thread-self"}, true
 		}
 	}
 	return p, false
 }
 
-// mountOf is the mount of a connection in the mount namespace of a process, that of
+// mount is the mount of the connection in the mount namespace of a process, that of
 // all of it first. The error is os.ErrNotExist if it is not there.
-func mountOf(who, fstype, conn string) (found Mount, err error) {
+func (l Link) mount(who, fstype string) (found Mount, err error) {
 	text, err := os.ReadFile("/proc/" + who + "/mountinfo")
 	if err != nil {
 		return found, err
 	}
 	err = os.ErrNotExist
-	minor, ok := MinorOf(conn)
 	for _, m := range ParseMounts(string(text)) {
-		if !ok || m.Major != 0 || m.Minor != minor || m.Type != fstype {
+		if !l.Numbered || m.Major != 0 || m.Minor != l.Minor || m.Type != fstype {
 			continue
 		}
 		if m.Root == "/" {
@@ -46,19 +68,4 @@ func mountOf(who, fstype, conn string) (found Mount, err error) {
 		found, err = m, nil
 	}
 	return found, err
-}
-
-// isWhole reports whether the name of a Connection is more than a number, which is
-// given to another as soon as it is free.
-func isWhole(conn string) bool { return strings.Contains(conn, ".") }
-
-// Kept reports whether the connection of that name is there still: it goes with its
-// mount and with who is in that. The name need not tell, then known is false.
-func Kept(conn string) (kept, known bool) { return connected(conn), isWhole(conn) }
-
-// MinorOf is the minor device number of the mount of a Connection.
-func MinorOf(conn string) (minor uint32, ok bool) {
-	text, _, _ := strings.Cut(conn, ".")
-	n, err := strconv.ParseUint(text, 10, 32)
-	return uint32(n), err == nil
 }

@@ -19,10 +19,10 @@ const (
 	Serving               // its mount is there, or somebody is in that still
 )
 
-// StateOf looks at a daemon by its process, as this PID namespace has it, and by its
-// Connection, which goes with the mount's last user. Where that cannot be seen, there
-// is its mount of the type, as its own mount namespace has it.
-func StateOf(pid int, fstype, conn string) State {
+// State looks at the daemon of the connection by its process, as this PID namespace has
+// it, and by the connection, which goes with the mount's last user. Where that cannot be
+// seen, there is its mount of the type, as its own mount namespace has it.
+func (l Link) State(pid int, fstype string) State {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	switch {
 	case err != nil:
@@ -30,9 +30,9 @@ func StateOf(pid int, fstype, conn string) State {
 	case exiting(string(stat)):
 		return Ending
 	}
-	serves := connected(conn)
-	if !isWhole(conn) {
-		_, err := mountOf(strconv.Itoa(pid), fstype, conn)
+	serves := l.Kept
+	if !l.Whole {
+		_, err := l.mount(strconv.Itoa(pid), fstype)
 		serves = err == nil || errors.Is(err, fs.ErrPermission)
 	}
 	if serves {

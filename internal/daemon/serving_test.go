@@ -39,7 +39,7 @@ func TestStateOfAProcess(t *testing.T) {
 		{"that has ended", zombie.Process.Pid, m.Type, conn, Ending},
 		{"that is not there", gone.Process.Pid, m.Type, conn, Unknown},
 	} {
-		if got := StateOf(c.pid, c.fstype, c.conn); got != c.want {
+		if got := LinkOf(c.conn).State(c.pid, c.fstype); got != c.want {
 			t.Errorf("a process %s: %d, want %d", c.name, got, c.want)
 		}
 	}
