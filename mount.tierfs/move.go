@@ -10,7 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/control"
@@ -51,13 +51,13 @@ func move(name string, ask asker, f flags, args []string) error {
 		}
 		begun := out.begun
 		c := clientFor(g.mount)
-		told, quiet := out.lines(g.mount), tellHung(g.mount, c)
+		told := out.lines(g.mount)
+		heard, stop := tellHung(g.mount, c)
 		end, err := ask(c, ctx, req, func(l control.Line) {
-			quiet.Stop()
 			told(l)
-			quiet.Reset(hungAfter)
+			heard.Add(1)
 		})
-		quiet.Stop()
+		stop()
 		out.total.Full = append(out.total.Full, end.Full...)
 		switch {
 		case err != nil && out.begun == begun:
@@ -73,17 +73,34 @@ func move(name string, ask asker, f flags, args []string) error {
 	return out.end(nil)
 }
 
-// hungAfter is how long a job says nothing before it is looked whether a tier hangs.
+// hungAfter is how long a job says nothing at least, and twice that at most, before it is
+// looked whether a tier hangs.
 const hungAfter = 5 * time.Second
 
-// tellHung tells once, if a job on m says nothing for hungAfter, that it waits for a tier.
-func tellHung(m daemon.Mount, c *control.Client) *time.Timer {
-	var once sync.Once
-	return time.AfterFunc(hungAfter, func() {
-		if e := c.Hung(); e != nil {
-			once.Do(func() { say(cliName, fmt.Sprintf("mount %q: %s: waiting for it; ^C leaves", m.Dir, e.What())) })
+// tellHung tells once, if a job on m says nothing for a while, that it waits for a tier.
+// heard is how many lines it has said.
+func tellHung(m daemon.Mount, c *control.Client) (heard *atomic.Int64, stop context.CancelFunc) {
+	heard = new(atomic.Int64)
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		tick := time.NewTicker(hungAfter)
+		defer tick.Stop()
+		for last := int64(0); ; last = heard.Load() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if heard.Load() > last {
+				continue
+			}
+			if e := c.Hung(); e != nil && ctx.Err() == nil {
+				say(cliName, fmt.Sprintf("mount %q: %s: waiting for it; ^C leaves", m.Dir, e.What()))
+				return
+			}
 		}
-	})
+	}()
+	return heard, stop
 }
 
 // endedEarly says what ended a job on m after it had begun.
