@@ -12,10 +12,10 @@ import (
 // NumbersLast reports whether files of the tier keep their inode numbers when they
 // are renamed, and when the filesystem is mounted anew. With FUSE that has to be
 // found out, once, with a file under the free name in the directory that staging
-// gives: mergerfs and tierfs have the numbers of their disks, rclone makes
-// them from paths, and what stands on libfuse has those of the connection, unless it
-// asks for others. As long as it cannot be found out they do not last.
-func (t *Tier) NumbersLast(staging func() (d *Dir, name string, err error)) bool {
+// gives, and drop removes: mergerfs and tierfs have the numbers of their disks, rclone
+// makes them from paths, and what stands on libfuse has those of the connection, unless
+// it asks for others. As long as it cannot be found out they do not last.
+func (t *Tier) NumbersLast(staging func() (d *Dir, name string, err error), drop func(d *Dir, name string)) bool {
 	if last := t.numbers.Load(); last != nil || t.byNode {
 		return last != nil && *last
 	}
@@ -24,7 +24,7 @@ func (t *Tier) NumbersLast(staging func() (d *Dir, name string, err error)) bool
 		return false
 	}
 	defer d.Put()
-	last, err := d.numbersLast(name)
+	last, err := d.numbersLast(name, drop)
 	if err != nil {
 		return false
 	}
@@ -35,7 +35,8 @@ func (t *Tier) NumbersLast(staging func() (d *Dir, name string, err error)) bool
 // numbersLast renames a file and looks at its number anew. The kernel may know the
 // new name by the old number; it asks when it is told to make a directory there
 // (LOOKUP_EXCL in fuse_dentry_revalidate).
-func (d *Dir) numbersLast(name string) (bool, error) {
+func (d *Dir) numbersLast(name string, drop func(d *Dir, name string)) (bool, error) {
+	defer drop(d, name)
 	f, err := d.Open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0600)
 	if err != nil {
 		return false, err
@@ -49,13 +50,12 @@ func (d *Dir) numbersLast(name string) (bool, error) {
 	}
 	renamed := name + "-renamed"
 	if err == nil {
+		defer drop(d, renamed)
 		err = d.Rename(name, d, renamed, 0)
 	}
 	if err != nil {
-		d.Unlink(name)
 		return false, err
 	}
-	defer d.Unlink(renamed)
 	if err := d.Mkdir(renamed, 0700); err != unix.EEXIST {
 		return false, err
 	}

@@ -101,6 +101,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 		union: len(tiers) > 1, root: os.Geteuid() == 0, group: uint32(os.Getegid()), wantPass: cfg.Passthrough, cache: cfg.Cache,
 		freed: cfg.Freed, used: cfg.Used, export: cfg.Export, generation: rand.Uint32(),
 	}
+	fs.journal = newJournal(fs)
 	roots := make([]unix.Stat_t, len(tiers))
 	for rank, t := range tiers {
 		if err := fs.lookAt(t, fs.union, &roots[rank]); err != nil {
@@ -114,7 +115,6 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	fs.rawLinks = cfg.RawLinks || !fs.union
 	fs.times.idle = !fs.union
 	fs.options.Store(&cfg.Options)
-	fs.journal = newJournal(fs)
 	fs.moves = newMoves(fs.table)
 	fs.names = newNames()
 	fs.kept = &kept{fs: fs, dirs: map[*inode.Inode]*keptDir{}}

@@ -24,10 +24,11 @@ import (
 
 // NumbersLast reports whether inode numbers tell the files of a tier apart.
 func (fs *FS) NumbersLast(t *tier.Tier) bool {
-	return t.NumbersLast(func() (*tier.Dir, string, error) {
-		d, err := t.Private("staging")
+	staging := func() (*tier.Dir, string, error) {
+		d, err := fs.staging(t)
 		return d, stagingName(), err
-	})
+	}
+	return t.NumbersLast(staging, func(d *tier.Dir, name string) { fs.unstage(d, name) })
 }
 
 // same reports whether name in d is the file that had the attributes was, and what it

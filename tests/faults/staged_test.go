@@ -122,3 +122,19 @@ func TestCopiesOfAnOutageGoWhenTheTierIsBack(t *testing.T) {
 	}
 	harness.Must(t, harness.CLI, "check", m.Dir)
 }
+
+// TestTrialFileThatADiskHasKeptGoesLater: by it a mount finds out whether inode numbers
+// last. Nobody knew of it until the next mount.
+func TestTrialFileThatADiskHasKeptGoesLater(t *testing.T) {
+	low := faultfs.New(t, 1)
+	m := &mover{harness.NewOn(t, []string{harness.TempDir(t), low.Disks[0]}), t, low}
+	m.Up()
+	m.Down()
+	low.Arm(faultfs.Plan{Disk: 0, Ops: []string{"UNLINK"}, Nth: 1, Stays: true, Errno: unix.EIO})
+	m.Up()
+	if m.staged() == 0 {
+		t.Fatal("there is none")
+	}
+	low.Disarm()
+	harness.Eventually(t, "it has gone", func() bool { return m.staged() == 0 })
+}
