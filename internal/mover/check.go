@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/tierfs/tierfs/internal/sys"
 	"github.com/tierfs/tierfs/internal/tier"
@@ -85,7 +84,7 @@ func (c *Check) directory(ctx context.Context, m merged) {
 		}
 	}()
 	for _, rank := range []byte(m.ranks) {
-		d, err := openPath(c.Tiers[rank], m.path)
+		d, err := c.Tiers[rank].OpenPath(m.path)
 		switch {
 		case err == nil:
 			dirs = append(dirs, d)
@@ -194,7 +193,7 @@ func (c *Check) file(ctx context.Context, name string, top seen, lower []seen) {
 // have changed the name, or a file may be changing its home.
 func (c *Check) confirm(kind Kind, name string, high, low seen) {
 	for _, s := range []seen{high, low} {
-		st, err := lookup(c.Tiers[s.rank], name)
+		st, err := c.Tiers[s.rank].Lstat(name)
 		if err != nil || !sameState(&st, &s.st) || st.Ino != s.st.Ino && c.NumbersLast(c.Tiers[s.rank]) {
 			return
 		}
@@ -213,7 +212,7 @@ func (c *Check) unread(rank int, name string, err error) {
 
 // records looks at a tier's journal.
 func (c *Check) records(t *tier.Tier) {
-	d, err := openPath(t, tier.MarkName)
+	d, err := t.OpenPath(tier.MarkName)
 	if err != nil {
 		return // private tells
 	}
@@ -226,7 +225,7 @@ func (c *Check) records(t *tier.Tier) {
 
 // private looks at what else a tier keeps for tierfs.
 func (c *Check) private(t *tier.Tier) {
-	d, err := openPath(t, tier.MarkName)
+	d, err := t.OpenPath(tier.MarkName)
 	if err != nil {
 		if !absent(err) {
 			c.unread(t.Rank, tier.MarkName, err)
@@ -311,34 +310,6 @@ func rowsOf(d *tier.Dir) (rows []sys.Dirent, err error) {
 		return nil
 	})
 	return rows, err
-}
-
-// openPath opens a directory of a tier, for the caller to Put.
-func openPath(t *tier.Tier, rel string) (*tier.Dir, error) {
-	d := t.RootDir()
-	for part := range strings.SplitSeq(rel, "/") {
-		if part == "" {
-			continue
-		}
-		next, err := d.OpenDir(part)
-		d.Put()
-		if err != nil {
-			return nil, err
-		}
-		d = next
-	}
-	return d, nil
-}
-
-// lookup is lstat(2) of a path on a tier.
-func lookup(t *tier.Tier, rel string) (st unix.Stat_t, err error) {
-	dir, name := path.Split(rel)
-	d, err := openPath(t, dir)
-	if err != nil {
-		return st, err
-	}
-	defer d.Put()
-	return st, d.Stat(name, &st)
 }
 
 func absent(err error) bool { return slices.Contains([]error{unix.ENOENT, unix.ENOTDIR}, err) }

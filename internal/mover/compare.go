@@ -20,12 +20,12 @@ func (c *Check) same(ctx context.Context, name string, a, b seen) (bool, error) 
 		return false, nil
 	}
 	dir, base := path.Split(name)
-	da, err := openPath(c.Tiers[a.rank], dir)
+	da, err := c.Tiers[a.rank].OpenPath(dir)
 	if err != nil {
 		return false, err
 	}
 	defer da.Put()
-	db, err := openPath(c.Tiers[b.rank], dir)
+	db, err := c.Tiers[b.rank].OpenPath(dir)
 	if err != nil {
 		return false, err
 	}

@@ -70,7 +70,7 @@ func (j *job) attributeParts(f *found) (parts int64) {
 
 // name is a descriptor that only names a file.
 func (j *job) name(f *found) (*tier.File, error) {
-	d, err := openPath(j.m.tree.Tiers()[f.rank], f.dir)
+	d, err := j.m.tree.Tiers()[f.rank].OpenPath(f.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ type place struct {
 func (j *job) parents(t *tier.Tier, dir string) (l load) {
 	missing := int64(0)
 	for ; dir != "" && dir != "." && !j.made[place{t.Rank, dir}]; dir = path.Dir(dir) {
-		if _, err := lookup(t, dir); !isAbsent(err) {
+		if _, err := t.Lstat(dir); !isAbsent(err) {
 			break
 		}
 		missing++
@@ -97,7 +97,7 @@ func (j *job) parents(t *tier.Tier, dir string) (l load) {
 	if missing == 0 {
 		return load{}
 	}
-	small, _ := lookup(t, tier.MarkName) // a directory as small as a new one
+	small, _ := t.Lstat(tier.MarkName) // a directory as small as a new one
 	return load{bytes: missing * small.Blocks * BlockSize, inodes: missing * inodeParts}
 }
 

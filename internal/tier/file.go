@@ -172,42 +172,27 @@ func (f *File) Removexattr(name string) error {
 }
 
 // Pread is pread(2), again until dst is full or the file ends.
-func (f *File) Pread(dst []byte, off int64) (n int, err error) {
-	err = f.doLong(func() error {
-		for n < len(dst) {
-			m, err := unix.Pread(f.FD, dst[n:], off+int64(n))
-			if err == unix.EINTR {
-				continue
-			}
-			if err != nil {
-				if n > 0 {
-					return nil
-				}
-				return err
-			}
-			if m == 0 {
-				return nil
-			}
-			n += m
-		}
-		return nil
-	})
-	return n, err
-}
+func (f *File) Pread(dst []byte, off int64) (n int, err error) { return f.whole(unix.Pread, dst, off) }
 
 // Pwrite is pwrite(2) until src is written or an error stops it.
 func (f *File) Pwrite(src []byte, off int64) (n int, err error) {
+	return f.whole(unix.Pwrite, src, off)
+}
+
+// whole repeats a call until it has done all of b, or does no more. An error after a part
+// is left for the next call to meet.
+func (f *File) whole(call func(fd int, b []byte, off int64) (int, error), b []byte, off int64) (n int, err error) {
 	err = f.doLong(func() error {
-		for n < len(src) {
-			m, err := unix.Pwrite(f.FD, src[n:], off+int64(n))
+		for n < len(b) {
+			m, err := call(f.FD, b[n:], off+int64(n))
 			if err == unix.EINTR {
 				continue
 			}
-			if err != nil {
-				if n > 0 {
-					return nil
-				}
+			if err != nil && n == 0 {
 				return err
+			}
+			if err != nil || m == 0 {
+				return nil
 			}
 			n += m
 		}

@@ -170,7 +170,7 @@ func inUse(err error) bool {
 
 // makeAgain makes the empty directory c at path, unless something is there.
 func (j *journal) makeAgain(c *copyAt, path string) error {
-	d, name, err := walk(j.fs.Tiers()[c.rank], path)
+	d, name, err := j.fs.Tiers()[c.rank].OpenParent(path)
 	if err != nil {
 		return unlessAbsent(err)
 	}
@@ -186,7 +186,7 @@ func (r *record) sync() error {
 			return err
 		}
 		for _, path := range []string{r.in.To, r.in.From} {
-			d, _, err := walk(t, path)
+			d, _, err := t.OpenParent(path)
 			if absent(err) {
 				continue // it has been moved on, which will be synced with it
 			}

@@ -115,7 +115,7 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 
 // syncParent syncs the files' directory on a tier that has it.
 func syncParent(t *tier.Tier, r *relocation) error {
-	d, _, err := walk(t, join(string(r.Dir), string(r.Files[0].Name)))
+	d, _, err := t.OpenParent(join(string(r.Dir), string(r.Files[0].Name)))
 	if err != nil {
 		return unlessAbsent(err)
 	}
@@ -168,7 +168,7 @@ func (s *settlement) run() (err error) {
 
 // open is the directory on a tier, nil if it is not there.
 func (s *settlement) open(t *tier.Tier) (*tier.Dir, error) {
-	d, _, err := walk(t, join(s.dir, s.name()))
+	d, _, err := t.OpenParent(join(s.dir, s.name()))
 	if absent(err) {
 		return nil, nil
 	}
@@ -219,7 +219,7 @@ func (s *settlement) lock() (unlock func(), err error) {
 
 // find is the inode of what has the name on a tier, if the kernel holds it.
 func (s *settlement) find(t *tier.Tier) *inode.Inode {
-	st, err := lookup(t, join(s.dir, s.name()))
+	st, err := t.Lstat(join(s.dir, s.name()))
 	if err != nil {
 		return nil
 	}

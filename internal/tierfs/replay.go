@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
@@ -94,7 +93,7 @@ func (j *journal) renamed(in *intent) (finish bool, err error) {
 
 // dirAt is the directory at a path of a tier, nil for none.
 func dirAt(t *tier.Tier, p string) (*unix.Stat_t, error) {
-	st, err := lookup(t, p)
+	st, err := t.Lstat(p)
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil, unlessAbsent(err)
 	}
@@ -107,7 +106,7 @@ func (j *journal) replacedEmpty(t *tier.Tier, in *intent) bool {
 	if !slices.ContainsFunc(in.Replaced, func(m move) bool { other, err := j.member(m.Member); return err == nil && other == t }) {
 		return false
 	}
-	d, name, err := walk(t, in.To)
+	d, name, err := t.OpenParent(in.To)
 	if err != nil {
 		return false
 	}
@@ -124,7 +123,7 @@ func (j *journal) replayReplace(in *intent) error {
 	if err != nil {
 		return err
 	}
-	d, name, err := walk(t, in.To)
+	d, name, err := t.OpenParent(in.To)
 	if absent(err) {
 		return nil
 	}
@@ -172,7 +171,7 @@ func (j *journal) doubtful(in *intent, t *tier.Tier) (bool, error) {
 		if higher.Rank > t.Rank {
 			continue
 		}
-		st, err := lookup(higher, in.To)
+		st, err := higher.Lstat(in.To)
 		if absent(err) {
 			continue
 		}
@@ -187,11 +186,11 @@ func (j *journal) doubtful(in *intent, t *tier.Tier) (bool, error) {
 // takeBack gives the file name in d the old name of a record again.
 func (j *journal) takeBack(in *intent, d *tier.Dir, name string) error {
 	for _, t := range j.fs.Tiers() {
-		if _, err := lookup(t, in.From); !absent(err) {
+		if _, err := t.Lstat(in.From); !absent(err) {
 			return cmp.Or(err, fmt.Errorf("%q was renamed to %q, is hidden there, and its old name is taken", in.From, in.To))
 		}
 	}
-	up, old, err := walk(d.Tier, in.From)
+	up, old, err := d.Tier.OpenParent(in.From)
 	if err != nil {
 		return err
 	}
@@ -202,16 +201,6 @@ func (j *journal) takeBack(in *intent, d *tier.Dir, name string) error {
 	return errors.Join(up.Sync(), d.Sync())
 }
 
-// lookup is lstat(2) of a path on a tier.
-func lookup(t *tier.Tier, p string) (st unix.Stat_t, err error) {
-	d, name, err := walk(t, p)
-	if err != nil {
-		return st, err
-	}
-	defer d.Put()
-	return st, d.Stat(name, &st)
-}
-
 func unlessAbsent(err error) error {
 	if absent(err) {
 		return nil
@@ -219,28 +208,10 @@ func unlessAbsent(err error) error {
 	return err
 }
 
-// walk opens the directory that holds path on a tier, for the caller to Put.
-func walk(t *tier.Tier, p string) (*tier.Dir, string, error) {
-	dir, name := path.Split(p)
-	d := t.RootDir()
-	for _, part := range strings.Split(strings.TrimSuffix(dir, "/"), "/") {
-		if part == "" {
-			continue
-		}
-		next, err := d.OpenDir(part)
-		d.Put()
-		if err != nil {
-			return nil, "", err
-		}
-		d = next
-	}
-	return d, name, nil
-}
-
 // renameIfStill renames from to to if from is a directory and still the one that is
 // meant, and makes that durable. A parent of to that is missing is made.
 func (j *journal) renameIfStill(t *tier.Tier, from, to string, still func(*tier.Dir, string, *unix.Stat_t) (bool, error)) error {
-	sd, name, err := walk(t, from)
+	sd, name, err := t.OpenParent(from)
 	if absent(err) {
 		return nil
 	}
@@ -257,12 +228,12 @@ func (j *journal) renameIfStill(t *tier.Tier, from, to string, still func(*tier.
 	if is, err := still(sd, name, &st); !is || err != nil {
 		return err
 	}
-	dd, newName, err := walk(t, to)
+	dd, newName, err := t.OpenParent(to)
 	if absent(err) {
 		if err := j.makeWay(t, path.Dir(to)); err != nil {
 			return err
 		}
-		dd, newName, err = walk(t, to)
+		dd, newName, err = t.OpenParent(to)
 	}
 	if err != nil {
 		return err
@@ -283,13 +254,13 @@ func (j *journal) makeWay(t *tier.Tier, dir string) error {
 	if err := j.makeWay(t, path.Dir(dir)); err != nil {
 		return err
 	}
-	up, name, err := walk(t, dir)
+	up, name, err := t.OpenParent(dir)
 	if err != nil {
 		return err
 	}
 	defer up.Put()
 	for _, other := range j.fs.Tiers() {
-		p, name, err := walk(other, dir)
+		p, name, err := other.OpenParent(dir)
 		if err != nil {
 			continue
 		}
@@ -309,7 +280,7 @@ func (j *journal) makeWay(t *tier.Tier, dir string) error {
 // removeIfStill removes p if it is still the inode m, durably, because the record
 // goes next. A directory that is not empty is not the one that was replaced.
 func (j *journal) removeIfStill(t *tier.Tier, p string, m *move, dir bool) error {
-	d, name, err := walk(t, p)
+	d, name, err := t.OpenParent(p)
 	if absent(err) {
 		return nil
 	}

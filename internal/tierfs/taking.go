@@ -112,7 +112,7 @@ func (j *journal) takeBelow(records []*relocation, from, to string) {
 		}
 		for i := range r.Files {
 			f := &r.Files[i]
-			st, err := lookup(t, join(to, below+string(f.Name)))
+			st, err := t.Lstat(join(to, below+string(f.Name)))
 			if err == nil && j.fs.isCopy(t, f, &st) {
 				j.take([]string{f.Aside})
 			}

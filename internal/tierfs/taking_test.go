@@ -16,7 +16,7 @@ func (r *rig) setAsideBy(fs *FS) {
 	r.write(0, ".tierfs/trash/x-1", "content")
 	r.write(1, "f", "content")
 	of := func(rank int, path string) stamp {
-		st, err := lookup(fs.Tiers()[rank], path)
+		st, err := fs.Tiers()[rank].Lstat(path)
 		if err != nil {
 			r.Fatal(err)
 		}

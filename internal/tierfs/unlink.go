@@ -45,6 +45,28 @@ func (fs *FS) surveyBy(dir func(p *inode.Inode, rank int) (*tier.Dir, error), p 
 	return all, nil
 }
 
+// surveyToRemove is survey for r's client, who removes a directory, or else what is none.
+func (fs *FS) surveyToRemove(r *fusedev.Request, p *inode.Inode, name string, dir bool) ([]copyAt, error) {
+	all, err := fs.survey(p, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(all) == 0:
+		return nil, unix.ENOENT
+	case dir && !all[0].isDir():
+		return nil, unix.ENOTDIR
+	case !dir && all[0].isDir():
+		return nil, unix.EISDIR
+	}
+	if err := fs.tangled(p, name, all); err != nil {
+		return nil, err
+	}
+	if err := fs.frozen(all); err != nil {
+		return nil, err
+	}
+	return all, fs.mayRemove(r, p, name, all)
+}
+
 // sameKind reports whether all copies are directories, or none is. A file
 // below a directory would come to light when the directory goes.
 func sameKind(all []copyAt) bool {
@@ -79,22 +101,8 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 		return unix.ENOENT
 	}
 	defer fs.names.use(entryName{p, name})()
-	all, err := fs.survey(p, name)
-	switch {
-	case err != nil:
-		return err
-	case len(all) == 0:
-		return unix.ENOENT
-	case all[0].isDir():
-		return unix.EISDIR
-	}
-	if err := fs.tangled(p, name, all); err != nil {
-		return err
-	}
-	if err := fs.frozen(all); err != nil {
-		return err
-	}
-	if err := fs.mayRemove(r, p, name, all); err != nil {
+	all, err := fs.surveyToRemove(r, p, name, false)
+	if err != nil {
 		return err
 	}
 	take := fs.journal.takingOf(p, name, all)
@@ -276,22 +284,8 @@ func (fs *FS) rmdir(r *fusedev.Request, parent uint64, name string) error {
 }
 
 func (fs *FS) rmdirOnce(r *fusedev.Request, p *inode.Inode, name string) error {
-	all, err := fs.survey(p, name)
-	switch {
-	case err != nil:
-		return err
-	case len(all) == 0:
-		return unix.ENOENT
-	case !all[0].isDir():
-		return unix.ENOTDIR
-	}
-	if err := fs.tangled(p, name, all); err != nil {
-		return err
-	}
-	if err := fs.frozen(all); err != nil {
-		return err
-	}
-	if err := fs.mayRemove(r, p, name, all); err != nil {
+	all, err := fs.surveyToRemove(r, p, name, true)
+	if err != nil {
 		return err
 	}
 	parents, err := fs.dirsOf(p, all)
