@@ -122,7 +122,7 @@ func (j *journal) replayUnder(in *intent, apart bool) error {
 	if u.now, err = u.at(u.to, in.To); err != nil {
 		return err
 	}
-	if u.old == nil && u.is(u.now) {
+	if u.from != nil && u.old == nil && u.is(u.now) {
 		return u.finish()
 	}
 	return u.undo(apart)

@@ -7,22 +7,23 @@ import (
 	"github.com/tierfs/tierfs/internal/mover"
 )
 
-// underRename is the rename of d/old on tier 2 over d/new, which the tiers above have.
+// underRename is the rename of old on tier 2 over d/new, which the tiers above have.
 // It has come so far: each step is one more thing done.
-func underRename(r *rig, steps int) {
-	r.write(2, "d/old", "comes")
+func underRename(r *rig, old string, steps int) {
+	r.write(2, old, "comes")
+	r.mkdir(2, "d")
 	var others []moved
 	for rank := range 2 {
 		r.write(rank, "d/new", fmt.Sprint("was there ", rank))
 		r.mkdir(rank, ".tierfs/staging")
 		others = append(others, moved{rank, r.ino(rank, "d/new")})
 	}
-	r.underRecord("d/old", "d/new", moved{2, r.ino(2, "d/old")}, others)
+	r.underRecord(old, "d/new", moved{2, r.ino(2, old)}, others)
 	for _, step := range []func(){
-		func() { r.link(2, "d/old", "d/new") },
+		func() { r.link(2, old, "d/new") },
 		func() { r.rename(1, "d/new", ".tierfs/staging/x-1") },
 		func() { r.rename(0, "d/new", ".tierfs/staging/x-0") },
-		func() { r.remove(2, "d/old") },
+		func() { r.remove(2, old) },
 		func() { r.remove(0, ".tierfs/staging/x-0") },
 		func() { r.remove(1, ".tierfs/staging/x-1") },
 	}[:steps] {
@@ -37,7 +38,7 @@ func TestReplayUndoesARenameUnderAFileUntilTheOldNameIsGone(t *testing.T) {
 	for steps := range underSteps + 1 {
 		t.Run(fmt.Sprint("killed after step ", steps), func(t *testing.T) {
 			r := newRig(t, 3)
-			underRename(r, steps)
+			underRename(r, "d/old", steps)
 			fs := r.open()
 			fs.Replay()
 			if steps < 4 {
@@ -78,7 +79,7 @@ func TestWhatIsAsideStaysUntilARepairIfItsNameIsTaken(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := newRig(t, 3)
-			underRename(r, 3)
+			underRename(r, "d/old", 3)
 			tt.since(r)
 			fs := r.open()
 			fs.Replay()
@@ -115,7 +116,7 @@ func TestWhatIsAsideStaysUntilARepairIfItsNameIsTaken(t *testing.T) {
 func TestReplayPutsBackWhatNothingReplaces(t *testing.T) {
 	for _, gone := range [][]string{{"d/new"}, {"d/new", "d/old"}} {
 		r := newRig(t, 3)
-		underRename(r, 3)
+		underRename(r, "d/old", 3)
 		for _, name := range gone {
 			r.remove(2, name)
 		}
@@ -123,6 +124,18 @@ func TestReplayPutsBackWhatNothingReplaces(t *testing.T) {
 		r.wantContent(0, "d/new", "was there 0")
 		r.wantTidy()
 	}
+}
+
+// The directory of the old name has another one: whether that has gone is not known.
+func TestReplayFinishesNoRenameOutOfADirectoryThatIsNotThere(t *testing.T) {
+	r := newRig(t, 3)
+	underRename(r, "o/old", 3)
+	r.rename(2, "o", "p")
+	r.open().Replay()
+	r.wantContent(0, ".tierfs/staging/x-0", "was there 0")
+	r.wantContent(2, "d/new", "comes")
+	r.wantContent(2, "p/old", "comes")
+	r.wantRecords(1)
 }
 
 // A record that cannot be read may name anything.
