@@ -297,10 +297,10 @@ func checkBooks(t *testing.T, dir string, books []book) {
 		}
 	}
 	next := make([]int, threads)
-	for i, line := range strings.Split(strings.TrimSuffix(harness.Read(t, dir+"/log"), "\n"), "\n") {
+	for line := range strings.Lines(harness.Read(t, dir+"/log")) { // none, if the machine is too slow for one each
 		id := 0
-		if _, err := fmt.Sscanf(line, "%d ", &id); err != nil || id >= threads || line+"\n" != record(id, next[id]) {
-			t.Fatalf("line %d of the log is %q, not the next one of a thread", i, line)
+		if _, err := fmt.Sscanf(line, "%d ", &id); err != nil || id >= threads || line != record(id, next[id]) {
+			t.Fatalf("%q of the log is not the next line of a thread", line)
 		}
 		next[id]++
 	}
