@@ -54,6 +54,28 @@ func TestRenameThatCouldNotBeUndoneIsUndoneLater(t *testing.T) {
 	}
 }
 
+// TestRenameIsUndoneLaterWhereNumbersDoNotLast: the new name is an empty directory on the
+// tier that failed. It was not known for another than the one that was renamed, and the
+// directory stayed in halves until the next mount.
+func TestRenameIsUndoneLaterWhereNumbersDoNotLast(t *testing.T) {
+	b := &bench{t: t, disks: faultfs.New(t, 2)}
+	b.Mount = harness.NewOn(t, b.disks.Disks, "entry_timeout=0", "attr_timeout=0")
+	b.disks.Arm(faultfs.Plan{Disk: -1, Nth: 1 << 30, NoNumbers: true})
+	b.Up()
+	dir := b.fresh()
+	before := look(b.Path(dir))
+	b.disks.Arm(faultfs.Plan{Disk: -1, Ops: []string{"RENAME2"}, Nth: 3, Stays: true, Errno: unix.EIO, NoNumbers: true})
+	if err := unix.Rename(b.Path(dir)+"/d", b.Path(dir)+"/e"); !errors.Is(err, unix.EIO) {
+		t.Errorf("rename: %v", err)
+	}
+	if b.records() != 1 {
+		t.Errorf("%d records stand", b.records())
+	}
+	b.disks.Arm(faultfs.Plan{Disk: -1, Nth: 1 << 30, NoNumbers: true})
+	b.settles(dir, before)
+	b.Down()
+}
+
 // TestRecordOfADoneRenameGoes: it stays while the disks cannot say that the
 // rename is durable, or cannot remove it. A mount that finds it later would
 // rename again what has been renamed back.
