@@ -78,6 +78,13 @@ func (d *Dir) Gone(name string, st *unix.Stat_t) bool {
 	return err == unix.ENOENT || err == unix.ESTALE || err == nil && uint64(sx.Nlink) < uint64(st.Nlink)
 }
 
+// Ask has the filesystem asked for name, which the kernel may know to be absent from
+// before a call that has failed (LOOKUP_EXCL in fuse_dentry_revalidate): it is to become
+// a link to a directory, which no filesystem is asked to make.
+func (d *Dir) Ask(name string) {
+	_ = d.do(func() error { return unix.Linkat(d.fd, ".", d.fd, name, 0) })
+}
+
 // StatSelf is fstat(2) of the directory.
 func (d *Dir) StatSelf(st *unix.Stat_t) error {
 	err := d.do(func() error { return d.Tier.fstat(d.fd, st) })

@@ -178,6 +178,7 @@ func (fs *FS) renameOnAll(x *renaming, steps []step, alone, replaced []*tier.Dir
 // undoAll takes the steps back, of which the first has failed, now or later.
 func (fs *FS) undoAll(x *renaming, record *record, steps []step, replaced []*tier.Dir, why error) {
 	record.src, record.dst = x.src, x.dst
+	steps[0].to.Ask(x.newName)
 	for i, s := range steps {
 		if d, err := s.open(x, i == 0); err == nil {
 			record.held = append(record.held, d)

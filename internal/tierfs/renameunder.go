@@ -175,6 +175,7 @@ func (u *under) unlink() error {
 	var st unix.Stat_t
 	src := &u.x.src[0].st
 	mine := func() bool { return st.Ino == src.Ino || !u.fs.NumbersLast(u.dd.Tier) }
+	u.dd.Ask(u.x.newName)
 	if err := u.dd.Stat(u.x.newName, &st); err != nil || !mine() {
 		return unlessAbsent(err)
 	}
@@ -202,6 +203,7 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 		return err
 	}
 	if err := fs.step(x, sd, dd); err != nil {
+		dd.Ask(x.newName)
 		if e := dd.Rename(x.newName, sd, x.name, unix.RENAME_NOREPLACE); e != nil && e != unix.EEXIST {
 			record.leave(nextMount) // hidden, if the tier has carried it out
 			return err

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/tierfs/tierfs/tests/faultfs"
@@ -15,49 +16,61 @@ var renaming = []string{"CREATE", "MKDIR", "MKNOD", "SYMLINK", "LINK", "UNLINK",
 // TestDiskThatDeniesWhatItHasDoneLosesNothing: a call is carried out, and answered with
 // an error. The old name of a file was gone then, and the new one was taken back.
 func TestDiskThatDeniesWhatItHasDoneLosesNothing(t *testing.T) {
-	b := newBench(t)
-	for _, noLinks := range []bool{false, true} {
-		for _, o := range ops {
-			p := faultfs.Plan{Disk: -1, Ops: renaming, Errno: unix.EIO, Done: true, NoLinks: noLinks}
-			if noLinks && o.row != linkless {
-				continue
-			}
-			for range b.callsOf(o, p) {
-				p.Nth++
-				if c := b.denied(o, p); c != nil {
-					b.kept(c)
-					b.cases = append(b.cases, c)
+	for what, tt := range map[string]struct {
+		calm faultfs.Plan
+		rows []string // none for all
+	}{
+		"any disk":                  {},
+		"there are no hard links":   {faultfs.Plan{NoLinks: true}, []string{linkless}},
+		"inode numbers do not last": {faultfs.Plan{NoNumbers: true}, []string{"unlink", "rmdir", linkless, "rename of a directory"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := &bench{t: t, disks: faultfs.New(t, 2)}
+			b.Mount = harness.NewOn(t, b.disks.Disks, "entry_timeout=0", "attr_timeout=0")
+			tt.calm.Disk, tt.calm.Nth = -1, 1<<30
+			b.disks.Arm(tt.calm)
+			b.Up()
+			for _, o := range ops {
+				if len(tt.rows) == 0 || slices.Contains(tt.rows, o.row) {
+					b.deny(o, tt.calm)
 				}
 			}
-		}
+			b.Down()
+			b.Up()
+			for _, c := range b.cases {
+				e := known[c.op.name]
+				got := look(b.Path(c.dir))
+				if before, after := got.diff(e.before), got.diff(e.after); before != "" && after != "" {
+					t.Errorf("%v\nafter a new mount it is neither what it was:%s\nnor what it would be:%s", c, before, after)
+				}
+			}
+			b.tidy()
+			if len(b.cases) < 10 {
+				t.Errorf("%d cases", len(b.cases))
+			}
+		})
 	}
-	if len(b.cases) < 50 {
-		t.Errorf("%d cases", len(b.cases))
-	}
-	b.Down()
-	b.Up()
-	for _, c := range b.cases {
-		e := known[c.op.name]
-		got := look(b.Path(c.dir))
-		if before, after := got.diff(e.before), got.diff(e.after); before != "" && after != "" {
-			b.t.Errorf("%v\nafter a new mount it is neither what it was:%s\nnor what it would be:%s", c, before, after)
-		}
-	}
-	b.tidy()
 }
 
-// denied runs the op under the plan, and is nil if that was not carried out.
-func (b *bench) denied(o op, p faultfs.Plan) *trial {
+// deny runs the op with each call denied that changes names.
+func (b *bench) deny(o op, calm faultfs.Plan) {
 	b.t.Helper()
-	c := &trial{op: o, plan: p, dir: b.fresh()}
-	b.disks.Arm(p)
-	c.err = o.do(b.Path(c.dir))
-	report := b.disks.Disarm()
-	if !report.Hit {
-		return nil
+	b.expect(o)
+	p := calm
+	p.Ops, p.Errno, p.Done = renaming, unix.EIO, true
+	for p.Nth = 1; ; p.Nth++ {
+		c := &trial{op: o, plan: p, dir: b.fresh()}
+		b.disks.Arm(p)
+		c.err = o.do(b.Path(c.dir))
+		report := b.disks.Report()
+		b.disks.Arm(calm)
+		if !report.Hit {
+			return
+		}
+		c.at = report.Calls[p.Nth-1]
+		b.kept(c)
+		b.cases = append(b.cases, c)
 	}
-	c.at = report.Calls[p.Nth-1]
-	return c
 }
 
 // TestReplacedFileOfADiskThatGoesIsNotLost: the disk has set the file aside, and is
