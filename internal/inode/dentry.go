@@ -181,6 +181,19 @@ func (t *Table) Find(k Key) *Inode {
 	return t.byKey.get(k)
 }
 
+// FindDir is Find for a directory that name in parent leads to.
+func (t *Table) FindDir(parent *Inode, name string, k Key) *Inode {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if in := t.byKey.get(k); in != nil {
+		return in
+	}
+	if in := t.subs.get(dentry{parent, name}); in != nil && t.renumber(in, k) {
+		return in
+	}
+	return nil
+}
+
 // Known are the directories that name in parent and the backing inode k stand
 // for. They may be two while the one is replaced by the other.
 func (t *Table) Known(parent *Inode, name string, k Key) (dirs []*Inode) {

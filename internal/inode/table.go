@@ -28,10 +28,11 @@ type Table struct {
 	keep   bool // noforget: an ID is good for as long as its file is there
 	slots  atomic.Pointer[[]slot]
 
-	mu    sync.Mutex
-	byID  index[uint64] // GUARDED_BY(mu)
-	byKey index[Key]    // GUARDED_BY(mu)
-	subs  index[dentry] // the directories by their names; GUARDED_BY(mu)
+	mu     sync.Mutex
+	byName []bool        // by rank, see ByName; GUARDED_BY(mu)
+	byID   index[uint64] // GUARDED_BY(mu)
+	byKey  index[Key]    // GUARDED_BY(mu)
+	subs   index[dentry] // the directories by their names; GUARDED_BY(mu)
 	// kept are the inodes that show a number which is not, or no longer, that of
 	// their key, by the number; in a narrow table, all of them.
 	kept index[uint64]  // GUARDED_BY(mu)
@@ -81,6 +82,25 @@ func (t *Table) Extend(st *unix.Stat_t, c *DirCache) {
 	}
 	t.root.extra.copies[rank].set(key)
 	t.saw(t.root, key)
+}
+
+// ByName is told that a directory of the tier with rank may have another number
+// whenever it is asked (tier.TellByNode). It is known by its name there: the one that
+// is found under that is the same, as long as nobody has removed it in the mount.
+func (t *Table) ByName(rank int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.byName = append(t.byName, make([]bool, max(0, rank+1-len(t.byName)))...)
+	t.byName[rank] = true
+}
+
+// sameCopy reports whether a copy of a directory that was the backing inode was can be
+// k now, under the same name.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) sameCopy(was, k Key) bool {
+	rank := t.Rank(k)
+	return was == k || was.Slot == k.Slot && rank < len(t.byName) && t.byName[rank]
 }
 
 // Root is the root directory.
@@ -213,12 +233,31 @@ func (t *Table) sameDir(parent *Inode, name string, copies []Copy) *Inode {
 		return nil
 	}
 	for _, c := range copies {
-		if have := &in.extra.copies[c.Rank]; have.present && have.key() == c.Key {
+		if have := &in.extra.copies[c.Rank]; have.present && t.sameCopy(have.key(), c.Key) {
 			t.rekey(in, copies[0].Key)
 			return in
 		}
 	}
 	return nil
+}
+
+// Renumber is told that the directory in was found under its name, and is the backing
+// inode k on its home tier. It reports whether it can be (ByName).
+func (t *Table) Renumber(in *Inode, k Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.renumber(in, k)
+}
+
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) renumber(in *Inode, k Key) bool {
+	if other := t.byKey.get(k); other != nil || in.dead || !t.sameCopy(in.key(), k) {
+		return other == in
+	}
+	in.extra.copies[t.Rank(k)].set(k)
+	t.saw(in, k)
+	t.rekey(in, k)
+	return true
 }
 
 // Covered reports that k, which name in parent leads to now, is not the copy by

@@ -649,6 +649,32 @@ func TestDirectoryWhoseNameAnotherTookHasNone(t *testing.T) {
 	wantInvariants(t, table)
 }
 
+// The kernel has dropped the inode that it had of a FUSE tier's directory, and has
+// another now, with another number.
+func TestDirectoryGoesByItsNameWhereNumbersChange(t *testing.T) {
+	table := newTable(2, false)
+	table.ByName(1)
+	k := func(n uint64) Key { return table.testKey(1, n) }
+	d, e := dir(table, table.root, "d", k(20)), dir(table, table.root, "e", k(30))
+	shown := d.Ino
+	if table.Renumber(d, k(30)) || !table.Renumber(d, k(21)) || table.FindDir(table.root, "d", k(22)) != d {
+		t.Error("it does not go by its name, or has the number of another")
+	}
+	for _, keys := range [][]Key{{k(23)}, {table.testKey(0, 10), k(24)}} { // the second time with a copy above
+		if in := dir(table, table.root, "d", keys...); in != d || in.Ino != shown {
+			t.Errorf("with %v it is another inode", keys)
+		}
+		if key, _ := table.Home(d); key != keys[0] {
+			t.Errorf("its home is %v, want %v", key, keys[0])
+		}
+	}
+	table.Leave(e, nil)
+	if table.Renumber(e, k(31)) || dir(table, table.root, "e", k(32)) == e {
+		t.Error("one that was removed has come back")
+	}
+	wantInvariants(t, table)
+}
+
 // rmdir d in the primary behind the mount, then a create in it: the directory
 // is made there again, from the fallback's copy, as another backing inode.
 func TestDirectoryMadeAgainAtHomeIsItsNewCopy(t *testing.T) {

@@ -73,6 +73,10 @@ func (t *Tier) TellByNode() bool {
 	return t.fuse
 }
 
+// ByNode reports whether files are told apart so. A number is another one then when the
+// kernel has dropped its inode of the file, which it does not while that is open.
+func (t *Tier) ByNode() bool { return t.byNode }
+
 // number is what an inode is told by that has the number ino. Where the kernel gives no
 // handles of FUSE, which is before Linux 6.8, the number has to do.
 func (t *Tier) number(fd int, ino uint64) uint64 {

@@ -109,6 +109,9 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 		}
 	}
 	fs.table = inode.NewTable(roots, cfg.Inodes32, cfg.Export)
+	for _, t := range tiers {
+		fs.tellByName(t)
+	}
 	if fs.freed == nil {
 		fs.freed = func(int) {}
 	}
@@ -135,6 +138,14 @@ func (fs *FS) lookAt(t *tier.Tier, union bool, st *unix.Stat_t) error {
 	return root.StatSelf(st)
 }
 
+// tellByName has the table tell a tier's directories by their names, if their numbers
+// change.
+func (fs *FS) tellByName(t *tier.Tier) {
+	if t.ByNode() {
+		fs.table.ByName(t.Rank)
+	}
+}
+
 // Attach gives the filesystem its connection.
 func (fs *FS) Attach(s *fusedev.Server) {
 	fs.srv = s
@@ -153,6 +164,7 @@ func (fs *FS) Extend(t *tier.Tier, ids []string) error {
 	}
 	fs.SetMembers(ids)
 	fs.table.Extend(&st, fs.dirs)
+	fs.tellByName(t)
 	fs.set.Append(t)
 	fs.coherence.include(t)
 	return nil

@@ -371,6 +371,7 @@ func (fs *FS) exchange(x *renaming) error {
 		return err
 	}
 	take()
+	fs.inodeOf(x.to, x.newName, b) // known by its number while the other takes its name
 	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(a))
 	fs.table.Moved(x.to, x.newName, x.from, x.name, fs.key(b))
 	return nil

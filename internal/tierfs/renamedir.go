@@ -46,9 +46,9 @@ func (fs *FS) renameDir(x *renaming) error {
 	}
 	var over *inode.Inode
 	if len(x.dst) > 0 {
-		over = fs.table.Find(fs.key(&x.dst[0]))
+		over = fs.inodeOf(x.to, x.newName, &x.dst[0])
 	}
-	fs.holdAll(x.src)
+	fs.holdAll(fs.inodeOf(x.from, x.name, &x.src[0]), x.src)
 	defer fs.mark(x)()
 	if err := fs.bothStirred(x); err != nil {
 		return err
@@ -73,8 +73,7 @@ func (fs *FS) renameDir(x *renaming) error {
 
 // holdAll has descriptors of a directory's copies kept, as far as the kernel holds it. rclone
 // has the kernel forget what is renamed, and it would come back as another.
-func (fs *FS) holdAll(all []copyAt) {
-	in := fs.table.Find(fs.key(&all[0]))
+func (fs *FS) holdAll(in *inode.Inode, all []copyAt) {
 	if in == nil {
 		return
 	}

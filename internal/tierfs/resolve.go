@@ -228,6 +228,8 @@ func (fs *FS) recognise(in, parent *inode.Inode, name string, d *tier.Dir) error
 	key := fs.table.Key(rank, st.Dev, st.Ino)
 	home, homeRank := fs.table.Home(in)
 	switch {
+	case rank == homeRank && key != home && fs.table.Renumber(in, key):
+		return fs.asTold(in, &st) // it may have been replaced out of band all the same
 	case rank == homeRank && (key != home || fs.another(in, d, "")):
 		return unix.ESTALE // replaced out of band
 	case rank <= homeRank:

@@ -73,7 +73,7 @@ func (fs *FS) mayRemove(r *fusedev.Request, p *inode.Inode, name string, all []c
 	if err := d.StatSelf(&st); err != nil || st.Mode&unix.S_ISVTX == 0 || st.Uid == r.UID {
 		return err
 	}
-	in := fs.table.Find(fs.key(&all[0]))
+	in := fs.inodeOf(p, name, &all[0])
 	if in == nil || !fs.table.Named(in, p, name) {
 		return unix.ESTALE
 	}

@@ -88,6 +88,15 @@ func (fs *FS) frozen(all []copyAt) error {
 	return nil
 }
 
+// inodeOf is the live inode of what was surveyed under name in p, nil if the kernel
+// holds none.
+func (fs *FS) inodeOf(p *inode.Inode, name string, c *copyAt) *inode.Inode {
+	if c.isDir() {
+		return fs.table.FindDir(p, name, fs.key(c))
+	}
+	return fs.table.Find(fs.key(c))
+}
+
 func (fs *FS) key(c *copyAt) inode.Key { return fs.table.Key(c.rank, c.st.Dev, c.st.Ino) }
 
 // unlink removes the name from every tier, lowest first: nothing comes back,
@@ -123,7 +132,7 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 // before the removal, so that there is no time between. NFS would rename the
 // file aside for as long as it is held. The result is nil if the inode stays.
 func (fs *FS) leave(r *fusedev.Request, p *inode.Inode, name string, c *copyAt) *inode.Inode {
-	in := fs.table.Find(fs.key(c))
+	in := fs.inodeOf(p, name, c)
 	if in == nil || !c.isDir() && c.st.Nlink > 1 {
 		return nil
 	}
@@ -214,7 +223,7 @@ func (fs *FS) closeHeld(in *inode.Inode, file *tier.File) {
 // hidden copy, opened before it was hidden, the kernel does not know.
 func (fs *FS) removed(in, p *inode.Inode, name string, c *copyAt) {
 	if in == nil {
-		in = fs.table.Find(fs.key(c))
+		in = fs.inodeOf(p, name, c)
 	}
 	if in != nil {
 		fs.table.Removed(in, p, name)
@@ -298,7 +307,7 @@ func (fs *FS) rmdirOnce(r *fusedev.Request, p *inode.Inode, name string) error {
 			return err
 		}
 	}
-	in := fs.table.Find(fs.key(&all[0]))
+	in := fs.inodeOf(p, name, &all[0])
 	defer fs.moves.mark([]*inode.Inode{in}, p)()
 	if err := fs.stirred(p, name, all); err != nil {
 		return err

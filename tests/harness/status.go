@@ -2,6 +2,7 @@ package harness
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,22 +27,31 @@ func (m *Mount) Status() Status {
 
 // DropCaches makes the kernel forget the inodes of the mount, of which nothing
 // may be open. A file that was just closed is held until its RELEASE.
+func (m *Mount) DropCaches() {
+	m.T.Helper()
+	Eventually(m.T, "all files are closed", func() bool { return m.Status().Handles == 0 })
+	if err := DropUnused(m.Dir); err != nil {
+		m.T.Fatal(err)
+	}
+	m.Status() // a moment, for what is under way
+}
+
+// DropUnused makes the kernel forget the inodes of what is mounted at dir that nobody
+// uses.
 //
 // A reconfiguration drops the unused dentries of that one filesystem
 // (reconfigure_super), and their inodes with them. /proc/sys/vm/drop_caches
 // would do it to all, and to the tests that run at the same time.
-func (m *Mount) DropCaches() {
-	m.T.Helper()
-	Eventually(m.T, "all files are closed", func() bool { return m.Status().Handles == 0 })
-	fd, err := unix.Fspick(unix.AT_FDCWD, m.Dir, unix.FSPICK_CLOEXEC)
+func DropUnused(dir string) error {
+	fd, err := unix.Fspick(unix.AT_FDCWD, dir, unix.FSPICK_CLOEXEC)
 	if err != nil {
-		m.T.Fatalf("fspick %s: %v", m.Dir, err)
+		return fmt.Errorf("fspick %s: %w", dir, err)
 	}
 	defer unix.Close(fd)
 	if err := unix.FsconfigReconfigure(fd); err != nil {
-		m.T.Fatalf("reconfigure %s: %v", m.Dir, err)
+		return fmt.Errorf("reconfigure %s: %w", dir, err)
 	}
-	m.Status() // a moment, for what is under way
+	return nil
 }
 
 // Forgotten is how often the kernel said that it forgets inodes.
