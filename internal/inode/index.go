@@ -1,16 +1,15 @@
 package inode
 
-import (
-	"iter"
-	"math/bits"
-)
+import "iter"
 
 // index finds inodes by what they have in themselves. A Go map holds its keys
 // once more, doubles when it grows and never shrinks; with a million inodes
 // that is the greater part of what they cost.
 //
 // It is cut into parts by the hash, each with open addressing and linear
-// probing. A part grows and shrinks alone, so that nobody waits for long.
+// probing. A part grows and shrinks alone, so that nobody waits for long. A piece
+// of the hash is kept for each inode, so that a search looks only at one that is
+// probably meant, and growing at none: each is somewhere else in memory.
 type index[K comparable] struct {
 	key  func(*Inode) K
 	hash func(K) uint64
@@ -23,6 +22,7 @@ const partBits = 8
 
 type part struct {
 	slots []*Inode
+	tags  []uint16 // of the inodes in slots, 0 where there is none
 	n     int
 }
 
@@ -31,11 +31,11 @@ type part struct {
 func (p *part) full() bool   { return 4*(p.n+1) > 3*len(p.slots) }
 func (p *part) sparse() bool { return 4*p.n < len(p.slots) }
 
-// home is where the search for a hash begins. The first bits chose the part.
-func (p *part) home(hash uint64) int {
-	at, _ := bits.Mul64(hash<<partBits, uint64(len(p.slots)))
-	return int(at)
-}
+// tag is what a part knows of a hash, never 0. The first bits chose the part.
+func tag(hash uint64) uint16 { return max(1, uint16(hash>>(64-partBits-16))) }
+
+// home is where the search for a tag begins.
+func (p *part) home(tag uint16) int { return int(uint64(tag) * uint64(len(p.slots)) >> 16) }
 
 func (p *part) next(i int) int {
 	if i++; i == len(p.slots) {
@@ -50,8 +50,9 @@ func (x *index[K]) find(k K) (p *part, at int) {
 	if p.n == 0 {
 		return p, -1
 	}
-	for i := p.home(h); p.slots[i] != nil; i = p.next(i) {
-		if x.key(p.slots[i]) == k {
+	t := tag(h)
+	for i := p.home(t); p.tags[i] != 0; i = p.next(i) {
+		if p.tags[i] == t && x.key(p.slots[i]) == k {
 			return p, i
 		}
 	}
@@ -72,29 +73,30 @@ func (x *index[K]) put(in *Inode) {
 	h := x.hash(x.key(in))
 	p := &x.parts[h>>(64-partBits)]
 	if p.full() {
-		x.resize(p)
+		p.resize()
 	}
-	x.place(p, in, h)
+	p.place(in, tag(h))
 	p.n++
 	x.n++
 }
 
-func (x *index[K]) place(p *part, in *Inode, hash uint64) {
-	i := p.home(hash)
-	for p.slots[i] != nil {
+func (p *part) place(in *Inode, tag uint16) {
+	i := p.home(tag)
+	for p.tags[i] != 0 {
 		i = p.next(i)
 	}
-	p.slots[i] = in
+	p.slots[i], p.tags[i] = in, tag
 }
 
-func (x *index[K]) resize(p *part) {
-	old := p.slots
+func (p *part) resize() {
+	old := *p
 	// append rounds up to what the allocator would give anyway.
 	p.slots = append([]*Inode(nil), make([]*Inode, 2*(p.n+1))...)
 	p.slots = p.slots[:cap(p.slots)]
-	for _, in := range old {
+	p.tags = make([]uint16, len(p.slots))
+	for i, in := range old.slots {
 		if in != nil {
-			x.place(p, in, x.hash(x.key(in)))
+			p.place(in, old.tags[i])
 		}
 	}
 }
@@ -105,29 +107,29 @@ func (x *index[K]) remove(in *Inode) bool {
 	if i < 0 || p.slots[i] != in {
 		return false
 	}
-	x.close(p, i)
+	p.close(i)
 	p.n--
 	x.n--
 	switch {
 	case p.n == 0:
-		p.slots = nil
+		*p = part{}
 	case p.sparse():
-		x.resize(p)
+		p.resize()
 	}
 	return true
 }
 
 // close empties slot i and moves up what was pushed past it.
-func (x *index[K]) close(p *part, i int) {
+func (p *part) close(i int) {
 	size := len(p.slots)
-	for j := p.next(i); p.slots[j] != nil; j = p.next(j) {
-		home := p.home(x.hash(x.key(p.slots[j])))
+	for j := p.next(i); p.tags[j] != 0; j = p.next(j) {
+		home := p.home(p.tags[j])
 		if (j-home+size)%size >= (j-i+size)%size {
-			p.slots[i] = p.slots[j]
+			p.slots[i], p.tags[i] = p.slots[j], p.tags[j]
 			i = j
 		}
 	}
-	p.slots[i] = nil
+	p.slots[i], p.tags[i] = nil, 0
 }
 
 // len counts the inodes.

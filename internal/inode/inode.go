@@ -18,7 +18,7 @@ import (
 const RootID = 1
 
 // Bytes is what a file's inode takes, about, with a name of 20 bytes.
-const Bytes = 165
+const Bytes = 170
 
 // Key is a backing inode: its number on one filesystem of one tier. Slot is
 // the pair of rank and device, see Table.Key.
