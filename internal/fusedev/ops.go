@@ -8,6 +8,16 @@ import (
 // The ops that jacobsa/fuse has no type for, or whose type lacks something
 // the filesystem needs, in the shape of its fuseops.
 
+// LookupOp asks what a name is, and GetattrOp for the attributes of an inode. They
+// are most of all ops, and the library's types have room for the answer as well.
+type LookupOp struct {
+	Parent uint64
+	Name   string
+}
+
+// GetattrOp is stat(2), see LookupOp.
+type GetattrOp struct{ Node uint64 }
+
 // CreateOp makes and opens a regular file (FUSE_CREATE), or makes an unnamed
 // one (FUSE_TMPFILE). fuseops.CreateFileOp lacks Umask, which arrives because
 // the mount asks for FUSE_DONT_MASK: a default ACL overrides it.
@@ -172,9 +182,9 @@ func decode(h *Header, b []byte, use uint64) (any, error) {
 func decodeOp(h *Header, c *cursor) any {
 	switch h.Opcode {
 	case opLookup:
-		return &fuseops.LookUpInodeOp{Parent: fuseops.InodeID(h.Node), Name: c.str()}
+		return &LookupOp{Parent: h.Node, Name: c.str()}
 	case opGetattr:
-		return &fuseops.GetInodeAttributesOp{Inode: fuseops.InodeID(h.Node)}
+		return &GetattrOp{Node: h.Node}
 	case opSetattr:
 		return decodeSetattr(h, c)
 	case opOpen:

@@ -20,7 +20,7 @@ import (
 func small(r *Request, op any) error {
 	e := &Entry{Node: 5, Stat: &sampleStat, AttrTTL: time.Second}
 	switch op := op.(type) {
-	case *fuseops.LookUpInodeOp:
+	case *LookupOp:
 		switch op.Name {
 		case "there":
 			r.Entry(e)
@@ -31,7 +31,7 @@ func small(r *Request, op any) error {
 			return unix.Errno(0)
 		}
 		return unix.ENOENT
-	case *fuseops.GetInodeAttributesOp:
+	case *GetattrOp:
 		r.Attr(e)
 	case *CreateOp:
 		r.Created(e, Open{Handle: 9, Flags: OpenNoFlush})
@@ -480,7 +480,7 @@ func TestToErrno(t *testing.T) {
 func TestReaderThatCouldNotBeStartedIsTriedAgain(t *testing.T) {
 	release := make(chan struct{})
 	k := serve(t, Config{}, func(r *Request, op any) error {
-		if l, ok := op.(*fuseops.LookUpInodeOp); ok && l.Name == "stuck" {
+		if l, ok := op.(*LookupOp); ok && l.Name == "stuck" {
 			<-release
 		}
 		return small(r, op)

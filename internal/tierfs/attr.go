@@ -3,15 +3,14 @@ package tierfs
 import (
 	"slices"
 
-	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
 
-func (fs *FS) getattr(r *fusedev.Request, op *fuseops.GetInodeAttributesOp) error {
-	in, err := fs.get(uint64(op.Inode))
+func (fs *FS) getattr(r *fusedev.Request, op *fusedev.GetattrOp) error {
+	in, err := fs.get(op.Node)
 	if err != nil {
 		return err
 	}
@@ -27,7 +26,7 @@ func (fs *FS) getattr(r *fusedev.Request, op *fuseops.GetInodeAttributesOp) erro
 // tellAttr answers with the attributes of in as they were at a moment.
 func (fs *FS) tellAttr(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t, since moment) {
 	e := fs.attrs(in, st, since)
-	r.Attr(e)
+	r.Attr(&e)
 	fs.coherence.confirm(e, in, entryName{}, since)
 }
 
@@ -68,7 +67,8 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 		if asked == 1 && r != nil {
 			last := *st
 			fs.showLast(in, &last)
-			r.SpareAttr(fs.attrs(in, &last, 0))
+			e := fs.attrs(in, &last, 0)
+			r.SpareAttr(&e)
 		}
 		var low unix.Stat_t
 		err := fs.statCopy(in, c.Rank, &low)
@@ -408,7 +408,7 @@ func (fs *FS) statx(r *fusedev.Request, op *fusedev.StatxOp) error {
 	sx.Ino, sx.Nlink, sx.Size, sx.Blocks = st.Ino, uint32(st.Nlink), uint64(st.Size), uint64(st.Blocks)
 	sx.Mtime = unix.StatxTimestamp{Sec: st.Mtim.Sec, Nsec: uint32(st.Mtim.Nsec)}
 	sx.Ctime = unix.StatxTimestamp{Sec: st.Ctim.Sec, Nsec: uint32(st.Ctim.Nsec)}
-	r.Statx(a, &sx)
+	r.Statx(&a, &sx)
 	fs.coherence.confirm(a, in, entryName{}, since)
 	return nil
 }

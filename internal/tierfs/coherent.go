@@ -183,7 +183,7 @@ func (c *coherence) relisted(d *inode.Inode) {
 
 // confirm is called when an answer is with the kernel: what has changed while it
 // was given is taken back.
-func (c *coherence) confirm(e *fusedev.Entry, in *inode.Inode, at entryName, m moment) {
+func (c *coherence) confirm(e fusedev.Entry, in *inode.Inode, at entryName, m moment) {
 	if m == 0 || c.quiet(m) && c.on.Load() {
 		return
 	}

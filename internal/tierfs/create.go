@@ -74,8 +74,7 @@ func (fs *FS) createIn(r *fusedev.Request, d *tier.Dir, op *fusedev.CreateOp) (*
 
 // created enters the new file, opens its first handle and answers.
 func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, file *tier.File, debt debt, since moment) error {
-	var f found
-	f.rank, f.copies = -1, f.buf[:0]
+	f := found{rank: -1}
 	var st unix.Stat_t
 	if err := file.Stat(&st); err != nil {
 		file.Close()
@@ -97,7 +96,7 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 	at := entryName{parent, name}
 	e := fs.entry(in, &f.st, at, since)
 	fs.answer(r, in, nil, func() bool {
-		if r.Created(e, o) {
+		if r.Created(&e, o) {
 			return true
 		}
 		fs.release(o.Handle)

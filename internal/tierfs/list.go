@@ -314,7 +314,7 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 		if len(dst)-n < fusedev.DirentPlusSize(name) {
 			break
 		}
-		e, in, ino := &noEntry, (*inode.Inode)(nil), row.ino
+		e, in, ino := noEntry, (*inode.Inode)(nil), row.ino
 		if !plain {
 			e, in = fs.rowEntry(h.in, l, row, name)
 		}
@@ -322,7 +322,7 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 			looked = append(looked, told{in, e, name})
 			ino = in.Ino
 		}
-		n += fusedev.PutDirentPlus(dst[n:], e, ino, l.offset(i), name, row.typ)
+		n += fusedev.PutDirentPlus(dst[n:], &e, ino, l.offset(i), name, row.typ)
 	}
 	if n == 0 {
 		if l.err != nil {
@@ -343,7 +343,7 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 // told is a row that the kernel is told of as by a lookup.
 type told struct {
 	in   *inode.Inode
-	e    *fusedev.Entry
+	e    fusedev.Entry
 	name string
 }
 
@@ -352,9 +352,9 @@ var noEntry fusedev.Entry
 
 // rowEntry looks a row up. A row that is gone meanwhile, or that cannot be
 // looked up, is listed without an inode.
-func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string) (*fusedev.Entry, *inode.Inode) {
+func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string) (fusedev.Entry, *inode.Inode) {
 	if name == "." || name == ".." {
-		return &noEntry, nil
+		return noEntry, nil
 	}
 	var f found
 	in, err := fs.look(dir, name, &f, func(uint64) error {
@@ -365,7 +365,7 @@ func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string) (*fu
 		return fs.resolveAt(dir, name, int(row.rank), &f)
 	})
 	if err != nil {
-		return &noEntry, nil
+		return noEntry, nil
 	}
 	return fs.entry(in, &f.st, entryName{dir, name}, l.since), in
 }
@@ -373,7 +373,7 @@ func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string) (*fu
 // resolveAt is resolve for a name whose winner a listing has just told: the
 // other tiers need not be asked. If it has become a directory since, they do.
 func (fs *FS) resolveAt(p *inode.Inode, name string, rank int, f *found) error {
-	f.rank, f.partial, f.copies = -1, false, f.buf[:0]
+	f.rank, f.partial, f.copies = -1, false, nil
 	var st unix.Stat_t
 	if err := fs.statAt(p, rank, name, &st); err != nil {
 		return err

@@ -1,18 +1,17 @@
 package tierfs
 
 import (
-	"github.com/jacobsa/fuse/fuseops"
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
 )
 
-func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
+func (fs *FS) lookup(r *fusedev.Request, op *fusedev.LookupOp) error {
 	if op.Name == "." || op.Name == ".." {
-		return fs.lookupNode(r, uint64(op.Parent), op.Name == "..")
+		return fs.lookupNode(r, op.Parent, op.Name == "..")
 	}
-	p, err := fs.getDir(uint64(op.Parent))
+	p, err := fs.getDir(op.Parent)
 	if err != nil {
 		return err
 	}
@@ -37,7 +36,7 @@ func (fs *FS) lookup(r *fusedev.Request, op *fuseops.LookUpInodeOp) error {
 		return nil
 	}
 	if e := fs.negative(at, since); err == unix.ENOENT && e.EntryTTL > 0 {
-		r.Entry(e)
+		r.Entry(&e)
 		fs.coherence.confirm(e, nil, at, since)
 	} else {
 		r.Fail(err)
@@ -121,18 +120,18 @@ func (fs *FS) lookupNode(r *fusedev.Request, id uint64, up bool) error {
 
 // tellEntry answers with an entry for what a name was found to mean at a moment.
 func (fs *FS) tellEntry(r *fusedev.Request, in, spare *inode.Inode, st *unix.Stat_t, at entryName, since moment) {
-	var e *fusedev.Entry
+	var e fusedev.Entry
 	fs.answer(r, in, spare, func() bool {
 		e = fs.entry(in, st, at, since)
-		return r.Entry(e)
+		return r.Entry(&e)
 	})
 	fs.coherence.confirm(e, in, at, since)
 }
 
 // negative is what the kernel is told of a name that no tier had at a moment. It
 // is noted before it is judged: a sweep that comes in between takes it back.
-func (fs *FS) negative(at entryName, since moment) *fusedev.Entry {
-	e := &fusedev.Entry{EntryTTL: fs.options.Load().NegativeTTL}
+func (fs *FS) negative(at entryName, since moment) fusedev.Entry {
+	e := fusedev.Entry{EntryTTL: fs.options.Load().NegativeTTL}
 	if since > 0 {
 		fs.coherence.negatives.add(at.parent, at.name)
 	}
@@ -164,7 +163,8 @@ func (fs *FS) spareEntry(r *fusedev.Request, p *inode.Inode, name string, f *fou
 	if last := fs.table.Last(in); last != nil {
 		st = *last
 	}
-	r.SpareEntry(fs.entry(in, &st, entryName{}, 0))
+	e := fs.entry(in, &st, entryName{}, 0)
+	r.SpareEntry(&e)
 	return in
 }
 
@@ -279,7 +279,7 @@ func (fs *FS) showLast(in *inode.Inode, st *unix.Stat_t) {
 }
 
 // entry is what the kernel is told of in, which a name meant at a moment.
-func (fs *FS) entry(in *inode.Inode, st *unix.Stat_t, at entryName, since moment) *fusedev.Entry {
+func (fs *FS) entry(in *inode.Inode, st *unix.Stat_t, at entryName, since moment) fusedev.Entry {
 	e := fs.attrs(in, st, since)
 	if fs.coherence.nameHolds(at, since) {
 		e.EntryTTL = keepFor
@@ -296,11 +296,11 @@ func (fs *FS) entry(in *inode.Inode, st *unix.Stat_t, at entryName, since moment
 // set-id bit that another user's write clears, and the times of a file to
 // which stores into a shared mapping go by passthrough. A file that is open in the
 // mount, or may be mapped still, has its timeout even where caching is coherent.
-func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t, since moment) *fusedev.Entry {
+func (fs *FS) attrs(in *inode.Inode, st *unix.Stat_t, since moment) fusedev.Entry {
 	o := fs.options.Load()
 	st.Ino = in.Ino
 	in.Told.Store(permissions(st))
-	e := &fusedev.Entry{Stat: st, EntryTTL: o.EntryTTL, AttrTTL: o.AttrTTL}
+	e := fusedev.Entry{Stat: st, EntryTTL: o.EntryTTL, AttrTTL: o.AttrTTL}
 	if !in.InUse() && fs.coherence.attrHolds(in, since) {
 		e.AttrTTL = keepFor
 	}

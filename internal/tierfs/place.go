@@ -149,7 +149,7 @@ func (fs *FS) newName(r *fusedev.Request, parent uint64, name string, mode, umas
 
 // foundAt fills in f for a name that was just made in d.
 func (fs *FS) foundAt(d *tier.Dir, name string, f *found) error {
-	f.rank, f.copies = -1, f.buf[:0]
+	f.rank, f.copies = -1, nil
 	var st unix.Stat_t
 	if err := d.Stat(name, &st); err != nil {
 		return err

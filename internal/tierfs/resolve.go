@@ -13,7 +13,6 @@ type found struct {
 	st      unix.Stat_t // the winner's; of a directory, merged
 	copies  []inode.Copy
 	partial bool // a lower tier did not answer in time
-	buf     [4]inode.Copy
 }
 
 func (f *found) isDir() bool { return f.st.Mode&unix.S_IFMT == unix.S_IFDIR }
@@ -37,7 +36,7 @@ func (fs *FS) resolve(p *inode.Inode, name string, f *found, beforeMerge func())
 }
 
 func (fs *FS) resolveOnce(p *inode.Inode, name string, f *found, beforeMerge func()) error {
-	f.rank, f.partial, f.copies = -1, false, f.buf[:0]
+	f.rank, f.partial, f.copies = -1, false, nil
 	for rank, t := range fs.Tiers() {
 		if f.rank >= 0 {
 			if t.Suspect() {

@@ -21,9 +21,9 @@ func (fs *FS) Serve(r *fusedev.Request, op any) error {
 // serveInode serves the ops on inodes, whatever they are.
 func (fs *FS) serveInode(r *fusedev.Request, op any) error {
 	switch op := op.(type) {
-	case *fuseops.LookUpInodeOp:
+	case *fusedev.LookupOp:
 		return fs.lookup(r, op)
-	case *fuseops.GetInodeAttributesOp:
+	case *fusedev.GetattrOp:
 		return fs.getattr(r, op)
 	case *fusedev.SetattrOp:
 		return fs.setattr(r, op)
