@@ -14,16 +14,16 @@ import (
 
 // setAside takes the copy c of the new name into the staging directory of its tier, as
 // aside. It is durable before anything changes on the filesystem next, if that is
-// another.
-func (fs *FS) setAside(x *renaming, c *copyAt, aside string, next uint64) error {
+// another. After an error it may be gone from its name for certain.
+func (fs *FS) setAside(x *renaming, c *copyAt, aside string, next uint64) (gone bool, err error) {
 	d, err := fs.dir(x.to, c.rank)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer d.Put()
 	staging, err := fs.staging(d.Tier)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer staging.Put()
 	err = d.Rename(x.newName, staging, aside, 0)
@@ -40,10 +40,11 @@ func (fs *FS) setAside(x *renaming, c *copyAt, aside string, next uint64) error 
 			err = nil // carried out, whatever the tier says
 		}
 	}
-	if unlessAbsent(err) == nil && next != c.st.Dev {
+	gone = unlessAbsent(err) == nil
+	if gone && next != c.st.Dev {
 		err = d.Sync()
 	}
-	return unlessAbsent(err)
+	return gone, unlessAbsent(err)
 }
 
 // isAside reports whether a file is in a staging directory. The kernel may not know,

@@ -203,12 +203,15 @@ func (s *step) open(x *renaming, doubt bool) (*tier.Dir, error) {
 }
 
 // undo takes the steps back, with the empty directories that they replaced, and reports
-// whether it could. The first has failed, but the tier may have carried it out.
+// whether it could. The first has failed, but the tier may have carried it out; if it
+// does not say, the others are taken back.
 func (fs *FS) undo(x *renaming, steps []step, replaced []*tier.Dir) bool {
+	known := true
 	for i, s := range steps {
 		err := s.to.Rename(x.newName, s.from, x.name, unix.RENAME_NOREPLACE)
-		if i == 0 && (err == unix.EEXIST || absent(err)) {
-			continue // it has not
+		if i == 0 && err != nil {
+			known = err == unix.EEXIST || absent(err) // it has not
+			continue
 		}
 		if err != nil {
 			return false
@@ -219,7 +222,7 @@ func (fs *FS) undo(x *renaming, steps []step, replaced []*tier.Dir) bool {
 			}
 		}
 	}
-	return true
+	return known
 }
 
 // syncSteps makes the renames durable on every tier.

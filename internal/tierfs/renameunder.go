@@ -25,6 +25,7 @@ type under struct {
 	sd, dd *tier.Dir
 	higher []copyAt
 	record *record // its Replaced are higher
+	clear  bool    // they are known to be gone from the name
 }
 
 // renameUnder renames where a higher tier has the new name.
@@ -96,7 +97,9 @@ func (u *under) setAside() error {
 		if i > 0 {
 			next = u.higher[i-1].st.Dev
 		}
-		if err := u.fs.setAside(u.x, &u.higher[i], u.record.in.Replaced[i].Aside, next); err != nil {
+		gone, err := u.fs.setAside(u.x, &u.higher[i], u.record.in.Replaced[i].Aside, next)
+		u.clear = gone && i == 0
+		if err != nil {
 			return err
 		}
 	}
@@ -156,6 +159,7 @@ func (u *under) putBack() error {
 		if gone {
 			return errGone
 		}
+		u.clear = false
 	}
 	return nil
 }
@@ -164,6 +168,9 @@ var errGone = errors.New("a file that was to be replaced is not there any more")
 
 // shown reports whether the link is known to be what the new name shows.
 func (u *under) shown() bool {
+	if u.clear {
+		return true
+	}
 	all, err := u.fs.survey(u.x.to, u.x.newName)
 	return err == nil && len(all) > 0 && all[0].rank == u.x.src[0].rank
 }
@@ -245,7 +252,7 @@ func (fs *FS) syncAt(p *inode.Inode, rank int) error {
 // back: what hides it is set aside. Hidden, it would pass for a stale copy.
 func (fs *FS) uncover(x *renaming, higher []copyAt) {
 	for i := len(higher) - 1; i >= 0; i-- {
-		if err := fs.setAside(x, &higher[i], stagingName(), 0); err != nil {
+		if _, err := fs.setAside(x, &higher[i], stagingName(), 0); err != nil {
 			fs.log.Error("a renamed file is hidden until the next mount; unmount and mount again to see it", "name", x.newName, "err", err)
 			return
 		}
