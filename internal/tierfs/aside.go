@@ -95,7 +95,8 @@ type unfinished struct {
 	j        *journal
 	in       *intent
 	home     *tier.Tier   // of what is renamed
-	from, to *inode.Inode // the directories, nil where there is none
+	to       *inode.Inode // the new name's directory, nil if clients see none
+	sd, dd   *tier.Dir    // both directories on home, nil where there is none
 	old, now *unix.Stat_t // what home has under both names, nil for nothing
 }
 
@@ -108,8 +109,8 @@ func (j *journal) replayUnder(in *intent, apart bool) error {
 		return err
 	}
 	u := unfinished{j: j, in: in, home: home}
-	var done func()
-	if u.from, done, err = j.fs.holdName(in.From); err != nil {
+	from, done, err := j.fs.holdName(in.From)
+	if err != nil {
 		return err
 	}
 	defer done()
@@ -117,30 +118,42 @@ func (j *journal) replayUnder(in *intent, apart bool) error {
 		return err
 	}
 	defer done()
-	if u.old, err = u.at(u.from, in.From); err != nil {
+	if u.sd, u.old, err = u.at(home, from, in.From); err != nil {
 		return err
 	}
-	if u.now, err = u.at(u.to, in.To); err != nil {
+	defer putAny(u.sd)
+	if u.dd, u.now, err = u.at(home, u.to, in.To); err != nil {
 		return err
 	}
-	if u.from != nil && u.old == nil && u.is(u.now) {
+	defer putAny(u.dd)
+	if !in.Undo && u.gone() && u.is(u.now) {
 		return u.finish()
 	}
 	return u.undo(apart)
 }
 
-// at is what home has under the name of a path, which is in the directory p.
-func (u *unfinished) at(p *inode.Inode, name string) (*unix.Stat_t, error) {
+// at is the directory p on a tier, for putAny, and what that has there under the name of
+// a path.
+func (u *unfinished) at(t *tier.Tier, p *inode.Inode, name string) (*tier.Dir, *unix.Stat_t, error) {
 	if p == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	d, err := u.j.fs.dir(p, u.home.Rank)
+	d, err := u.j.fs.dir(p, t.Rank)
 	if err != nil {
-		return nil, unlessAbsent(err)
+		return nil, nil, unlessAbsent(err)
 	}
-	defer d.Put()
-	return stat(d, path.Base(name))
+	st, err := stat(d, path.Base(name))
+	return d, st, err
 }
+
+func putAny(d *tier.Dir) {
+	if d != nil {
+		d.Put()
+	}
+}
+
+// gone reports whether the old name has gone: not if its directory has.
+func (u *unfinished) gone() bool { return u.sd != nil && u.old == nil }
 
 // is reports whether st, on home, is known for what is renamed.
 func (u *unfinished) is(st *unix.Stat_t) bool {
@@ -149,12 +162,10 @@ func (u *unfinished) is(st *unix.Stat_t) bool {
 
 // finish removes what is replaced, lowest first.
 func (u *unfinished) finish() error {
-	d, err := u.j.fs.dir(u.to, u.home.Rank)
-	if err != nil {
+	if err := syncFile(u.dd, path.Base(u.in.To), u.now); err != nil {
 		return err
 	}
-	defer d.Put()
-	if err := syncFile(d, path.Base(u.in.To), u.now); err != nil {
+	if err := u.sd.Sync(); err != nil {
 		return err
 	}
 	for i := range slices.Backward(u.in.Replaced) {
@@ -202,7 +213,8 @@ var (
 )
 
 // taken is why the new name cannot be given to what is aside, nil if it can: no tier has
-// anything there but what was put back already, and the link if the old name is there.
+// anything there but what was put back already, and the link, if it is the old name's file
+// or that has gone.
 func (u *unfinished) taken() (why, err error) {
 	if u.to == nil {
 		return errNoDir, nil
@@ -210,7 +222,7 @@ func (u *unfinished) taken() (why, err error) {
 	all, err := u.j.fs.survey(u.to, path.Base(u.in.To))
 	for i := range all {
 		c := &all[i]
-		link := c.rank == u.home.Rank && u.is(&c.st) && u.is(u.old)
+		link := c.rank == u.home.Rank && u.is(&c.st) && (u.is(u.old) || u.gone())
 		t := u.j.fs.Tiers()[c.rank]
 		back := slices.ContainsFunc(u.in.Replaced, func(m move) bool {
 			of, err := u.j.member(m.Member)
@@ -248,18 +260,28 @@ func (u *unfinished) strand(t *tier.Tier, m *move, why error, apart bool) error 
 	return s.setApart()
 }
 
-// unlink removes the link if a higher tier hides it: the old name is the same file.
+// unlink removes the link if a higher tier hides it, and the old name is the same file. If
+// that has gone, by an answer that was wrong or by a client, it is given back, as the link
+// may be all there is of the file.
 func (u *unfinished) unlink() error {
-	if !u.is(u.now) || !u.is(u.old) {
+	if !u.is(u.now) {
 		return nil
 	}
 	name := path.Base(u.in.To)
 	all, err := u.j.fs.survey(u.to, name)
 	at := slices.IndexFunc(all, func(c copyAt) bool { return c.rank == u.home.Rank })
-	if err != nil || at < 1 {
+	switch {
+	case err != nil || at < 1:
+		return err
+	case u.is(u.old):
+		return u.j.fs.removeCopies(new(fusedev.Request), u.to, name, all[at:at+1], 0)
+	case !u.gone():
+		return nil
+	}
+	if err := u.dd.Rename(name, u.sd, path.Base(u.in.From), unix.RENAME_NOREPLACE); err != nil {
 		return err
 	}
-	return u.j.fs.removeCopies(new(fusedev.Request), u.to, name, all[at:at+1], 0)
+	return tier.SyncNames(u.sd, u.dd)
 }
 
 // holdName keeps clients from a name, and its directory where it is, until done. dir is

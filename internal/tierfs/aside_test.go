@@ -127,15 +127,41 @@ func TestReplayPutsBackWhatNothingReplaces(t *testing.T) {
 }
 
 // The directory of the old name has another one: whether that has gone is not known.
+// Another tier may have a directory of that name.
 func TestReplayFinishesNoRenameOutOfADirectoryThatIsNotThere(t *testing.T) {
-	r := newRig(t, 3)
-	underRename(r, "o/old", 3)
-	r.rename(2, "o", "p")
-	r.open().Replay()
-	r.wantContent(0, ".tierfs/staging/x-0", "was there 0")
-	r.wantContent(2, "d/new", "comes")
-	r.wantContent(2, "p/old", "comes")
-	r.wantRecords(1)
+	for _, other := range []bool{false, true} {
+		r := newRig(t, 3)
+		underRename(r, "o/old", 3)
+		r.rename(2, "o", "p")
+		if other {
+			r.mkdir(0, "o")
+		}
+		r.open().Replay()
+		r.wantContent(0, ".tierfs/staging/x-0", "was there 0")
+		r.wantContent(2, "d/new", "comes")
+		r.wantContent(2, "p/old", "comes")
+		r.wantRecords(1)
+	}
+}
+
+// The rename has failed, and what it did could not all be taken back. Then a client removed
+// the old name, which looks like the end of it.
+func TestReplayFinishesNoRenameThatHasFailed(t *testing.T) {
+	for back := range 3 { // files that have been put back
+		r := newRig(t, 3)
+		underRename(r, "o/old", 3)
+		r.fails()
+		for rank := range back {
+			r.rename(rank, fmt.Sprint(".tierfs/staging/x-", rank), "d/new")
+		}
+		r.remove(2, "o/old")
+		r.open().Replay()
+		r.wantContent(0, "d/new", "was there 0")
+		r.wantContent(1, "d/new", "was there 1")
+		r.wantContent(2, "o/old", "comes")
+		r.want(2, "d/new", false)
+		r.wantTidy()
+	}
 }
 
 // A record that cannot be read may name anything.

@@ -28,6 +28,7 @@ type intent struct {
 	ToRaw    []byte `json:"to"`
 	Moves    []move `json:"moves"`              // what goes from From to To, highest tier first
 	Replaced []move `json:"replaced,omitempty"` // what To was before
+	Undo     bool   `json:"undo,omitempty"`     // with intentUnder, it has failed, and is not finished whatever there is
 
 	Relocation *relocation `json:"relocation,omitempty"` // all there is to a move between tiers
 }

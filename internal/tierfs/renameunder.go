@@ -130,17 +130,30 @@ func (u *under) fail(why error) error {
 	if back != nil && u.shown() {
 		if err := u.dropOld(); err == nil || absent(err) {
 			fs.log.Warn("a file was renamed over one on a disk that fails; check that disk", "name", x.newName, "tier", fs.Tiers()[u.higher[0].rank].Root, "err", cmp.Or(back, why))
-			why = nil
+			u.record.leave(settleLater)
+			return nil
 		}
-		u.record.leave(settleLater)
+		u.giveUp()
 		return why
 	}
 	if err := u.unlink(); err != nil || back != nil {
-		u.record.leave(settleLater)
+		u.giveUp()
 		return why
 	}
 	u.record.finish()
 	return why
+}
+
+// giveUp leaves what is to be taken back to the chores or the next mount, with a record
+// that says so: a client that is told of the error may remove the old name, and that would
+// look like the end of the rename.
+func (u *under) giveUp() {
+	u.record.in.Undo = true
+	if r, err := u.fs.journal.write(u.record.t, u.record.in); err == nil {
+		u.record.finish()
+		u.record = r
+	}
+	u.record.leave(settleLater)
 }
 
 // putBack gives what is aside its name again, highest first. What could only be removed
@@ -187,6 +200,9 @@ func (u *under) unlink() error {
 		return unlessAbsent(err)
 	}
 	err := u.dd.Rename(u.x.newName, u.sd, u.x.name, unix.RENAME_NOREPLACE)
+	if err == nil {
+		return tier.SyncNames(u.sd, u.dd)
+	}
 	if err != unix.EEXIST {
 		return err
 	}

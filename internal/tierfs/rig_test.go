@@ -188,6 +188,19 @@ func (r *rig) underRecord(from, to string, src moved, others []moved) {
 	r.rawRecord(others[0].rank, string(b))
 }
 
+// fails has the only record say that its rename has failed.
+func (r *rig) fails() {
+	r.Helper()
+	record := r.records()[0]
+	text, err := os.ReadFile(record)
+	if err == nil {
+		err = os.WriteFile(record, []byte(strings.Replace(string(text), "{", `{"undo":true,`, 1)), 0o600)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
 func (r *rig) rawRecord(rank int, content string) string {
 	r.Helper()
 	name := fmt.Sprintf(".tierfs/journal/%x", len(r.records()))

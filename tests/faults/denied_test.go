@@ -158,3 +158,36 @@ func TestRenameOverWhatCannotBeSetAsideKeepsTheNewName(t *testing.T) {
 	harness.WantRead(t, m.Path("d/old"), "comes")
 	m.Down()
 }
+
+// TestReplacedFileStaysIfItsSuccessorIsGivenUp: a rename has failed, and what it left cannot
+// be removed at once. A client removes the file that was to be renamed, as programs do
+// then. The rename was taken for one that was to be finished, and the file that it had not
+// replaced went.
+func TestReplacedFileStaysIfItsSuccessorIsGivenUp(t *testing.T) {
+	for what, remount := range map[string]bool{"in the same mount": false, "in the next": true} {
+		t.Run(what, func(t *testing.T) {
+			disk := faultfs.New(t, 1)
+			m := harness.NewOn(t, []string{harness.TempDir(t), disk.Disks[0]}, "entry_timeout=0")
+			m.Put(0, "d/new", "was there")
+			m.Put(1, "d/old", "comes")
+			m.Up()
+			disk.Arm(faultfs.Plan{Disk: 0, Ops: []string{"UNLINK"}, Nth: 1, Stays: true, Errno: unix.EIO})
+			if err := os.Rename(m.Path("d/old"), m.Path("d/new")); err == nil {
+				t.Fatal("renamed")
+			}
+			disk.Disarm()
+			harness.WantRead(t, m.Path("d/new"), "was there")
+			harness.Remove(t, m.Path("d/old"))
+			if remount {
+				m.Down()
+				m.Up()
+			}
+			harness.Eventually(t, "the record has gone", func() bool {
+				return len(harness.List(t, m.Primary+"/.tierfs/journal")) == 0
+			})
+			harness.WantRead(t, m.Path("d/new"), "was there")
+			harness.WantRead(t, m.Path("d/old"), "comes") // who has removed it is not known
+			m.Down()
+		})
+	}
+}
