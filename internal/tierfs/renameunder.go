@@ -52,9 +52,21 @@ func (fs *FS) renameUnder(x *renaming, sd, dd *tier.Dir, higher, same, lower []c
 	if err != nil {
 		return u.fail(err)
 	}
+	u.end()
+	return nil
+}
+
+// end drops what was set aside, and the record, when the old name has gone for good: a
+// power cut that brought it back would leave the file under both.
+func (u *under) end() {
+	if u.record.t.Dev() != u.sd.Tier.Dev() {
+		if err := u.sd.Sync(); err != nil {
+			u.record.leave(settleLater)
+			return
+		}
+	}
 	u.dropAside()
 	u.record.finish()
-	return nil
 }
 
 // intendUnder records, on the tier where the visible file is to be set aside if that can

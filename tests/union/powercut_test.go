@@ -213,6 +213,11 @@ func TestPowerCutHidesNoRenamedFile(t *testing.T) {
 			if read(t, at, "doc") != newText && read(t, at, "low/new") != newText {
 				t.Error("the file that was renamed is not reachable under any name")
 			}
+			d.Down()
+			newUnionOn(t, at).Up()
+			if doc, low := read(t, at, "doc"), read(t, at, "low/new"); (doc != newText || low != "") && (doc != oldText || low != newText) {
+				t.Errorf("after a new mount the names have %d and %d bytes: the rename is neither done nor undone", len(doc), len(low))
+			}
 		})
 	}
 }
