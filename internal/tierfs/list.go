@@ -307,6 +307,7 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 	dst, n := r.Room(op.Size), 0
 	plain := l.firm && fs.knows(h.in, l) || op.Offset == 0 && !h.looks && fs.habits.plain(r.PID, h.in, l.len())
 	h.looks = false
+	var f found
 	var looked []told
 	for i := l.index(op.Offset); i >= 0 && i < l.len(); i++ {
 		row := l.row(i)
@@ -314,12 +315,14 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 		if len(dst)-n < fusedev.DirentPlusSize(name) {
 			break
 		}
-		e, in, ino := noEntry, (*inode.Inode)(nil), row.ino
+		var e fusedev.Entry // lists a row without an inode
+		var in *inode.Inode
+		ino := row.ino
 		if !plain {
-			e, in = fs.rowEntry(h.in, l, row, name)
+			e, in = fs.rowEntry(h.in, l, row, name, &f)
 		}
 		if in != nil {
-			looked = append(looked, told{in, e, name})
+			looked = append(looked, told{in, name, e.EntryTTL, e.AttrTTL})
 			ino = in.Ino
 		}
 		n += fusedev.PutDirentPlus(dst[n:], &e, ino, l.offset(i), name, row.typ)
@@ -335,7 +338,7 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 		if !taken {
 			fs.forget(t.in.ID, 1)
 		}
-		fs.coherence.confirm(t.e, t.in, entryName{h.in, t.name}, l.since)
+		fs.coherence.confirm(fusedev.Entry{EntryTTL: t.entryTTL, AttrTTL: t.attrTTL}, t.in, entryName{h.in, t.name}, l.since)
 	}
 	return nil
 }
@@ -343,29 +346,26 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 // told is a row that the kernel is told of as by a lookup.
 type told struct {
 	in   *inode.Inode
-	e    fusedev.Entry
 	name string
+
+	entryTTL, attrTTL time.Duration
 }
 
-// noEntry lists a row without an inode.
-var noEntry fusedev.Entry
-
-// rowEntry looks a row up. A row that is gone meanwhile, or that cannot be
-// looked up, is listed without an inode.
-func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string) (fusedev.Entry, *inode.Inode) {
+// rowEntry looks a row up, with room in f for what it finds. A row that is gone
+// meanwhile, or that cannot be looked up, is listed without an inode.
+func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string, f *found) (fusedev.Entry, *inode.Inode) {
 	if name == "." || name == ".." {
-		return noEntry, nil
+		return fusedev.Entry{}, nil
 	}
-	var f found
-	in, err := fs.look(dir, name, &f, func(uint64) error {
+	in, err := fs.look(dir, name, f, func(uint64) error {
 		// A file that comes up is on both tiers for a while.
 		if row.typ == unix.DT_DIR || row.rank > 0 && fs.names.total() != l.taken {
-			return fs.resolve(dir, name, &f, nil)
+			return fs.resolve(dir, name, f, nil)
 		}
-		return fs.resolveAt(dir, name, int(row.rank), &f)
+		return fs.resolveAt(dir, name, int(row.rank), f)
 	})
 	if err != nil {
-		return noEntry, nil
+		return fusedev.Entry{}, nil
 	}
 	return fs.entry(in, &f.st, entryName{dir, name}, l.since), in
 }

@@ -522,7 +522,7 @@ func TestListingFromBeforeAMoveLeadsToTheSameInode(t *testing.T) {
 	atFault = func(p string) {
 		if p == "placed" || p == "named" {
 			looked++
-			if _, now := fs.rowEntry(fs.table.Root(), l, l.row(2), "f"); now != in {
+			if _, now := fs.rowEntry(fs.table.Root(), l, l.row(2), "f", &found{}); now != in {
 				t.Errorf("%s: another inode", p)
 			}
 		}
