@@ -3,6 +3,7 @@ package tierfs
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/inode"
@@ -84,22 +85,82 @@ func (x *transfer) parents() error {
 	return onTier(d)
 }
 
-// write makes the record durable.
-func (x *transfer) write() error {
+// draft is the record as it will be, in a file of the staging directory.
+type draft struct {
+	in   *intent
+	temp string
+}
+
+// prepare makes the parents and a draft of the record, for the sync that makes the
+// copies durable to do so with these. Nothing is pinned over that: settle looks whether
+// the draft still holds. What fails here is tried there once more, and tells why.
+func (x *transfer) prepare(ctx context.Context) {
+	x.each(ctx, x.to, func(m *moving) error { return m.copied.Stat(&m.copy) })
+	if x.count() == 0 {
+		return
+	}
+	d, err := x.fs.makeParents(x.dir, x.b.To)
+	if err != nil {
+		return
+	}
+	d.Put()
+	in, err := x.intent()
+	if err != nil {
+		return
+	}
+	b, err := in.text()
+	if err != nil {
+		return
+	}
+	x.draft = &draft{in, stagingName()}
+	if writeFile(x.staging, x.draft.temp, b, false) != nil {
+		x.dropDraft()
+	}
+}
+
+func (x *transfer) dropDraft() {
+	if x.draft != nil {
+		x.fs.unstage(x.staging, x.draft.temp)
+		x.draft = nil
+	}
+}
+
+// intent is what the record says.
+func (x *transfer) intent() (*intent, error) {
 	dir, ok := x.fs.table.Path(x.dir)
 	if !ok {
-		return unix.ENOENT
+		return nil, unix.ENOENT
 	}
 	ids := *x.fs.journal.members.Load()
 	r := relocation{Source: ids[x.b.From], Target: ids[x.b.To], Dir: []byte(dir)}
 	for _, m := range x.files {
 		if m.out.Skip == mover.Moved {
-			m.aside = m.staged
-			r.Files = append(r.Files, relocated{Name: []byte(m.name), Source: stampOf(&m.st), Copy: stampOf(&m.copy), Aside: m.aside})
+			r.Files = append(r.Files, relocated{Name: []byte(m.name), Source: stampOf(&m.st), Copy: stampOf(&m.copy), Aside: m.staged})
 		}
 	}
-	record, err := x.fs.journal.write(x.to, &intent{Kind: intentMove, Relocation: &r})
-	x.record = record
+	return &intent{Kind: intentMove, Relocation: &r}, nil
+}
+
+// write makes the record durable: of the draft, if neither the files nor the
+// directory's path have become others since.
+func (x *transfer) write() error {
+	in, err := x.intent()
+	if err != nil {
+		return err
+	}
+	for _, m := range x.files {
+		if m.out.Skip == mover.Moved {
+			m.aside = m.staged
+		}
+	}
+	if d := x.draft; d != nil && reflect.DeepEqual(d.in.Relocation, in.Relocation) {
+		x.draft = nil
+		if x.record, err = x.fs.journal.enact(x.staging, d.temp, in); err == nil {
+			return nil
+		}
+	}
+	x.dropDraft()
+	x.record, err = x.fs.journal.write(x.to, in)
 	return err
 }
 

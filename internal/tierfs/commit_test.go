@@ -2,10 +2,13 @@ package tierfs
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/mover"
 	"golang.org/x/sys/unix"
 )
@@ -67,6 +70,68 @@ func TestNobodyWaitsForALowerTierThatAMoveWaitsFor(t *testing.T) {
 			r.wantOutcome(r.move(fs, c.from, c.to, "", "f")[0], mover.Moved)
 			if passed != 1 {
 				t.Errorf("passed %d times", passed)
+			}
+			r.wantTidy()
+		})
+	}
+}
+
+// A record is drafted before the directory's path is sure to stay, and counts only when
+// it is: by an old one the next mount would look for the files where they are not.
+func TestDraftOfARecordHoldsOnlyIfThePathDoes(t *testing.T) {
+	for name, to := range map[string]string{"the path stays": "d", "it becomes another": "e"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 2)
+			names := []string{"1", "2", "3", "4"}
+			for _, f := range names {
+				r.write(0, "d/"+f, f)
+			}
+			time.Sleep(settleTime)
+			fs := r.open()
+			draft, drafts := uint64(0), 0
+			atFault = func(point string) {
+				switch point {
+				case "synced":
+					staged, _ := os.ReadDir(r.at(1, ".tierfs/staging"))
+					for _, f := range staged {
+						if b, _ := os.ReadFile(r.at(1, ".tierfs/staging/"+f.Name())); strings.Contains(string(b), intentMove) {
+							draft, drafts = r.ino(1, ".tierfs/staging/"+f.Name()), drafts+1
+						}
+					}
+					if to != "d" {
+						if err := fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: inode.RootID, NewParent: inode.RootID, Name: "d", NewName: to}); err != nil {
+							t.Error(err)
+						}
+					}
+				case "recorded":
+					record := r.records()
+					if len(record) != 1 {
+						t.Fatalf("records %q", record)
+					}
+					d, err := fs.Tiers()[1].Private("journal")
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer d.Put()
+					in, err := readIntent(d, filepath.Base(record[0]))
+					if err != nil || string(in.Relocation.Dir) != to || len(in.Relocation.Files) != len(names) {
+						t.Errorf("recorded %+v, %v", in, err)
+					}
+					if drafted := r.ino(1, ".tierfs/journal/"+filepath.Base(record[0])) == draft; drafted != (to == "d") {
+						t.Errorf("the record is the draft: %v", drafted)
+					}
+				}
+			}
+			defer func() { atFault = nil }()
+			for _, o := range r.move(fs, 0, 1, "d", names...) {
+				r.wantOutcome(o, mover.Moved)
+			}
+			if drafts != 1 {
+				t.Errorf("%d drafts", drafts)
+			}
+			for _, f := range names {
+				r.wantContent(1, to+"/"+f, f)
+				r.want(0, to+"/"+f, false)
 			}
 			r.wantTidy()
 		})

@@ -101,13 +101,9 @@ type record struct {
 // write makes an intent durable: on the tier, or if that cannot take it on any
 // other. All records are read at the next mount.
 func (j *journal) write(t *tier.Tier, in *intent) (*record, error) {
-	in.FromRaw, in.ToRaw = []byte(in.From), []byte(in.To)
-	b, err := json.Marshal(in)
+	b, err := in.text()
 	if err != nil {
-		return nil, unix.EIO
-	}
-	if len(b) > maxIntent { // no mount would read it
-		return nil, unix.ENAMETOOLONG
+		return nil, err
 	}
 	r, err := j.writeOn(t, in, b)
 	if err == nil {
@@ -124,6 +120,19 @@ func (j *journal) write(t *tier.Tier, in *intent) (*record, error) {
 	return nil, err
 }
 
+// text is what is written of an intent.
+func (in *intent) text() ([]byte, error) {
+	in.FromRaw, in.ToRaw = []byte(in.From), []byte(in.To)
+	b, err := json.Marshal(in)
+	switch {
+	case err != nil:
+		return nil, unix.EIO
+	case len(b) > maxIntent: // no mount would read it
+		return nil, unix.ENAMETOOLONG
+	}
+	return b, nil
+}
+
 // writeOn writes a record, whole or not at all: it is prepared in the staging
 // directory.
 func (j *journal) writeOn(t *tier.Tier, in *intent, b []byte) (*record, error) {
@@ -132,17 +141,24 @@ func (j *journal) writeOn(t *tier.Tier, in *intent, b []byte) (*record, error) {
 		return nil, err
 	}
 	defer staging.Put()
-	d, err := t.Private("journal")
-	if err != nil {
-		return nil, err
-	}
-	defer d.Put()
 	temp := stagingName()
-	if err := writeFile(staging, temp, b); err != nil {
+	if err := writeFile(staging, temp, b, true); err != nil {
 		j.fs.unstage(staging, temp)
 		return nil, err
 	}
-	r := j.stand(t, in)
+	return j.enact(staging, temp, in)
+}
+
+// enact makes a record of the file temp in a staging directory, whose content is
+// durable. It takes the file away in any case.
+func (j *journal) enact(staging *tier.Dir, temp string, in *intent) (*record, error) {
+	d, err := staging.Tier.Private("journal")
+	if err != nil {
+		j.fs.unstage(staging, temp)
+		return nil, err
+	}
+	defer d.Put()
+	r := j.stand(staging.Tier, in)
 	if err := staging.Rename(temp, d, r.name, 0); err != nil {
 		j.fs.unstage(staging, temp)
 		r.finish() // it may be there all the same
@@ -217,8 +233,8 @@ func (r *record) remove() error {
 	return nil
 }
 
-// writeFile writes the new file name in d and makes its content durable.
-func writeFile(d *tier.Dir, name string, b []byte) error {
+// writeFile writes the new file name in d, and with durable makes that of its content.
+func writeFile(d *tier.Dir, name string, b []byte, durable bool) error {
 	f, err := d.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0600)
 	if err != nil {
 		return err
@@ -226,6 +242,9 @@ func writeFile(d *tier.Dir, name string, b []byte) error {
 	defer f.Close()
 	if n, err := f.Pwrite(b, 0); err != nil || n < len(b) {
 		return cmp.Or(err, error(unix.EIO))
+	}
+	if !durable {
+		return nil
 	}
 	return f.Sync(false)
 }

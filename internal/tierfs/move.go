@@ -52,6 +52,7 @@ type transfer struct {
 	times    [2]*dirTimes // of both, from the first change on
 	at       *tier.Tier   // that the step under way works on, for its errors
 	files    []*moving
+	draft    *draft // of the record, for a while
 	record   *record
 	unsure   bool          // something is left for the next mount
 	undone   bool          // a copy was removed from its place again
@@ -113,6 +114,14 @@ func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome)
 	fault("leased")
 	_ = mover.Idle(func() error {
 		x.copyAll(ctx)
+		return nil
+	})
+	together := x.count() >= syncTogether && !x.to.Network
+	if together {
+		x.prepare(ctx)
+	}
+	_ = mover.Idle(func() error {
+		x.sync(ctx, together)
 		return nil
 	})
 	x.settle(ctx)
@@ -485,7 +494,7 @@ func (x *transfer) lease(m *moving) error {
 	return errOpenBelow
 }
 
-// copyAll copies the files and makes the copies durable.
+// copyAll copies the files.
 func (x *transfer) copyAll(ctx context.Context) {
 	c := mover.NewCopier(ctx, x.from, x.to, x.b.Pace)
 	x.each(ctx, x.from, x.expect)
@@ -499,7 +508,10 @@ func (x *transfer) copyAll(ctx context.Context) {
 	x.contents(ctx, c)
 	x.each(ctx, x.to, func(m *moving) error { return c.Attributes(m.src, m.copied, &m.st) })
 	fault("copied")
-	together := x.count() >= syncTogether && !x.to.Network
+}
+
+// sync makes the copies durable, together with what is prepared, or each by itself.
+func (x *transfer) sync(ctx context.Context, together bool) {
 	if together {
 		if err := x.staging.SyncFS(); err != nil {
 			x.each(ctx, x.to, func(*moving) error { return err })
@@ -511,9 +523,9 @@ func (x *transfer) copyAll(ctx context.Context) {
 			if err := m.copied.Sync(false); err != nil {
 				return err
 			}
-		}
-		if err := m.copied.Stat(&m.copy); err != nil {
-			return err
+			if err := m.copied.Stat(&m.copy); err != nil {
+				return err
+			}
 		}
 		if !x.fs.NumbersLast(x.to) {
 			var err error
@@ -627,6 +639,7 @@ func (x *transfer) end() {
 			x.fs.forget(m.in.ID, 1)
 		}
 	}
+	x.dropDraft()
 	if x.dir != nil && x.fs.coherence.on.Load() {
 		x.fs.coherence.relisted(x.dir) // and its change time, and links
 	}
