@@ -181,17 +181,18 @@ func (t *Table) Find(k Key) *Inode {
 	return t.byKey.get(k)
 }
 
-// FindDir is Find for a directory that name in parent leads to.
-func (t *Table) FindDir(parent *Inode, name string, k Key) *Inode {
+// FindDir is Find for a directory that name in parent leads to, and reports whether it had
+// another number before.
+func (t *Table) FindDir(parent *Inode, name string, k Key) (in *Inode, changed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if in := t.byKey.get(k); in != nil {
-		return in
+		return in, false
 	}
 	if in := t.subs.get(dentry{parent, name}); in != nil && t.renumber(in, k) {
-		return in
+		return in, true
 	}
-	return nil
+	return nil, false
 }
 
 // Known are the directories that name in parent and the backing inode k stand

@@ -91,10 +91,14 @@ func (fs *FS) frozen(all []copyAt) error {
 // inodeOf is the live inode of what was surveyed under name in p, nil if the kernel
 // holds none.
 func (fs *FS) inodeOf(p *inode.Inode, name string, c *copyAt) *inode.Inode {
-	if c.isDir() {
-		return fs.table.FindDir(p, name, fs.key(c))
+	if !c.isDir() {
+		return fs.table.Find(fs.key(c))
 	}
-	return fs.table.Find(fs.key(c))
+	in, changed := fs.table.FindDir(p, name, fs.key(c))
+	if changed { // what is open of it keeps its number, so that is of one before, out of band
+		fs.changedCopies(in, []int{c.rank}, true)
+	}
+	return in
 }
 
 func (fs *FS) key(c *copyAt) inode.Key { return fs.table.Key(c.rank, c.st.Dev, c.st.Ino) }

@@ -77,3 +77,24 @@ func handle(t *testing.T, path string) []byte {
 	ok(t, "handle", err)
 	return h.Bytes()
 }
+
+// TestDirectoryThatWasReplacedIsNotServedByWhatWasOpen: somebody gives its name to another
+// one behind the mount, and a client, who is not told, renames that. What was open of the
+// old one served it from then on.
+func TestDirectoryThatWasReplacedIsNotServedByWhatWasOpen(t *testing.T) {
+	disk, m := numberless(t, "entry_timeout=30")
+	below := disk.Roots[0]
+	m.Put(1, "d/of", "the old one")
+	m.Up()
+	harness.WantRead(t, m.Path("d/of"), "the old one")
+	was := handle(t, disk.Disks[0]+"/d")
+	ok(t, "rename", os.Rename(below+"/d", below+"/kept"))
+	harness.Mkdir(t, below+"/d")
+	harness.Write(t, below+"/d/of", "the new one")
+	harness.Eventually(t, "the tier shows it", func() bool { return !bytes.Equal(was, handle(t, disk.Disks[0]+"/d")) })
+	ok(t, "rename", os.Rename(m.Path("d"), m.Path("e")))
+	harness.Write(t, m.Path("e/new"), "")
+	harness.WantList(t, m.Path("e"), "new", "of")
+	harness.WantList(t, below+"/e", "new", "of")
+	harness.WantList(t, below+"/kept", "of")
+}

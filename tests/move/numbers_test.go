@@ -17,11 +17,11 @@ import (
 // numberless has a fallback whose inode numbers are made from names: after a rename
 // a file has the old one for a while, and then another, which whatever gets its old
 // name has as well.
-func numberless(t *testing.T) (*faultfs.FS, mount) {
+func numberless(t *testing.T, opts ...string) (*faultfs.FS, mount) {
 	t.Helper()
 	disk := faultfs.New(t, 1)
 	disk.Arm(faultfs.Plan{NoNumbers: true, Nth: 1 << 30})
-	return disk, newMountOn(t, []string{harness.TempDir(t), disk.Disks[0]})
+	return disk, newMountOn(t, []string{harness.TempDir(t), disk.Disks[0]}, opts...)
 }
 
 // TestFilesMoveThoughTheirNumbersChange: one whose copy had got its number when it was
