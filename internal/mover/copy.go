@@ -279,9 +279,9 @@ const accessACL = "system.posix_acl_access"
 // copies are made in one, so if one has none, none has.
 func (c *Copier) copyXattrs(src, dst *tier.File) (acl bool, err error) {
 	if !c.plain {
-		n, _ := dst.Getxattr(accessACL, nil)
+		n, err := dst.Getxattr(accessACL, nil)
 		acl = n > 0
-		c.plain = !acl
+		c.plain = err == unix.ENODATA || err == unix.EOPNOTSUPP // any other error says nothing of the next
 	}
 	if acl {
 		if err := dst.Removexattr(accessACL); err != nil && err != unix.ENODATA {

@@ -55,9 +55,7 @@ func (fs *FS) isAside(staging *tier.Dir, name string) (bool, error) {
 	case nil:
 		fs.unstage(staging, name)
 		return false, nil
-	case unix.EROFS, unix.ENOSPC, unix.EDQUOT: // it could be made, else
-		return false, nil
-	case unix.EEXIST:
+	case unix.EEXIST, unix.EROFS, unix.ENOSPC, unix.EDQUOT: // a server may look at the name last
 		st, err := stat(staging, name)
 		return st != nil && st.Mode&unix.S_IFMT != unix.S_IFDIR, err
 	default:
