@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,13 +25,17 @@ func (j *JoinResult) Sign(conn string) {
 
 // signLock writes into the lock file fd that we have it, for the mount on at. A
 // full disk must not keep a mount from its lock, so it is done as far as it can
-// be.
+// be. Nothing stays open for writing, see openLock.
 func signLock(fd int, at, conn string) {
 	if at == "" {
 		return
 	}
-	_ = unix.Ftruncate(fd, 0)
-	_, _ = unix.Pwrite(fd, fmt.Appendf(nil, "%d,%s %s\n", unix.Getpid(), conn, at), 0)
+	w, err := sys.Reopen(fd, unix.O_WRONLY|unix.O_TRUNC)
+	if err != nil {
+		return
+	}
+	defer unix.Close(w)
+	_, _ = unix.Pwrite(w, fmt.Appendf(nil, "%d,%s %s\n", unix.Getpid(), conn, at), 0)
 }
 
 // readHolder reads what signLock has written.

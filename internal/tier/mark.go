@@ -482,12 +482,23 @@ func lockMark(rootFD int) (fd int, holder Holder, err error) {
 	return -1, holder, fmt.Errorf("%s/%s: flock: %w", MarkName, lockName, err)
 }
 
-// openLock opens for writing: NFS maps flock to byte ranges, which want that.
+// openLock opens for reading, so that a tier can be made read-only while it is locked
+// (mount -o remount,ro; systemd at shutdown), which a file open for writing forbids. To
+// flock(2) that is the same, except where a client or server makes byte-range locks of it,
+// as NFS does: those want a file open for writing.
 func openLock(dirfd int) (int, error) {
-	fd, err := sys.Open(dirfd, lockName, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(dirfd, &fs); err != nil {
+		return -1, err
+	}
+	mode := unix.O_RDONLY
+	if sys.Network(&fs) {
+		mode = unix.O_RDWR
+	}
+	fd, err := sys.Open(dirfd, lockName, mode|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != unix.EEXIST {
 		return fd, err
 	}
-	fd, _, err = openEntry(dirfd, lockName, unix.O_RDWR, unix.S_IFREG)
+	fd, _, err = openEntry(dirfd, lockName, mode, unix.S_IFREG)
 	return fd, err
 }
