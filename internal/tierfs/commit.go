@@ -343,8 +343,7 @@ func (x *transfer) unchanged(m *moving) error {
 	st, same, err := x.fs.same(x.sd, m.name, m.src, &m.st)
 	switch {
 	case err != nil:
-		x.at = x.from
-		return err
+		return &tierError{x.from.Root, err}
 	case !same || !sameFile(&st, &m.st):
 		return errAltered
 	case m.asked():
@@ -367,7 +366,6 @@ func (x *transfer) removeSource(m *moving) error {
 	if !x.up() && time.Since(x.answered) > movePoll {
 		// If the lower tier hangs it does so here, where nobody waits for us.
 		if err := x.inPlace(m); err != nil {
-			x.at = x.to
 			return err
 		}
 	}
@@ -432,10 +430,13 @@ func (x *transfer) putBack(m *moving) {
 // inPlace reports whether the target's name is still our copy.
 func (x *transfer) inPlace(m *moving) error {
 	st, same, err := x.fs.same(x.dd, m.name, m.held, &m.copy)
-	if err == nil && !(same && (x.up() || sameFile(&st, &m.copy))) {
-		err = errAltered
+	switch {
+	case err != nil:
+		return &tierError{x.to.Root, err}
+	case !same || !x.up() && !sameFile(&st, &m.copy):
+		return errAltered
 	}
-	return err
+	return nil
 }
 
 // asideStill looks at what was set aside: somebody may have renamed another file

@@ -1,6 +1,7 @@
 package tierfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func (fs *FS) Move(ctx context.Context, b *mover.Batch, landed func([]mover.Outc
 		n, err := x.run(ctx, b.Names[next:], out[next:])
 		if err != nil {
 			for i := range out[next:] {
-				out[next+i] = mover.Outcome{Skip: x.reason(ctx, err), Err: x.located(ctx, err)}
+				out[next+i].Skip, out[next+i].Err = x.judge(ctx, err)
 			}
 			n = len(b.Names) - next
 		}
@@ -167,11 +168,7 @@ func (x *transfer) skip(ctx context.Context, m *moving, err error) {
 	if (err == errWanted || err == mover.ErrGiveWay) && m.altered() {
 		err = errAltered
 	}
-	var of mover.SourceError
-	if errors.As(err, &of) {
-		err, x.at = of.Err, x.from
-	}
-	m.out.Skip, m.out.Err = x.reason(ctx, err), x.located(ctx, err)
+	m.out.Skip, m.out.Err = x.judge(ctx, err)
 	m.close()
 	if m.staged != "" {
 		if x.fs.unstage(x.staging, m.staged) != nil && m.aside != "" { // it may be in place: a server answers a rename twice
@@ -181,12 +178,21 @@ func (x *transfer) skip(ctx context.Context, m *moving, err error) {
 	}
 }
 
-// located is err with the tier that has failed, where it is no reason of its own.
-func (x *transfer) located(ctx context.Context, err error) error {
-	if x.reason(ctx, err) != mover.Failed {
-		return err
+// judge is the reason that err is, and err, with the tier that has failed where it is
+// no reason of its own.
+func (x *transfer) judge(ctx context.Context, err error) (mover.Reason, error) {
+	root := x.at.Root
+	switch of := err.(type) {
+	case mover.SourceError:
+		root, err = x.from.Root, of.Err
+	case *tierError: // not of the tier that the step works on
+		root, err = of.root, of.err
 	}
-	return fmt.Errorf("tier %s: %w", x.at.Root, err)
+	why := x.reason(ctx, err)
+	if why == mover.Failed {
+		err = &tierError{root, err}
+	}
+	return why, err
 }
 
 // Why a file does not move, where no errno says it.
@@ -341,11 +347,25 @@ func (fs *FS) holdDir(path string) (dir *inode.Inode, leave func(), err error) {
 	return dir, leave, nil
 }
 
-// lookUp counts a lookup of name in p, without a client.
+// lookUp counts a lookup of name in p, without a client. An error is that of the tier
+// which does not tell what it has there, if it still does not.
 func (fs *FS) lookUp(p *inode.Inode, name string) (*inode.Inode, *found, error) {
 	f := &found{}
 	in, err := fs.look(p, name, f, func(uint64) error { return fs.resolve(p, name, f, nil) })
+	if err != nil && !absent(err) {
+		err = cmp.Or(fs.askAll(p, name), err)
+	}
 	return in, f, err
+}
+
+// askAll is the error of the first tier that does not tell what it has under name in p.
+func (fs *FS) askAll(p *inode.Inode, name string) error {
+	for rank, t := range fs.Tiers() {
+		if err := fs.statAt(p, rank, name, new(unix.Stat_t)); err != nil && !absent(err) {
+			return &tierError{t.Root, err}
+		}
+	}
+	return nil
 }
 
 // hold looks a file up and opens it, if it may move.
@@ -394,7 +414,7 @@ func (x *transfer) alone(m *moving) error {
 		case err == nil:
 			return errTaken
 		case !absent(err):
-			return err
+			return &tierError{x.fs.Tiers()[rank].Root, err}
 		}
 	}
 	return nil
@@ -432,8 +452,7 @@ func (x *transfer) room(st *unix.Stat_t) error {
 	if !x.measured {
 		space, err := x.to.Space()
 		if err != nil {
-			x.at = x.to
-			return err
+			return &tierError{x.to.Root, err}
 		}
 		unit := int64(space.Frsize)
 		x.free, x.space, x.measured = int64(space.Bavail)*unit, space, true
