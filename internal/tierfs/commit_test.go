@@ -1,6 +1,7 @@
 package tierfs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,6 +204,32 @@ func TestAMoveThatWasLeftKeepsTwoVersions(t *testing.T) {
 	r.wantContent(0, "f", "one version")
 	r.wantContent(1, "f", "another version")
 	if n := strings.Count(r.log.String(), errBoth.Error()); n != 1 {
+		t.Errorf("said %d times\n%s", n, r.log.String())
+	}
+}
+
+// A disk that removes no record removes none of the next ones, and each was told of.
+func TestRecordsThatStayAreToldOnce(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "f", "content")
+	r.write(0, "g", "content")
+	time.Sleep(settleTime)
+	fs := r.open()
+	atFault = func(point string) {
+		if point != "removed" {
+			return
+		}
+		for _, record := range r.records() { // by what unlink(2) refuses
+			if err := errors.Join(os.Remove(record), os.Mkdir(record, 0o700)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	defer func() { atFault = nil }()
+	r.wantOutcome(r.move(fs, 0, 1, "", "f")[0], mover.Moved)
+	r.wantOutcome(r.move(fs, 0, 1, "", "g")[0], mover.Moved)
+	r.wantRecords(2)
+	if n := strings.Count(r.log.String(), "cannot remove the record"); n != 1 {
 		t.Errorf("said %d times\n%s", n, r.log.String())
 	}
 }
