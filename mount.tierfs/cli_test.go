@@ -50,6 +50,10 @@ func TestFlagsStandBeforeAndAfterOperands(t *testing.T) {
 			t.Errorf("%q: %v", args, err)
 		}
 	}
+	_, _, err := demote.parse([]string{"--older-than", "0", "a"})
+	if want := `"0": want an age such as 90d, 12h or 3w; give 1s for at once; see `; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("no age: %v, want %q", err, want)
+	}
 }
 
 func TestCommandsHaveForms(t *testing.T) {

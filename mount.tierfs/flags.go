@@ -111,7 +111,7 @@ func (a *age) Set(text string) error {
 	return nil
 }
 
-var errAge = errors.New("want an age such as 90d, 12h or 3w")
+var errAge = errors.New("want an age such as 90d, 12h or 3w; give 1s for at once")
 
 // String is of flag.Value.
 func (a *age) String() string { return time.Duration(*a).String() }
