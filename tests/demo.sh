@@ -102,6 +102,7 @@ if [ "$mount" = "$helper" ]; then
 else
 	run "mount -o remount,demote=2s $docs"
 fi
+echo "\$ while [ -e $fast/2025/letter.txt ]; do sleep 0.2; done   # some seconds"
 tries=0
 while [ -e "$fast/2025/letter.txt" ]; do
 	sleep 0.2
