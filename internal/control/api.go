@@ -45,6 +45,7 @@ type Tier struct {
 	Path      string `json:"path"`
 	PathState string `json:"path_state,omitempty"` // if it does not lead to what is served: see tier.PathState
 	ReadOnly  bool   `json:"read_only,omitempty"`
+	MountAnew bool   `json:"mount_anew,omitempty"` // its filesystem has become writable, which takes effect at the next mount
 	Away      bool   `json:"away,omitempty"`
 	Size      uint64 `json:"size"` // bytes
 	Free      uint64 `json:"free"` // bytes, for ordinary users

@@ -57,7 +57,22 @@ func (t *Tier) PathState() PathState {
 	return t.path.state
 }
 
-func (t *Tier) lookSpace() { _, _ = t.Space() }
+// lookSpace asks where the root was opened as well: a view of what was read-only stays so.
+func (t *Tier) lookSpace() {
+	_, _ = t.Space()
+	if !t.ReadOnly() {
+		t.writable.Store(false)
+		return
+	}
+	d := t.anchor.Load()
+	if d == nil || !d.tryGet() {
+		d = t.RootDir()
+	}
+	defer d.Put()
+	var st unix.Statfs_t
+	err := t.do(func() error { return unix.Fstatfs(d.fd, &st) }) // an anchor is of no generation
+	t.writable.Store(err == nil && st.Flags&unix.ST_RDONLY == 0)
+}
 
 // lookPath follows the tier's path. It holds no slot: the path may hang in
 // another filesystem than the tier's. Through our own mount it is not followed.

@@ -42,6 +42,8 @@ type Tier struct {
 	suspect  atomic.Bool
 	stalled  atomic.Int64 // since when, see Stalled
 	readOnly atomic.Bool
+	unlocked bool        // read-only when it was opened, see ReadOnly
+	writable atomic.Bool // see Writable
 	dev      atomic.Uint64
 	probing  atomic.Bool
 	stranger string               // why its path was not taken back last, as told; for who has set probing
@@ -82,6 +84,7 @@ func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return nil, err
 	}
+	t.unlocked = fs.Flags&unix.ST_RDONLY != 0
 	t.Network, t.Remote, t.Stacked, t.Logs = sys.Network(&fs), sys.Remote(&fs), sys.Stacked(&fs), sys.Logs(&fs)
 	last, known := sys.Numbers(&fs)
 	if t.fuse = !known; known {
@@ -101,7 +104,7 @@ func (t *Tier) setRoot(fd int) error {
 		return err
 	}
 	t.dev.Store(st.Dev)
-	t.readOnly.Store(fs.Flags&unix.ST_RDONLY != 0)
+	t.readOnly.Store(t.unlocked || fs.Flags&unix.ST_RDONLY != 0)
 	if !t.covered {
 		t.mountID.Store(mountOf(fd))
 	}
@@ -138,8 +141,14 @@ func (t *Tier) RootDir() *Dir {
 // RootFD is the root's descriptor, which stays the tier's.
 func (t *Tier) RootFD() int { return t.root.Load().fd }
 
-// ReadOnly reports whether the tier's filesystem was mounted read-only.
+// ReadOnly reports whether the tier's filesystem was mounted read-only. It stays so if
+// that becomes writable: such a tier was not locked, carries no mark of ours, and what a
+// crash has left in its journal was not settled, which takes a mount.
 func (t *Tier) ReadOnly() bool { return t.readOnly.Load() }
+
+// Writable reports whether Inspect has found a tier that is ReadOnly to be writable, but
+// for that.
+func (t *Tier) Writable() bool { return t.writable.Load() }
 
 // Dev is the root's st_dev.
 func (t *Tier) Dev() uint64 { return t.dev.Load() }
