@@ -11,7 +11,6 @@ import (
 
 	"github.com/tierfs/tierfs/internal/control"
 	"github.com/tierfs/tierfs/internal/daemon"
-	"github.com/tierfs/tierfs/internal/mover"
 )
 
 func named(t *testing.T, name string) command {
@@ -231,10 +230,14 @@ func TestStatusShowsTheMover(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	for skipped, want := range map[string]string{"away": "; the other tier does not answer or is read-only\n", string(mover.Failed): "; see the log\n"} {
-		m.Last.Skipped = map[string]int{"away": 1, skipped: 1}
+	for want, skipped := range map[string]map[string]int{
+		"; a tier does not answer, or its disk was unmounted\n": {"open": 1, "away": 1},
+		"; a tier is read-only\n":                               {"open": 1, "read-only": 1},
+		"; see the log\n":                                       {"away": 1, "error": 1},
+	} {
+		m.Last.Skipped = skipped
 		if line := "moving fails since " + moment(now) + want; !strings.Contains(moverLines(m), line) {
-			t.Errorf("%s: no %q in\n%s", skipped, line, moverLines(m))
+			t.Errorf("%v: no %q in\n%s", skipped, line, moverLines(m))
 		}
 	}
 	if moverLines(nil) != "" {

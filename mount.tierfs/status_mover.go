@@ -51,8 +51,13 @@ func moverLines(m *control.Mover) string {
 
 // failCause is why the last run has moved nothing, or where that is said.
 func failCause(last *control.Run) string {
-	if last != nil && last.Skipped[string(mover.Away)] > 0 && last.Skipped[string(mover.Failed)] == 0 {
-		return reason(string(mover.Away), "")
+	if last == nil || last.Skipped[string(mover.Failed)] > 0 {
+		return "see the log"
+	}
+	for _, why := range []mover.Reason{mover.Away, mover.ReadOnly} {
+		if last.Skipped[string(why)] > 0 {
+			return why.Text()
+		}
 	}
 	return "see the log"
 }

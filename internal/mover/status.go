@@ -90,7 +90,7 @@ func (t Tally) clone() Tally {
 // fails reports that nothing has moved although something was to, and could not
 // for a cause that does not go away by itself.
 func (t *Tally) fails() bool {
-	return t.FilesDown+t.FilesUp == 0 && t.Skipped[Failed]+t.Skipped[NoRoom]+t.Skipped[Quota]+t.Skipped[Away] > 0
+	return t.FilesDown+t.FilesUp == 0 && t.Skipped[Failed]+t.Skipped[NoRoom]+t.Skipped[Quota]+t.Skipped[Away]+t.Skipped[ReadOnly] > 0
 }
 
 // Status is the state of this moment.

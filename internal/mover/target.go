@@ -63,7 +63,11 @@ func (h *haul) offer(t *tier.Tier, files []*found) berth {
 // beside those before it. Of a tier that answers, it tells the figures.
 func (j *job) room(t *tier.Tier, files []*found) berth {
 	b := berth{to: t.Rank, why: Away}
-	if t.Away() || t.ReadOnly() {
+	switch {
+	case t.Away():
+		return b
+	case t.ReadOnly():
+		b.why = ReadOnly
 		return b
 	}
 	full, st, err := j.m.fullness(t)

@@ -79,7 +79,8 @@ const (
 	Blocked     Reason = "blocked"          // the target has the name, or a file where a directory must be
 	Attributes  Reason = "attributes"       // the target cannot hold its owner, mode, extended attributes or ACL
 	Gone        Reason = "gone"             // removed or renamed meanwhile
-	Away        Reason = "away"             // a tier does not answer, or is read-only
+	Away        Reason = "away"             // a tier does not answer, or its disk was unmounted
+	ReadOnly    Reason = "read-only"        // a tier is
 	Highest     Reason = "highest"          // it is to come up, and on the primary
 	Lowest      Reason = "no-tier"          // there is no lower tier to move it to
 	Stopped     Reason = "stopped"          // the job was ended

@@ -89,8 +89,11 @@ func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome)
 	x.at = x.from
 	x.awaitTiers(ctx)
 	for _, t := range []*tier.Tier{x.from, x.to} {
-		if t.ReadOnly() || t.Suspect() || t.PathState() == tier.PathUnmounted { // a disk that is being taken off
+		switch {
+		case t.Suspect() || t.PathState() == tier.PathUnmounted: // a disk that is being taken off
 			return 0, errAway
+		case t.ReadOnly():
+			return 0, unix.EROFS
 		}
 	}
 	leave, err := x.enter()
@@ -197,7 +200,7 @@ func (x *transfer) judge(ctx context.Context, err error) (mover.Reason, error) {
 
 // Why a file does not move, where no errno says it.
 var (
-	errAway      = errors.New("a tier does not answer, is read-only, or its disk was unmounted")
+	errAway      = errors.New("a tier does not answer, or its disk was unmounted")
 	errFresh     = errors.New("it has just been changed")
 	errOpen      = errors.New("it is open")
 	errOpenBelow = errors.New("it is open in the tier's directory")
@@ -245,8 +248,10 @@ func (x *transfer) reason(ctx context.Context, err error) mover.Reason {
 		return mover.TooLarge
 	case mover.ErrAttributes:
 		return mover.Attributes
-	case errAway, unix.EROFS:
+	case errAway:
 		return mover.Away
+	case unix.EROFS:
+		return mover.ReadOnly
 	}
 	switch {
 	case absent(err), err == unix.ESTALE:
