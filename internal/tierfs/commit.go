@@ -501,8 +501,8 @@ func (x *transfer) finish() {
 	}
 	fault("removed")
 	for i, dir := range []*tier.Dir{x.sd, x.dd} {
-		if x.times[i] != nil {
-			_ = x.times[i].restore(dir)
+		if x.times[i] != nil && x.times[i].restore(dir) != nil && x.unsure {
+			x.record.owed[i], x.times[i] = x.times[i], nil
 		}
 	}
 	switch {

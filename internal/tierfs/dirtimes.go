@@ -116,6 +116,28 @@ func (k *timekeeper) beside(dir *tier.File, times bool, fn func() error) error {
 	})
 }
 
+// over runs one change of a directory, which has its times again after it.
+func (k *timekeeper) over(dir *tier.Dir, fn func() error) error {
+	d, err := k.keep(dir.Self())
+	if err != nil {
+		return err
+	}
+	defer k.leave(d)
+	err = d.change(dir, fn)
+	_ = d.restore(dir)
+	return err
+}
+
+// restore gives a directory the times back that somebody keeps.
+func (k *timekeeper) restore(dir *tier.Dir) error {
+	d, err := k.keep(dir.Self())
+	if err != nil {
+		return err
+	}
+	defer k.leave(d)
+	return d.restore(dir)
+}
+
 // ours reports whether the last change of the directory was ours.
 //
 // LOCKS_REQUIRED(d.mu)
@@ -139,15 +161,16 @@ func (d *dirTimes) change(dir *tier.Dir, fn func() error) error {
 	return err
 }
 
-// restore gives the directory its times back.
+// restore gives the directory its times back, unless others have changed it since.
 func (d *dirTimes) restore(dir *tier.Dir) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var st unix.Stat_t
-	if dir.StatSelf(&st) != nil || !d.ours(&st) {
-		return nil
+	err := dir.StatSelf(&st)
+	if err != nil || !d.ours(&st) {
+		return err
 	}
-	err := dir.Self().Utimens(&[2]unix.Timespec{d.as.Atim, d.as.Mtim})
+	err = dir.Self().Utimens(&[2]unix.Timespec{d.as.Atim, d.as.Mtim})
 	if dir.StatSelf(&st) == nil {
 		d.ctime = st.Ctim
 	}

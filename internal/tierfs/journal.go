@@ -90,6 +90,7 @@ type record struct {
 	t    *tier.Tier
 	name string
 	todo chore
+	owed [2]*dirTimes // what directories are to get back when their tier answers again
 
 	// For undoRename: the directories that From was, those of them that have been renamed,
 	// held open, and the empty directories that To was.
@@ -190,6 +191,10 @@ func (r *record) forget() {
 	r.j.mu.Lock()
 	defer r.j.mu.Unlock()
 	delete(r.j.standing, r.name)
+	for _, d := range r.owed {
+		r.j.fs.times.leave(d)
+	}
+	r.owed = [2]*dirTimes{}
 }
 
 // leave lets the record stand until the chores have done todo, or else for the

@@ -100,26 +100,35 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 	}
 	defer trash.Put()
 	var all []error
+	moved := 0
 	for i := range r.Files {
 		s := settlement{fs: j.fs, from: from, to: to, trash: trash, dir: string(r.Dir), f: &r.Files[i], apart: apart}
 		if err := s.run(); err != nil {
 			all = append(all, fmt.Errorf("%s: %w", join(s.dir, s.name()), err))
 		}
+		if s.moved {
+			moved++
+		}
 		fault("settled")
 	}
+	if moved > 0 {
+		j.fs.log.Info("files whose move was interrupted have moved after all", "files", moved, "dir", string(r.Dir), "from", from.Root, "to", to.Root)
+	}
 	if len(all) == 0 {
-		all = append(all, tier.SyncNames(trash), syncParent(from, r), syncParent(to, r))
+		all = append(all, tier.SyncNames(trash), j.endIn(from, r), j.endIn(to, r))
 	}
 	return errors.Join(all...)
 }
 
-// syncParent syncs the files' directory on a tier that has it.
-func syncParent(t *tier.Tier, r *relocation) error {
+// endIn syncs the files' directory on a tier that has it, and gives it the times that the
+// move could not.
+func (j *journal) endIn(t *tier.Tier, r *relocation) error {
 	d, _, err := t.OpenParent(join(string(r.Dir), string(r.Files[0].Name)))
 	if err != nil {
 		return unlessAbsent(err)
 	}
 	defer d.Put()
+	_ = j.fs.times.restore(d)
 	return tier.SyncNames(d)
 }
 
@@ -131,6 +140,7 @@ type settlement struct {
 	dir      string
 	f        *relocated
 	apart    bool            // the file in the trash may get another name
+	moved    bool            // the source has gone: run tells
 	in       *inode.Inode    // the directory, while it is locked; nil if clients see none
 	sd, dd   *tier.Dir       // the directory on both, nil where there is none
 	known    [2]*inode.Inode // what the kernel holds of the source and of the copy, locked
@@ -304,7 +314,8 @@ func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
 	case s.sd == nil:
 		return fmt.Errorf("%w; it is %s in .tierfs/trash of %s", errNoDir, s.f.Aside, s.from.Root)
 	}
-	if err := s.trash.Rename(s.f.Aside, s.sd, s.name(), unix.RENAME_NOREPLACE); err != nil {
+	err := s.fs.times.over(s.sd, func() error { return s.trash.Rename(s.f.Aside, s.sd, s.name(), unix.RENAME_NOREPLACE) })
+	if err != nil {
 		return err
 	}
 	if err := tier.SyncNames(s.sd, s.trash); err != nil {
@@ -334,7 +345,9 @@ func (s *settlement) oneOfTwo(source, final *unix.Stat_t) error {
 		if err := syncFile(s.dd, s.name(), final); err != nil {
 			return err
 		}
-		return s.drop(s.sd, s.name(), source, s.dd)
+		err := s.drop(s.sd, s.name(), source, s.dd)
+		s.moved = err == nil
+		return err
 	case s.fs.unchanged(s.to, &s.f.Copy, final):
 		return s.drop(s.dd, s.name(), final, s.sd)
 	}
@@ -363,7 +376,10 @@ func (s *settlement) drop(d *tier.Dir, name string, st *unix.Stat_t, other *tier
 	if err != nil {
 		return err
 	}
-	return unlessAbsent(d.Unlink(name))
+	if d == s.trash {
+		return unlessAbsent(d.Unlink(name))
+	}
+	return unlessAbsent(s.fs.times.over(d, func() error { return d.Unlink(name) }))
 }
 
 // twin is errBoth for a file that is not known to have the content that stays, where

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,48 @@ func TestCopiesOfAnOutageGoWhenTheTierIsBack(t *testing.T) {
 		harness.WantList(t, m.Path(dir), "a", "b", "c")
 	}
 	harness.Must(t, harness.CLI, "check", m.Dir)
+}
+
+// TestMoveThatAnOutageInterruptedEndsAsAnyOther: the chores end it, when the tier is back.
+// A backup by what is newer found the directories, and nothing told that files had moved
+// which the job had left.
+func TestMoveThatAnOutageInterruptedEndsAsAnyOther(t *testing.T) {
+	m := newMover(t, "tier_timeout=2")
+	dirs := []string{m.Primary + "/d", m.low.Roots[0] + "/d"}
+	mtime := func(dir string) unix.Timespec {
+		var st unix.Stat_t
+		if err := unix.Lstat(dir, &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Mtim
+	}
+	m.low.Arm(faultfs.Plan{Disk: 0, Ops: []string{"RENAME2", "FSYNCDIR"}, Nth: 1, Stays: true, DelayMS: 300})
+	move := m.demote("d")
+	before := mtime(dirs[0])
+	harness.Eventually(t, "the copies are in place, and are made durable there", func() bool {
+		all, err := os.ReadDir(dirs[1])
+		calls := m.low.Report().Calls
+		return err == nil && len(all) == 3 && calls[len(calls)-1].Op == "FSYNCDIR"
+	})
+	m.low.Arm(faultfs.Plan{Disk: 0, Nth: 1, Stays: true, Errno: unix.EIO})
+	if err := move.Wait(); err == nil {
+		t.Error("the job has left nothing")
+	}
+	harness.WantList(t, dirs[0], "a", "b", "c")
+	m.low.Disarm()
+	harness.Eventually(t, "the move has ended", func() bool {
+		left, err := filepath.Glob(m.Primary + "/.tierfs/journal/*")
+		more, _ := filepath.Glob(m.low.Roots[0] + "/.tierfs/journal/*")
+		return err == nil && len(left)+len(more) == 0
+	})
+	harness.WantList(t, dirs[0])
+	harness.WantList(t, dirs[1], "a", "b", "c")
+	harness.Eventually(t, "the log tells", func() bool { return strings.Contains(m.Log(), "have moved after all files=") })
+	for _, dir := range dirs {
+		if now := mtime(dir); now != before {
+			t.Errorf("%s has the modification time %v, want %v", dir, now, before)
+		}
+	}
 }
 
 // TestTrialFileThatADiskHasKeptGoesLater: by it a mount finds out whether inode numbers
