@@ -95,8 +95,14 @@ func TestDraftOfARecordHoldsOnlyIfThePathDoes(t *testing.T) {
 				case "synced":
 					staged, _ := os.ReadDir(r.at(1, ".tierfs/staging"))
 					for _, f := range staged {
-						if b, _ := os.ReadFile(r.at(1, ".tierfs/staging/"+f.Name())); strings.Contains(string(b), intentMove) {
-							draft, drafts = r.ino(1, ".tierfs/staging/"+f.Name()), drafts+1
+						at := ".tierfs/staging/" + f.Name()
+						if b, _ := os.ReadFile(r.at(1, at)); strings.Contains(string(b), intentMove) {
+							draft, drafts = r.ino(1, at), drafts+1
+							open, err := os.Open(r.at(1, at)) // no other file gets its number
+							if err != nil {
+								t.Fatal(err)
+							}
+							t.Cleanup(func() { open.Close() })
 						}
 					}
 					if to != "d" {
