@@ -137,7 +137,7 @@ func TestMoveThatAnOutageInterruptedEndsAsAnyOther(t *testing.T) {
 		}
 		return st.Mtim
 	}
-	m.low.Arm(faultfs.Plan{Disk: 0, Ops: []string{"RENAME2", "FSYNCDIR"}, Nth: 1, Stays: true, DelayMS: 300})
+	m.low.Arm(faultfs.Plan{Disk: 0, Ops: []string{"RENAME2", "FSYNCDIR"}, Nth: 1, Stays: true, DelayMS: 800})
 	move := m.demote("d")
 	before := mtime(dirs[0])
 	harness.Eventually(t, "the copies are in place, and are made durable there", func() bool {
