@@ -140,11 +140,13 @@ func TestMoveThatAnOutageInterruptedEndsAsAnyOther(t *testing.T) {
 	m.low.Arm(faultfs.Plan{Disk: 0, Ops: []string{"RENAME2", "FSYNCDIR"}, Nth: 1, Stays: true, DelayMS: 800})
 	move := m.demote("d")
 	before := mtime(dirs[0])
-	harness.Eventually(t, "the copies are in place, and are made durable there", func() bool {
+	if !harness.Within(20*time.Second, func() bool {
 		all, err := os.ReadDir(dirs[1])
 		calls := m.low.Report().Calls
 		return err == nil && len(all) == 3 && calls[len(calls)-1].Op == "FSYNCDIR"
-	})
+	}) {
+		t.Fatal("the copies are not in place, or not made durable there")
+	}
 	m.low.Arm(faultfs.Plan{Disk: 0, Nth: 1, Stays: true, Errno: unix.EIO})
 	if err := move.Wait(); err == nil {
 		t.Error("the job has left nothing")
