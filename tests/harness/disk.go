@@ -38,9 +38,9 @@ func OnImage(t *testing.T, fstype, size string) (dir, image string) {
 	return dir, image
 }
 
-// Unmount unmounts what a test has mounted, a tier or what it is on. A loop device
-// may keep the filesystem under it busy for a moment, as when a mount(8) by label
-// looks at all devices; what is busy after ten seconds is held, and fails the test.
+// Unmount unmounts what a test has mounted, a tier or what it is on. Whoever opens a
+// loop device, and be it to look at it, keeps the filesystem that its file is on busy
+// so long; what is busy after ten seconds is held, and fails the test.
 func Unmount(t *testing.T, dir string) {
 	t.Helper()
 	var stderr string
