@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -48,7 +49,7 @@ func (m *mounted) start() error {
 	m.ended = make(chan error, 1)
 	go func() { m.ended <- m.daemon.Wait() }()
 	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
-		if isMounted(m.dir) {
+		if isMounted(m.dir) && m.answers() {
 			_, err := os.Stat(m.dir)
 			return err
 		}
@@ -62,6 +63,16 @@ func (m *mounted) start() error {
 			return fmt.Errorf("%s: not mounted after %s: %s", argv[0], patience, m.lastWords())
 		}
 	}
+}
+
+// answers reports whether the daemon can be asked for its status, as tierfs can a
+// moment after its mount shows.
+func (m *mounted) answers() bool {
+	if m.tierfs == "" {
+		return true
+	}
+	_, err := m.status(context.Background())
+	return err == nil
 }
 
 // startKernel mounts what needs no daemon.
