@@ -84,8 +84,9 @@ func (o *opens) opened(key fileKey, pid uint32, now time.Time, path func() strin
 	}
 }
 
-// count notes an open and reports whether the file has had enough of them. A
-// file of the primary has nowhere to go; its last open alone is of interest.
+// count notes an open and reports whether the file has had enough of them. Of a
+// file of the primary, which has nowhere to go, the last open alone is of interest, and
+// of any file under a policy that has come since the open and counts none.
 func (o *opens) count(key fileKey, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -99,7 +100,7 @@ func (o *opens) count(key fileKey, now time.Time) bool {
 	}
 	o.order.MoveToFront(e)
 	c := e.Value.(*counted)
-	keep := o.policy.Opens
+	keep := max(o.policy.Opens, 1)
 	if key.rank == 0 {
 		keep = 1
 	}
@@ -107,7 +108,7 @@ func (o *opens) count(key fileKey, now time.Time) bool {
 		c.times = slices.Delete(c.times, 0, len(c.times)-keep+1)
 	}
 	c.times = append(c.times, now)
-	return len(c.times) >= o.policy.Opens && now.Sub(c.times[0]) < o.policy.Within
+	return o.policy.Opens > 0 && len(c.times) >= o.policy.Opens && now.Sub(c.times[0]) < o.policy.Within
 }
 
 // heat notes a file that is to come up.

@@ -72,6 +72,32 @@ func TestOpensOfIgnoredCommandsDoNotCount(t *testing.T) {
 	}
 }
 
+// A remount without promote= came between the open and its count: that panicked, and
+// the next scan did, in the file that had no opens then, which ended the daemon.
+func TestPolicyThatEndsWhileAFileIsOpened(t *testing.T) {
+	o := newOpens()
+	o.comm = func(uint32) string {
+		o.setPolicy(Policy{Age: AgeOpened})
+		return ""
+	}
+	o.setPolicy(Policy{Opens: 2, Within: time.Hour, Age: AgeOpened, Ignore: []string{"backup"}})
+	key, now := fileKey{1, 1, 1}, time.Now()
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				t.Errorf("panic: %v", p)
+			}
+		}()
+		o.opened(key, 1, now, func() string { return "f" })
+	}()
+	if hot := o.takeHot(now); len(hot) > 0 {
+		t.Errorf("hot, although nothing comes up: %v", hot)
+	}
+	if at := o.last(key); !at.Equal(now) {
+		t.Errorf("last %v", at)
+	}
+}
+
 func TestOpensAreBounded(t *testing.T) {
 	o := newOpens()
 	o.setPolicy(Policy{Opens: 1, Within: time.Hour})
