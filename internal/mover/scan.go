@@ -30,7 +30,7 @@ func (f *found) path() string { return path.Join(f.dir, f.name) }
 // visitor is told of what a walk finds. An error of its own ends the walk.
 type visitor interface {
 	file(f *found) error
-	endDir() error // all files of a directory have been told
+	endDir() error // all files of a directory have been told, or those that could be read
 }
 
 // walk goes through one tier, depth first, the files of a directory before its
@@ -225,8 +225,8 @@ func (w *walk) list(ctx context.Context) error {
 			w.rows = append(w.rows, d)
 			return nil
 		})
-		if err != nil {
-			return err
+		if err != nil { // the walk may go on, in another directory
+			return cmp.Or(w.to.endDir(), err)
 		}
 		slices.SortFunc(w.rows, func(a, b sys.Dirent) int { return cmp.Compare(a.Ino, b.Ino) })
 		for _, row := range w.rows {

@@ -140,6 +140,32 @@ func TestWalkBeginsAtAPath(t *testing.T) {
 	}
 }
 
+// TestDirectoryThatCannotBeListedToItsEnd: the files that had been found in it went into
+// one batch with those of the next, under its name, so that others than those that were
+// judged moved.
+func TestDirectoryThatCannotBeListedToItsEnd(t *testing.T) {
+	r := newRig(t, 2, Policy{Demote: ripeAge})
+	r.file(0, "a/f", 1, time.Hour)
+	r.file(0, "z/f", 1, time.Hour)
+	for i := range 4 * rowBytes / unix.NAME_MAX { // more than one step of a listing
+		r.file(0, fmt.Sprintf("gone/%0*d", unix.NAME_MAX, i), 1, time.Hour)
+	}
+	ripen()
+	judged := 0
+	r.m.now = func() time.Time {
+		if judged++; judged == 5 { // a row of the first step
+			if err := os.RemoveAll(r.at(0, "gone")); err != nil {
+				t.Fatal(err)
+			}
+			r.file(0, "gone/f", 1, 0)
+		}
+		return time.Now()
+	}
+	r.scan()
+	r.want(0, "gone/f")
+	r.want(1, "a/f", "z/f")
+}
+
 func TestWalkEndsWithItsContextAndItsVisitor(t *testing.T) {
 	r := newRig(t, 1, Policy{})
 	r.file(0, "a/f", 1, 0)
