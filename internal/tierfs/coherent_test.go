@@ -135,6 +135,33 @@ func TestEndOfTheWatch(t *testing.T) {
 	}
 }
 
+// A directory is in the hands of a client that waits for a disk, and names come and go
+// in it behind the mount, more than are kept. With a listing that the kernel has, which
+// is to be taken back too, that locked itself out, and with it the whole mount.
+func TestMoreChangesThanAreKept(t *testing.T) {
+	_, fs, k := coherentRig(t)
+	root := fs.table.Root()
+	read := &listing{ended: true}
+	fs.kept.dirs[root] = &keptDir{opens: 1, lists: []*listing{read}}
+	k.mu.Lock() // whoever tells the kernel waits
+	done := make(chan bool)
+	go func() {
+		for range maxOrders + orderMost + 1 {
+			fs.coherence.orders.entry(root, "name")
+		}
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("an order waits for the kernel")
+	}
+	k.nodes = nil
+	k.mu.Unlock()
+	k.hears(t, "the listing", func() bool { return slices.Contains(k.nodes, root.ID) })
+	k.hears(t, "everything", func() bool { return slices.Contains(k.names, "name") && fs.Watched().Sweeps > 0 })
+}
+
 // A tier comes back while the watch ends: nobody closes one that is entered then.
 func TestNoWatchAfterTheEnd(t *testing.T) {
 	_, fs, _ := coherentRig(t)

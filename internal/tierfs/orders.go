@@ -66,14 +66,21 @@ func (o *orders) retry(node uint64) { o.later(order{node: node, wait: time.Milli
 func (o *orders) later(x order) { time.AfterFunc(x.wait, func() { o.put(x) }) }
 
 func (o *orders) put(x order) {
+	if o.add(x) {
+		o.c.everything() // which gives orders itself
+	}
+}
+
+// add queues an order. If there are too many it drops them all instead, and says so.
+func (o *orders) add(x order) (dropped bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.queue = append(o.queue, x)
-	if len(o.queue) > maxOrders {
+	if dropped = len(o.queue) > maxOrders; dropped {
 		o.queue = nil
-		o.c.everything()
 	}
 	o.staff()
+	return dropped
 }
 
 // staff sees to it that somebody is at work, or looks again soon.
