@@ -202,7 +202,10 @@ func (u *unfinished) undo(apart bool) error {
 			return err
 		}
 	}
-	return u.unlink()
+	if err := u.unlink(); err != nil || u.dd == nil {
+		return err
+	}
+	return tier.SyncNames(u.dd)
 }
 
 var (

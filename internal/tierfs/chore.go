@@ -94,7 +94,7 @@ func (r *record) retry() (err error) {
 	case undoRename:
 		err = r.undo()
 	case syncRename:
-		err = r.sync()
+		err = r.j.sync(r.in)
 	case settleLater:
 		err = r.settle()
 	}
@@ -134,6 +134,9 @@ func (r *record) undo() error {
 		if err := r.j.makeAgain(&r.dst[i], r.in.To); err != nil {
 			return err
 		}
+	}
+	if err := r.j.sync(r.in); err != nil {
+		return err
 	}
 	putAll(r.held)
 	r.held = nil
@@ -178,14 +181,15 @@ func (j *journal) makeAgain(c *copyAt, path string) error {
 	return j.fs.makeBare(d, name, &c.st)
 }
 
-// sync makes the rename of a directory durable.
-func (r *record) sync() error {
-	for _, m := range slices.Concat(r.in.Moves, r.in.Replaced) {
-		t, err := r.j.member(m.Member)
+// sync makes the rename of a directory durable, or that it was taken back, also on a tier
+// where nothing was left to do.
+func (j *journal) sync(in *intent) error {
+	for _, m := range slices.Concat(in.Moves, in.Replaced) {
+		t, err := j.member(m.Member)
 		if err != nil {
 			return err
 		}
-		for _, path := range []string{r.in.To, r.in.From} {
+		for _, path := range []string{in.To, in.From} {
 			d, _, err := t.OpenParent(path)
 			if absent(err) {
 				continue // it has been moved on, which will be synced with it

@@ -183,7 +183,7 @@ func (fs *FS) undoAll(x *renaming, record *record, steps []step, replaced []*tie
 			record.held = append(record.held, d)
 		}
 	}
-	if fs.undo(x, steps, replaced) {
+	if fs.undo(x, steps, replaced) && syncSteps(steps, nil) == nil {
 		putAll(record.held)
 		record.finish()
 		return

@@ -221,7 +221,10 @@ func (u *under) unlink() error {
 	if err := u.sd.Stat(u.x.name, &st); err != nil || !mine() {
 		return cmp.Or(err, error(errChanged))
 	}
-	return u.dd.Unlink(u.x.newName)
+	if err := u.dd.Unlink(u.x.newName); err != nil {
+		return err
+	}
+	return tier.SyncNames(u.dd)
 }
 
 // renameByIntent is renameUnder where the tier has no hard links: for a moment
@@ -243,7 +246,7 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 			record.leave(nextMount) // hidden, if the tier has carried it out
 			return err
 		}
-		record.finish()
+		record.endUndone(sd, dd)
 		return err
 	}
 	if err = fs.durable(dd, x.newName, &x.src[0].st, others); err == nil {
@@ -254,7 +257,10 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 		fs.uncover(x, higher)
 		record.leave(nextMount)
 		return err
-	case err == nil && others[0].st.Dev != x.src[0].st.Dev:
+	case err != nil:
+		record.endUndone(sd, dd)
+		return err
+	case others[0].st.Dev != x.src[0].st.Dev:
 		// There is no way back, but until this is durable the record stays.
 		if e := fs.syncAt(x.to, others[0].rank); e != nil {
 			fs.log.Warn("a file was renamed over one on a disk that fails; check that disk", "name", x.newName, "tier", fs.Tiers()[others[0].rank].Root, "err", e)
@@ -263,7 +269,17 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 		}
 	}
 	record.finish()
-	return err
+	return nil
+}
+
+// endUndone ends the record of a rename that was taken back in these directories. Until
+// that is durable the record stays: the disk may have written the rename already.
+func (r *record) endUndone(sd, dd *tier.Dir) {
+	if tier.SyncNames(sd, dd) != nil {
+		r.leave(nextMount)
+		return
+	}
+	r.finish()
 }
 
 // syncAt makes the names durable that p has on the tier with rank.

@@ -33,7 +33,7 @@ func (j *journal) replayRename(in *intent) error {
 		}
 	}
 	if !finish {
-		return nil
+		return j.sync(in)
 	}
 	for i := range in.Replaced {
 		err := j.at(&in.Replaced[i], func(t *tier.Tier, m *move) error { return j.removeIfStill(t, in.To, m, true) })
@@ -41,7 +41,7 @@ func (j *journal) replayRename(in *intent) error {
 			return err
 		}
 	}
-	return nil
+	return j.sync(in)
 }
 
 // at runs a step of a replay on the tier that m is of, which its error names.
@@ -278,7 +278,8 @@ func (j *journal) makeWay(t *tier.Tier, dir string) error {
 }
 
 // removeIfStill removes p if it is still the inode m, durably, because the record
-// goes next. A directory that is not empty is not the one that was replaced.
+// goes next: it may also have been removed just before the crash. A directory that is
+// not empty is not the one that was replaced.
 func (j *journal) removeIfStill(t *tier.Tier, p string, m *move, dir bool) error {
 	d, name, err := t.OpenParent(p)
 	if absent(err) {
@@ -290,7 +291,7 @@ func (j *journal) removeIfStill(t *tier.Tier, p string, m *move, dir bool) error
 	defer d.Put()
 	var st unix.Stat_t
 	if err := d.Stat(name, &st); absent(err) || err == nil && !j.fs.recorded(t, m, &st) {
-		return nil
+		return d.Sync()
 	} else if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package faults
 import (
 	"errors"
 	"os"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -121,4 +122,72 @@ func TestRecordGoesToAnotherTier(t *testing.T) {
 		t.Error("the old name is still there")
 	}
 	b.tidy()
+}
+
+// TestRecordOutlastsWhatIsTakenBack: a disk may have written what was done, and not yet that it
+// was taken back. The record had gone by then, so that a power cut could leave a directory in
+// halves, or a file below the one that it was to replace.
+func TestRecordOutlastsWhatIsTakenBack(t *testing.T) {
+	for _, c := range []struct {
+		name, from, to string
+		plan           faultfs.Plan // what the primary refuses
+		back           faultfs.Call // what is taken back on the fallback
+	}{
+		{"directory", "d", "new", faultfs.Plan{Nth: 6}, faultfs.Call{Disk: 1, Op: "RENAME2", Name: "new d"}},
+		{"file", "cold", "hot", faultfs.Plan{Nth: 5}, faultfs.Call{Disk: 1, Op: "UNLINK", Name: "hot"}},
+		{"file without links", "cold", "hot", faultfs.Plan{Nth: 10, NoLinks: true}, faultfs.Call{Disk: 1, Op: "RENAME2", Name: "hot cold"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			dir := b.fresh()
+			before := look(b.Path(dir))
+			p := c.plan
+			p.Disk, p.Ops, p.Errno = -1, []string{"RENAME2", "LINK", "UNLINK", "FSYNCDIR"}, unix.EIO
+			b.disks.Arm(p)
+			if err := unix.Rename(b.Path(dir)+"/"+c.from, b.Path(dir)+"/"+c.to); !errors.Is(err, unix.EIO) {
+				t.Errorf("rename: %v", err)
+			}
+			calls := b.disks.Disarm().Calls
+			back := slices.Index(calls, c.back)
+			if back < 0 {
+				t.Fatalf("nothing is taken back: %v", calls)
+			}
+			after := calls[back+1:]
+			synced := slices.Index(after, faultfs.Call{Disk: 1, Op: "FSYNCDIR"})
+			ends := slices.IndexFunc(after, func(c faultfs.Call) bool { return c.Op == "UNLINK" })
+			if synced < 0 || ends < synced {
+				t.Errorf("the record goes before what was taken back is durable: %v", calls)
+			}
+			b.settles(dir, before)
+		})
+	}
+}
+
+// TestRecordOutlastsWhatWasDoneBeforeACrash: the tiers have the new name, but may not have
+// written it, so the next mount does not just drop the record.
+func TestRecordOutlastsWhatWasDoneBeforeACrash(t *testing.T) {
+	b := newBench(t)
+	dir := b.fresh()
+	// Both new parents and the journal are synced before.
+	b.disks.Arm(faultfs.Plan{Disk: -1, Ops: []string{"FSYNCDIR"}, Nth: 4, Stays: true, Errno: unix.EIO})
+	harness.Rename(t, b.Path(dir)+"/d", b.Path(dir)+"/new")
+	want := look(b.Path(dir))
+	records, err := os.ReadDir(b.disks.Roots[0] + "/.tierfs/journal")
+	if err != nil || len(records) != 1 {
+		t.Fatalf("the journal has %v, %v", records, err)
+	}
+	unix.Kill(b.Pid(), unix.SIGKILL)
+	harness.Unmount(t, b.Dir)
+	b.Gone(128 + int(unix.SIGKILL))
+	b.disks.Arm(faultfs.Plan{Disk: -1, Ops: []string{"FSYNCDIR", "UNLINK"}, Nth: 1 << 30})
+	b.Up()
+	calls := b.disks.Disarm().Calls
+	ends := slices.Index(calls, faultfs.Call{Disk: 0, Op: "UNLINK", Name: records[0].Name()})
+	for rank := range 2 {
+		synced := slices.Index(calls, faultfs.Call{Disk: rank, Op: "FSYNCDIR"})
+		if synced < 0 || ends < synced {
+			t.Errorf("tier %d: the record goes before the rename is durable: %v", rank, calls)
+		}
+	}
+	b.settles(dir, want)
 }
