@@ -46,8 +46,10 @@ func (fs *FS) Chores(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-fs.journal.news:
-			wait = choreSoon
-			again = time.After(wait)
+			if again == nil || wait > choreSoon { // news that do not end put nothing off
+				wait = choreSoon
+				again = time.After(wait)
+			}
 			continue
 		case <-again:
 		}
