@@ -38,6 +38,7 @@ func (x *transfer) settle(ctx context.Context) {
 	fault("named")
 	x.patience = removePatience
 	x.each(ctx, x.from, x.remove)
+	fault("moved")
 	x.finish()
 }
 
@@ -391,6 +392,7 @@ func (x *transfer) removeLocked(m *moving) error {
 	}
 	x.answered = time.Now()
 	fault("checked")
+	x.fs.unsynced.add(entryName{x.dir, m.name}, removal{x, x.b.From})
 	err := x.change(0, x.sd, func() error { return x.sd.Rename(m.name, x.trash, m.aside, unix.RENAME_NOREPLACE) })
 	if err != nil {
 		return err
@@ -487,6 +489,7 @@ func (x *transfer) takeBackLocked(m *moving) {
 		return
 	}
 	x.undone = true
+	x.fs.unsynced.add(entryName{x.dir, m.name}, removal{x, x.b.To})
 	if err := x.change(1, x.dd, func() error { return x.dd.Unlink(m.name) }); err != nil {
 		x.unsure = true
 	}
@@ -499,6 +502,7 @@ func (x *transfer) finish() {
 	if x.undone { // it must not come back when the record is gone
 		err = errors.Join(err, tier.SyncNames(x.dd))
 	}
+	x.fs.unsynced.end(x)
 	fault("removed")
 	for i, dir := range []*tier.Dir{x.sd, x.dd} {
 		if x.times[i] != nil && x.times[i].restore(dir) != nil && x.unsure {

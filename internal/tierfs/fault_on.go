@@ -6,7 +6,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,8 +31,36 @@ func faultOf(text string) (point string, n int64) {
 	return point, n
 }
 
-// fault kills the process, as a crash would, at the named point of a move.
+// TIERFS_PAUSE is a list of point=file. The first who passes the point makes the
+// file, and goes on when it is gone.
+var faultPauses = pausesOf(os.Getenv("TIERFS_PAUSE"))
+
+func pausesOf(text string) map[string]func() {
+	all := map[string]func(){}
+	for pause := range strings.SplitSeq(text, ",") {
+		point, path, _ := strings.Cut(pause, "=")
+		all[point] = sync.OnceFunc(func() { pauseFor(path) })
+	}
+	return all
+}
+
+func pauseFor(path string) {
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		panic(err)
+	}
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if _, err := os.Lstat(path); err != nil {
+			return
+		}
+	}
+}
+
+// fault kills the process, as a crash would, at the named point of a move, or has it
+// wait there.
 func fault(point string) {
+	if pause := faultPauses[point]; pause != nil {
+		pause()
+	}
 	if point == faultAt && faultPassed.Add(1) == faultTime {
 		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 		select {}

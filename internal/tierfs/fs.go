@@ -73,15 +73,16 @@ type FS struct {
 	wantPass bool
 	cache    Cache
 
-	files   handles[*fileHandle]
-	lists   handles[*dirHandle]
-	habits  habits
-	kept    *kept
-	journal *journal
-	moves   *moves
-	times   timekeeper
-	names   *names
-	movings movings
+	files    handles[*fileHandle]
+	lists    handles[*dirHandle]
+	habits   habits
+	kept     *kept
+	journal  *journal
+	moves    *moves
+	times    timekeeper
+	names    *names
+	movings  movings
+	unsynced unsynced
 
 	leftovers leftovers
 	coherence *coherence

@@ -402,6 +402,9 @@ func (x *transfer) hold(ctx context.Context, m *moving) error {
 	if err := x.announce(m); err != nil {
 		return err
 	}
+	if err := x.fs.syncRemovals(entryName{x.dir, m.name}); err != nil {
+		return err
+	}
 	if err := x.room(&f.st); err != nil {
 		return err
 	}

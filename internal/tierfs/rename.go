@@ -42,7 +42,11 @@ func (fs *FS) rename(r *fusedev.Request, op *fusedev.RenameOp) error {
 	case fs.hidden(x.to, x.newName):
 		return unix.EPERM
 	}
-	defer fs.names.use(entryName{x.from, x.name}, entryName{x.to, x.newName})()
+	names := []entryName{{x.from, x.name}, {x.to, x.newName}}
+	defer fs.names.use(names...)()
+	if err := fs.syncRemovals(names...); err != nil {
+		return err
+	}
 	for {
 		if err := fs.renameOnce(&x); err != errStirred {
 			return err

@@ -114,6 +114,9 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 		return unix.ENOENT
 	}
 	defer fs.names.use(entryName{p, name})()
+	if err := fs.syncRemovals(entryName{p, name}); err != nil {
+		return err
+	}
 	all, err := fs.surveyToRemove(r, p, name, false)
 	if err != nil {
 		return err
