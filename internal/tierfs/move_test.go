@@ -379,7 +379,7 @@ func (r *rig) crashed(from, to int, point string) (fs *FS) {
 	return fs
 }
 
-var points = []string{"leased", "copied", "synced", "parents", "recorded", "locked", "placed", "named", "checked", "aside", "known", "home", "unlinked", "removed", "forgotten"}
+var points = []string{"leased", "copied", "synced", "parents", "recorded", "locked", "placed", "named", "checked", "aside", "known", "home", "unlinked", "moved", "removed", "forgotten"}
 
 func TestReplayFinishesAMoveOrTakesItBack(t *testing.T) {
 	for _, point := range points {
@@ -457,6 +457,42 @@ func TestReplayKeepsWhatWasChangedWhileUnmounted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client has replaced the file, on a third tier, when the daemon was killed and nothing
+// of that was known to the next: the old version in the trash would hide the new one.
+func TestReplayHidesNoFileByAnOlderOne(t *testing.T) {
+	r := newRig(t, 3)
+	r.write(0, "f", "older")
+	time.Sleep(settleTime)
+	old := r.open()
+	atFault = func(p string) {
+		if p == "aside" {
+			panic(r)
+		}
+	}
+	func() {
+		defer func() { atFault = nil; recover() }()
+		r.move(old, 0, 1, "", "f")
+	}()
+	r.remove(1, "f")
+	r.write(2, "f", "newer")
+	fs := r.open()
+	fs.Replay()
+	r.want(0, "f", false)
+	r.wantContent(2, "f", "newer")
+	r.wantRecords(1)
+	if !strings.Contains(r.log.String(), "its name is taken") {
+		t.Errorf("the log: %s", r.log.String())
+	}
+	for _, f := range r.findings(fs) {
+		if err := fs.End(f); err != nil {
+			t.Errorf("%v: %v", f.Path, err)
+		}
+	}
+	r.wantContent(0, "f.recovered-by-tierfs-1", "older")
+	r.wantContent(2, "f", "newer")
+	r.wantTidy()
 }
 
 func TestRelocationStaysInItsPlace(t *testing.T) {

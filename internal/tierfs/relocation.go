@@ -302,7 +302,14 @@ func stat(d *tier.Dir, name string) (*unix.Stat_t, error) {
 // putBack gives what is in the trash its name again: it is another file than the
 // one that was copied, or the copy has gone since.
 func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
-	switch taken := source != nil || final != nil && !ours; {
+	taken := source != nil || final != nil && !ours
+	if !taken && !ours {
+		var err error
+		if taken, err = s.elsewhere(); err != nil {
+			return err
+		}
+	}
+	switch {
 	case s.apart && (taken || s.sd == nil):
 		apart := stray{fs: s.fs, in: s.trash, aside: s.f.Aside, path: join(s.dir, s.name()), dir: s.in, d: s.sd}
 		if err := apart.setApart(); err != nil {
@@ -328,6 +335,20 @@ func (s *settlement) putBack(source, final *unix.Stat_t, ours bool) error {
 		return errBoth
 	}
 	return s.drop(s.dd, s.name(), final, s.sd)
+}
+
+// elsewhere reports whether a third tier has the name. When the file was moved none had
+// it (alone), so what has it now came later: an older version must not hide it.
+func (s *settlement) elsewhere() (bool, error) {
+	for _, t := range s.fs.Tiers() {
+		if t == s.from || t == s.to {
+			continue
+		}
+		if _, err := t.Lstat(join(s.dir, s.name())); !absent(err) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // oneOfTwo keeps the newer version of a file that is on both tiers, if one is as
