@@ -24,7 +24,7 @@ func (t *Table) AddCopy(in *Inode, c Copy) {
 	s := &in.extra.copies[c.Rank]
 	s.set(c.Key)
 	t.saw(in, c.Key)
-	if in != t.root && !in.dead && c.Rank <= t.Rank(in.key()) {
+	if !in.dead && c.Rank <= t.Rank(in.key()) {
 		t.rekey(in, c.Key)
 	}
 }

@@ -693,6 +693,21 @@ func TestDirectoryMadeAgainAtHomeIsItsNewCopy(t *testing.T) {
 	wantInvariants(t, table)
 }
 
+// A primary that was away is back as another mount of its disk.
+func TestRootIsItsNewCopy(t *testing.T) {
+	table := newTable(2, false)
+	shown := table.root.Ino
+	k := table.testKey(0, 11)
+	table.AddCopy(table.root, Copy{Rank: 0, Key: k})
+	if key, rank := table.Home(table.root); key != k || rank != 0 || table.Find(k) != table.root {
+		t.Errorf("its home is %v, want %v", key, k)
+	}
+	if table.root.Ino != shown {
+		t.Errorf("it shows %#x, and %#x before", table.root.Ino, shown)
+	}
+	wantInvariants(t, table)
+}
+
 // A directory's number was given to a file, behind the mount, while the kernel
 // held the directory; a create in it then makes it on a higher tier. The file
 // must stay who it is.
