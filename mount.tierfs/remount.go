@@ -51,8 +51,7 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 		return fmt.Errorf("remount %q: %w", point.Path, err)
 	}
 	if err := applyFlags(cmd, point, opts.Flags); err != nil {
-		_ = c.Remount(control.Remount{Options: before.Options, Set: set}) // all or nothing
-		return err
+		return takeBack(c, before.Options, opts, set, err)
 	}
 	if opts.Set["log"] {
 		warnUnheard(opts)
@@ -64,6 +63,26 @@ func remount(cmd mountopt.Command, point daemon.MountPoint) error {
 		say(helperName, text)
 	}
 	return nil
+}
+
+// takeBack gives the daemon its options from before again, as the kernel has refused the
+// flags: all or nothing, but for fallbacks that were added, which cannot be taken away.
+func takeBack(c *control.Client, before string, opts mountopt.Options, set []string, why error) error {
+	rest := slices.DeleteFunc(slices.Clone(set), func(name string) bool { return name == "fallback" })
+	_ = c.Remount(control.Remount{Options: before, Set: rest})
+	if added := addedTo(before, opts.Fallbacks); len(added) > 0 {
+		return fmt.Errorf("%w; nothing has changed, but that %s is in the mount all the same", why, strings.Join(added, ", "))
+	}
+	return why
+}
+
+// addedTo are the fallbacks that the options from before are without.
+func addedTo(before string, fallbacks []string) []string {
+	was := mountopt.Default()
+	if was.Parse(before, true) != nil {
+		return nil
+	}
+	return without(fallbacks, was.Fallbacks)
 }
 
 // advice is that of a mount with all options that hold after a remount.
@@ -83,11 +102,7 @@ func advice(before string, opts mountopt.Options, set []string) []string {
 // fstab lacks, or is "". The next mount would be without them, and the next
 // remount by that line be refused.
 func forgotten(dir, before string, fallbacks []string) string {
-	was := mountopt.Default()
-	if was.Parse(before, true) != nil {
-		return ""
-	}
-	added := without(fallbacks, was.Fallbacks)
+	added := addedTo(before, fallbacks)
 	for _, line := range daemon.Fstab() {
 		o := mountopt.Default()
 		if filepath.Clean(line.Dir) != dir || o.Parse(line.Options, true) != nil {
@@ -106,7 +121,7 @@ func applyFlags(cmd mountopt.Command, point daemon.MountPoint, flags uintptr) er
 	if flags != now {
 		err := fusedev.Remount(point.Path, flags)
 		if errors.Is(err, unix.EPERM) {
-			return fmt.Errorf("remount %q: only root may change flags such as ro, noexec and sync, and nothing has changed; leave them out, or unmount and mount anew", point.Path)
+			return fmt.Errorf("remount %q: only root may change flags such as ro, noexec and sync; leave them out, or unmount and mount anew", point.Path)
 		}
 		if err != nil {
 			return err

@@ -198,6 +198,35 @@ func TestRemountWithOpenWriterIsRefusedAndChangesNothing(t *testing.T) {
 	f.Close()
 }
 
+// TestRefusedRemountKeepsOnlyItsFallback: a fallback that the daemon has taken in cannot be
+// taken away again, and for its sake the other options stayed changed too.
+func TestRefusedRemountKeepsOnlyItsFallback(t *testing.T) {
+	m := harness.New(t, 0)
+	dir := harness.TempDir(t)
+	first, second := dir+"/1", dir+"/2"
+	harness.Mkdir(t, first)
+	harness.Mkdir(t, second)
+	up(m, "mount", "-t", "fuse.tierfs", m.Primary, m.Dir, "-o", "attr_timeout=3,fallback="+first)
+	f, err := os.Create(m.Path("f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, stderr, code := harness.Run(t, "mount", "-o", "remount,ro,attr_timeout=9,fallback="+first+":"+second, m.Dir)
+	if code != failed {
+		t.Errorf("exit code %d, want %d", code, failed)
+	}
+	harness.OneLine(t, stderr, "mount.tierfs: ", "busy", "nothing has changed, but that "+second+" is in the mount all the same")
+	opts, tiers, _ := status(m)
+	if all := strings.Split(opts, ","); slices.Contains(all, "ro") || !slices.Contains(all, "attr_timeout=3") {
+		t.Errorf("options %q", opts)
+	}
+	if len(tiers) != 3 {
+		t.Errorf("tiers %q", tiers)
+	}
+	m.Adopt() // the new tier's lock is held too
+}
+
 func TestRemountTakesTheChangeableOptions(t *testing.T) {
 	m := harness.New(t, 1)
 	m.Up("minfree=5%")
