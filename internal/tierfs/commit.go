@@ -170,7 +170,7 @@ func (x *transfer) write() error {
 // who renames a directory above waits for the end of it.
 func (x *transfer) lock(m *moving) (unlock func(), err error) {
 	begin := time.Now()
-	patience := max(x.patience, leaseLook)
+	patience := max(x.patience, leastPatience)
 	defer func() { x.patience -= time.Since(begin) }()
 	name, ok := x.fs.names.take(entryName{x.dir, m.name}, patience)
 	if !ok {
@@ -194,7 +194,7 @@ func (x *transfer) lock(m *moving) (unlock func(), err error) {
 func (x *transfer) claim(m *moving) (unlock func(), err error) {
 	begin := time.Now()
 	defer func() { x.patience -= time.Since(begin) }()
-	unlock, ok := x.fs.names.claim(entryName{x.dir, m.name}, max(x.patience, leaseLook))
+	unlock, ok := x.fs.names.claim(entryName{x.dir, m.name}, max(x.patience, leastPatience))
 	if !ok {
 		return nil, errUsed
 	}

@@ -38,7 +38,8 @@ const (
 	removePatience = 5 * time.Second // a file that is left then has both names until the next mount
 	slowPatience   = 5 * time.Second
 	movePoll       = 20 * time.Millisecond
-	moveAtOnce     = 64 << 20 // bytes that are copied before any of it is put in place
+	leastPatience  = 20 * time.Millisecond // of each file, when those before have used up that of the step
+	moveAtOnce     = 64 << 20              // bytes that are copied before any of it is put in place
 )
 
 // transfer is the move of files of one directory.
@@ -111,9 +112,7 @@ func (x *transfer) run(ctx context.Context, names []string, out []mover.Outcome)
 		}
 		bytes += m.st.Size
 	}
-	stop := make(chan struct{})
-	defer close(stop)
-	go watchLeases(x.files, stop)
+	defer watchLeases(x.files)()
 	x.each(ctx, x.from, x.lease)
 	fault("leased")
 	_ = mover.Idle(func() error {

@@ -344,6 +344,36 @@ func TestMoveGivesWayToAnOpenOutOfBand(t *testing.T) {
 	}
 }
 
+// Who opens a file out of band does not wait for the next look at the leases, 20 ms at
+// each open of a backup once, but for a signal.
+func TestALeaseIsGivenUpAtOnce(t *testing.T) {
+	least := leaseLook
+	for range 5 { // the machine may be busy
+		r, fs := newSettled(t, 0)
+		d := fs.Tiers()[0].RootDir()
+		src, err := openSource(d, "f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &moving{src: src}
+		stop := watchLeases([]*moving{m})
+		if leased, err := m.lease(); !leased || err != nil {
+			t.Fatal(leased, err)
+		}
+		begun := time.Now()
+		if _, err := os.ReadFile(r.at(0, "f")); err != nil {
+			t.Fatal(err)
+		}
+		least = min(least, time.Since(begun))
+		stop()
+		m.close()
+		d.Put()
+	}
+	if least > leaseLook/4 {
+		t.Errorf("the open waited for %v", least)
+	}
+}
+
 // only is the one file in a directory of a tier.
 func (r *rig) only(rank int, dir string) string {
 	r.Helper()

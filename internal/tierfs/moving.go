@@ -1,6 +1,8 @@
 package tierfs
 
 import (
+	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -159,22 +161,39 @@ func (a *movings) giveWay(in *inode.Inode) {
 	}
 }
 
-// leaseLook is how often the leases are looked at: who opens a file out of band
-// waits for ours no longer than that, whatever the mover is doing.
-const leaseLook = 20 * time.Millisecond
+// leaseLook is how often the leases are looked at even if no signal tells to: that
+// goes to the thread which took the lease, and is lost if it has ended since.
+const leaseLook = 200 * time.Millisecond
 
-// watchLeases gives way for the files until stop is closed.
-func watchLeases(files []*moving, stop <-chan struct{}) {
-	tick := time.NewTicker(leaseLook)
-	defer tick.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-tick.C:
+// leaseRest is the least time between two looks: who opens many files that move, one
+// after the other, has us look at all leases for each.
+const leaseRest = 5 * time.Millisecond
+
+// watchLeases gives way for the files until stop. Who opens one out of band waits for
+// our lease, and the kernel sends SIGIO for it (fcntl(2), F_SETLEASE). It does not say
+// for which.
+func watchLeases(files []*moving) (stop func()) {
+	wanted := make(chan os.Signal, 1)
+	signal.Notify(wanted, unix.SIGIO)
+	ended := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(leaseLook)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-wanted:
+			case <-tick.C:
+			}
+			for _, m := range files {
+				m.wanted()
+			}
+			time.Sleep(leaseRest)
 		}
-		for _, m := range files {
-			m.wanted()
-		}
+	}()
+	return func() {
+		signal.Stop(wanted)
+		close(ended)
 	}
 }

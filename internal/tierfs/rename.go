@@ -340,7 +340,7 @@ func syncFile(d *tier.Dir, name string, st *unix.Stat_t) error {
 // lease is given up once somebody wants it, and so is that of a good program
 // (fcntl(2)).
 func openLeased(d *tier.Dir, name string) (f *tier.File, err error) {
-	for end := time.Now().Add(movePatience); ; time.Sleep(leaseLook / 4) {
+	for end := time.Now().Add(movePatience); ; time.Sleep(leaseRest) {
 		f, err = d.Open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != unix.EAGAIN || time.Now().After(end) {
 			return f, err
