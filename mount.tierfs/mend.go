@@ -17,7 +17,7 @@ func (s *service) Check(ctx context.Context, req control.Check, emit func(contro
 		r := meet(holder)
 		return end, fmt.Errorf("check: another daemon has the tiers too%s; %s before a repair", r, r.toEnd())
 	}
-	c := &mover.Check{Tiers: s.graph.set.Tiers(), Owned: s.graph.fs.Owned, NumbersLast: s.graph.fs.NumbersLast}
+	c := &mover.Check{Tiers: s.graph.set.Tiers(), Owned: s.graph.fs.Owned, NumbersLast: s.graph.fs.NumbersLast, Made: s.graph.fs.Made}
 	err = s.graph.work(ctx, func(ctx context.Context) error {
 		c.Emit = func(f mover.Finding) {
 			x := s.finding(ctx, f, req)

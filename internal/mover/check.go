@@ -24,6 +24,7 @@ type Check struct {
 	Owned func(rank int, dir, name string) bool
 	// NumbersLast reports whether inode numbers tell the files of a tier apart.
 	NumbersLast func(*tier.Tier) bool
+	Made        Made
 	Emit        func(Finding)
 
 	Directories, Entries int // seen so far
@@ -175,30 +176,33 @@ func (c *Check) merge(name string, top seen, lower []seen) merged {
 // file compares the hidden copies of a file with the one that is shown.
 func (c *Check) file(ctx context.Context, name string, top seen, lower []seen) {
 	for _, s := range lower {
-		kind := OtherType
-		if !s.isDir() {
-			kind = OtherCopy
-			if same, err := c.same(ctx, name, top, s); err != nil {
-				c.unread(s.rank, name, err)
-				continue
-			} else if same {
-				kind = SameCopy
-			}
+		if s.isDir() {
+			c.confirm(OtherType, name, top, s)
+			continue
 		}
-		c.confirm(kind, name, top, s)
+		kind := OtherCopy
+		differs, err := c.differs(ctx, name, top, s)
+		switch {
+		case err != nil:
+			c.unread(s.rank, name, err)
+			continue
+		case len(differs) == 0:
+			kind = SameCopy
+		}
+		c.confirm(kind, name, top, s, differs...)
 	}
 }
 
 // confirm reports a finding if the two are still what they were: a client may
 // have changed the name, or a file may be changing its home.
-func (c *Check) confirm(kind Kind, name string, high, low seen) {
+func (c *Check) confirm(kind Kind, name string, high, low seen, differs ...string) {
 	for _, s := range []seen{high, low} {
 		st, err := c.Tiers[s.rank].Lstat(name)
 		if err != nil || !sameState(&st, &s.st) || st.Ino != s.st.Ino && c.NumbersLast(c.Tiers[s.rank]) {
 			return
 		}
 	}
-	c.Emit(Finding{Kind: kind, Path: name, Rank: low.rank, Over: high.rank, Bytes: low.st.Size, Low: low.st, High: high.st})
+	c.Emit(Finding{Kind: kind, Path: name, Rank: low.rank, Over: high.rank, Bytes: low.st.Size, Low: low.st, High: high.st, Differs: differs})
 }
 
 // sameState reports whether two inodes of that number would be one, with the same content.

@@ -72,6 +72,9 @@ func (s *stage) found(c *Check) []string {
 		}
 	}
 	c.NumbersLast = func(*tier.Tier) bool { return true }
+	if c.Made == nil {
+		c.Made = func(_ *tier.Tier, st *unix.Stat_t) (unix.Stat_t, error) { return *st, nil }
+	}
 	if c.Owned == nil {
 		c.Owned = func(int, string, string) bool { return false }
 	}
@@ -122,6 +125,69 @@ func TestCheckFindsHiddenCopies(t *testing.T) {
 	s.want(&Check{}, "same-copy 1/same 0", "other-copy 1/size 0", "other-copy 1/bytes 0", "other-copy 2/late 0",
 		"same-copy 1/long 0", "same-copy 1/empty 0", "other-copy 2/empty 0", "same-copy 2/d/lower 1",
 		"same-copy 1/link 0", "other-copy 2/link 0")
+}
+
+// TestCheckTellsByMetadataToo: a copy that nobody but its owner might read, or that
+// had attributes of its own, was the same file if its bytes were, and a repair
+// removed it.
+func TestCheckTellsByMetadataToo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("root: owners are to differ")
+	}
+	const userACL = "\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x06\x00\xe8\x03\x00\x00\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x04\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff"
+	for want, change := range map[string]func(name string) error{
+		"owner":      func(name string) error { return os.Chown(name, 1000, -1) },
+		"group":      func(name string) error { return os.Chown(name, -1, 1000) },
+		"mode":       func(name string) error { return os.Chmod(name, 0o600) },
+		"attributes": func(name string) error { return unix.Setxattr(name, "user.important", []byte("1"), 0) },
+		"ACL":        func(name string) error { return unix.Setxattr(name, accessACL, []byte(userACL), 0) },
+		"content":    func(name string) error { return os.WriteFile(name, []byte("2"), 0o644) },
+		"":           func(name string) error { return os.Chtimes(name, time.Time{}, time.Unix(1, 0)) },
+	} {
+		for rank := range 2 {
+			s := newStage(t, 2)
+			s.write(0, "f", "1")
+			s.write(1, "f", "1")
+			if err := change(s.at(rank, "f")); err != nil {
+				t.Fatalf("%s: %v", want, err)
+			}
+			c, got := &Check{}, []string(nil)
+			s.found(c)
+			c.Emit = func(f Finding) { got = append(got, string(f.Kind)+" "+strings.Join(f.Differs, " ")) }
+			if err := c.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			text := "other-copy " + want
+			if want == "" {
+				text = "same-copy "
+			}
+			if len(got) != 1 || got[0] != text {
+				t.Errorf("changed on tier %d: found %q, want %q", rank, got, text)
+			}
+		}
+	}
+}
+
+// What a filesystem cannot hold of a file is not lost with it: vfat has one owner and
+// one mode for all.
+func TestCheckCountsNoDifferenceThatTheTierMakes(t *testing.T) {
+	for name, made := range map[string]uint32{"same-copy": 0o755, "other-copy": 0o644} {
+		s := newStage(t, 2)
+		s.write(0, "f", "1")
+		s.write(1, "f", "1")
+		if err := os.Chmod(s.at(1, "f"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		c := &Check{Made: func(to *tier.Tier, st *unix.Stat_t) (unix.Stat_t, error) {
+			held := *st
+			held.Mode = held.Mode&^07777 | made
+			if to.Rank != 1 {
+				t.Errorf("made on tier %d", to.Rank)
+			}
+			return held, nil
+		}}
+		s.want(c, name+" 1/f 0")
+	}
 }
 
 func TestCheckFindsFilesAndDirectoriesOfOneName(t *testing.T) {

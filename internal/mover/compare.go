@@ -6,6 +6,8 @@ import (
 	"context"
 	"maps"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
@@ -14,29 +16,141 @@ import (
 // compareChunk is how much of two files is compared at a time.
 const compareChunk = 1 << 20
 
-// same reports whether two copies of a name have the same type and content.
-func (c *Check) same(ctx context.Context, name string, a, b seen) (bool, error) {
-	if a.st.Mode&unix.S_IFMT != b.st.Mode&unix.S_IFMT || a.st.Size != b.st.Size {
-		return false, nil
+// differs says what a hidden copy, b, differs in from the one that is shown; nothing if
+// it is the same file.
+func (c *Check) differs(ctx context.Context, name string, a, b seen) ([]string, error) {
+	switch {
+	case a.st.Mode&unix.S_IFMT != b.st.Mode&unix.S_IFMT:
+		return []string{"type"}, nil
+	case a.st.Size != b.st.Size:
+		return []string{"content"}, nil
 	}
 	dir, base := path.Split(name)
 	da, err := c.Tiers[a.rank].OpenPath(dir)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer da.Put()
 	db, err := c.Tiers[b.rank].OpenPath(dir)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer db.Put()
+	same := a.st.Rdev == b.st.Rdev
 	switch a.st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		return sameContent(ctx, da, db, base, a.st.Size)
+		same, err = sameContent(ctx, da, db, base, a.st.Size)
 	case unix.S_IFLNK:
-		return sameTarget(da, db, base, &a.st, &b.st)
+		same, err = sameTarget(da, db, base, &a.st, &b.st)
 	}
-	return a.st.Rdev == b.st.Rdev, nil
+	switch {
+	case err != nil:
+		return nil, err
+	case !same:
+		return []string{"content"}, nil
+	}
+	return Differences(da, db, base, c.Made)
+}
+
+// Made has a file made on a tier that is given the owner and the mode of st, and says
+// what it has of them: as much as the tier holds. Then the file is removed.
+type Made func(t *tier.Tier, st *unix.Stat_t) (unix.Stat_t, error)
+
+// Differences says what the file name in low differs in from that in high, but for type,
+// content and times: owner, group, mode, extended attributes, ACL.
+//
+// It is for low to go. So what low's tier cannot hold is no difference, as it is not lost;
+// what high's cannot hold is one.
+func Differences(high, low *tier.Dir, name string, made Made) ([]string, error) {
+	h, err := high.OpenPath(name)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	l, err := low.OpenPath(name)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	rights, err := rightsDiffer(h, l, made)
+	if err != nil {
+		return nil, err
+	}
+	attributes, err := attributesDiffer(h, l)
+	return append(rights, attributes...), err
+}
+
+// rightsDiffer compares owner, group and mode. Filesystems such as vfat and rclone's have
+// the same for all files, and take no other.
+func rightsDiffer(high, low *tier.File, made Made) (in []string, err error) {
+	var h, l unix.Stat_t
+	if err := high.Stat(&h); err != nil {
+		return nil, err
+	}
+	if err := low.Stat(&l); err != nil {
+		return nil, err
+	}
+	if !sameRights(&h, &l) && l.Mode&unix.S_IFMT == unix.S_IFREG {
+		if held, err := made(low.Tier, &h); err == nil {
+			h = held
+		}
+	}
+	for _, d := range []struct {
+		what string
+		is   bool
+	}{{"owner", h.Uid != l.Uid}, {"group", h.Gid != l.Gid}, {"mode", (h.Mode^l.Mode)&07777 != 0}} {
+		if d.is {
+			in = append(in, d.what)
+		}
+	}
+	return in, nil
+}
+
+func sameRights(a, b *unix.Stat_t) bool {
+	return a.Uid == b.Uid && a.Gid == b.Gid && a.Mode == b.Mode
+}
+
+// attributesDiffer compares extended attributes and the ACL.
+func attributesDiffer(high, low *tier.File) (in []string, err error) {
+	hx, err := xattrs(high)
+	if err != nil {
+		return nil, err
+	}
+	lx, err := xattrs(low)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]bool{}
+	for name, value := range lx {
+		if other, has := hx[name]; (!has || other != value) && (has || !ofItsFilesystem(name) || holds(high, name)) {
+			found[attributeWord(name)] = true
+		}
+	}
+	for name := range hx {
+		if _, has := lx[name]; !has && holds(low, name) {
+			found[attributeWord(name)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+func attributeWord(name string) string {
+	if name == accessACL {
+		return "ACL"
+	}
+	return "attributes"
+}
+
+// ofItsFilesystem reports whether a filesystem makes the attribute itself, of what it has
+// of the file, as NFS does system.nfs4_acl.
+func ofItsFilesystem(name string) bool {
+	return strings.HasPrefix(name, "system.") && name != accessACL
+}
+
+// holds reports whether files beside f can have the attribute.
+func holds(f *tier.File, name string) bool {
+	_, err := f.Getxattr(name, nil)
+	return err != unix.EOPNOTSUPP
 }
 
 func sameTarget(a, b *tier.Dir, name string, sta, stb *unix.Stat_t) (bool, error) {

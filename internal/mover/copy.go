@@ -270,6 +270,19 @@ func chmod(dst *tier.File, st *unix.Stat_t) error {
 	return sys.AsUser(0, int(st.Gid), set)
 }
 
+// Given gives a new file the owner and the mode of st, and says what it has then. That a
+// filesystem permits neither to root is for want of them; another user may only not.
+func Given(f *tier.File, st *unix.Stat_t) (is unix.Stat_t, err error) {
+	if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil && (err != unix.EPERM || os.Geteuid() != 0) {
+		return is, err
+	}
+	if err := chmod(f, st); err != nil && err != unix.EPERM {
+		return is, err
+	}
+	err = f.Stat(&is)
+	return is, err
+}
+
 // accessACL is the ACL that is a part of the mode: each changes the other.
 const accessACL = "system.posix_acl_access"
 

@@ -2,6 +2,7 @@ package mover
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,8 @@ type Finding struct {
 	Bytes int64
 	Err   error // of Unread
 
+	Differs []string // of OtherCopy: in what, in words; see Differences
+
 	// What was seen of a hidden copy and of the one that hides it, by which a
 	// repair knows them again.
 	Low, High unix.Stat_t
@@ -25,8 +28,8 @@ type Kind string
 
 // Kinds.
 const (
-	SameCopy  Kind = "same-copy"  // hidden by a higher tier, which has the same content
-	OtherCopy Kind = "other-copy" // … other content
+	SameCopy  Kind = "same-copy"  // hidden by a higher tier, which has the same but for times
+	OtherCopy Kind = "other-copy" // … another file
 	OtherType Kind = "other-type" // a file hides a directory, or the other way round
 	Staged    Kind = "staged"     // a copy that never came into place
 	Record    Kind = "record"     // of an operation that was interrupted
@@ -43,7 +46,7 @@ func (f Finding) Text(over string) string {
 	case SameCopy:
 		return "hidden by the same file on " + over
 	case OtherCopy:
-		return fmt.Sprintf("hidden by another file of that name on %s; compare them and remove or rename one", over)
+		return fmt.Sprintf("hidden by another file of that name on %s, which differs in %s; compare them and remove or rename one", over, strings.Join(f.Differs, ", "))
 	case OtherType:
 		if f.Low.Mode&unix.S_IFMT == unix.S_IFDIR {
 			return fmt.Sprintf("a directory, hidden by a file of that name on %s; rename one of them in its tier", over)

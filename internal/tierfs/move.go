@@ -648,6 +648,15 @@ func (fs *FS) Try(t *tier.Tier, mode uint32, fn func(f *tier.File) error) error 
 	return fn(f)
 }
 
+// Made is mover.Made.
+func (fs *FS) Made(t *tier.Tier, st *unix.Stat_t) (made unix.Stat_t, err error) {
+	err = fs.Try(t, mover.Mode(st), func(f *tier.File) (err error) {
+		made, err = mover.Given(f, st)
+		return err
+	})
+	return made, err
+}
+
 // sameFile reports whether nothing has changed a file but its access time.
 func sameFile(a, b *unix.Stat_t) bool { return a.Ctim == b.Ctim && sameContent(a, b) }
 

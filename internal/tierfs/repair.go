@@ -28,7 +28,7 @@ func (fs *FS) Owned(rank int, dir, name string) bool {
 	return strings.HasPrefix(name, stagingPrefix) || dir == "journal" && fs.journal.stands(name)
 }
 
-// Remove removes a hidden copy with the content of the file that is shown, or a
+// Remove removes a hidden copy that is the same as the file that is shown, or a
 // copy that never came into place. It reads both until ctx ends, where numbers do not
 // tell.
 func (fs *FS) Remove(ctx context.Context, f mover.Finding) error {
@@ -50,6 +50,13 @@ func (fs *FS) Remove(ctx context.Context, f mover.Finding) error {
 		return err
 	}
 	return h.alone(func() error {
+		differs, err := mover.Differences(h.high, h.low, h.name, fs.Made)
+		if err != nil {
+			return err
+		}
+		if len(differs) > 0 {
+			return errChanged
+		}
 		// removeCopies tells the table too: the copy may have been seen once.
 		both := []copyAt{{f.Over, f.High}, {f.Rank, f.Low}}
 		if err := fs.removeCopies(new(fusedev.Request), h.dir, h.name, both, 1); err != nil {

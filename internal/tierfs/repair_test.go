@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/tierfs/tierfs/internal/mover"
+	"golang.org/x/sys/unix"
 )
 
 // findings are what a check of the mount finds.
 func (r *rig) findings(fs *FS) (all []mover.Finding) {
 	r.Helper()
-	c := &mover.Check{Tiers: fs.Tiers(), Owned: fs.Owned, NumbersLast: fs.NumbersLast, Emit: func(f mover.Finding) { all = append(all, f) }}
+	c := &mover.Check{Tiers: fs.Tiers(), Owned: fs.Owned, NumbersLast: fs.NumbersLast, Made: fs.Made, Emit: func(f mover.Finding) { all = append(all, f) }}
 	if err := c.Run(r.Context()); err != nil {
 		r.Fatal(err)
 	}
@@ -77,6 +78,23 @@ func TestRepairTouchesOnlyWhatIsAsItWasFound(t *testing.T) {
 			r.wantSame(before)
 		})
 	}
+}
+
+// What is set between the finding and the repair would go with the copy.
+func TestRepairLooksAtMetadataAgain(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "f", "same")
+	r.write(1, "f", "same")
+	fs := r.open()
+	f := r.finding(fs, mover.SameCopy)
+	if err := unix.Setxattr(r.at(1, "f"), "user.important", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.Remove(t.Context(), f); err != errChanged {
+		t.Errorf("removed: %v", err)
+	}
+	r.wantContent(1, "f", "same")
+	r.finding(fs, mover.OtherCopy)
 }
 
 // A client that renames over the name in the middle of a repair puts its file

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/tierfs/tierfs/tests/faultfs"
 	"github.com/tierfs/tierfs/tests/harness"
 )
 
@@ -91,6 +92,52 @@ func TestCheckFindsAndMends(t *testing.T) {
 	harness.Remove(t, low+"/kind")
 	out, _ = tierfs(t, 0, "check", m.Dir)
 	harness.OneLine(t, out, "0 findings, 0 mended\n")
+}
+
+// TestRepairKeepsACopyWithOtherMetadata: the same bytes with another mode, owner or
+// attribute were the same file, and what was set on the hidden one went with it.
+func TestRepairKeepsACopyWithOtherMetadata(t *testing.T) {
+	m := harness.New(t, 1)
+	low := m.Fallbacks[0]
+	for name, command := range map[string][]string{
+		"attribute": {"setfattr", "-n", "user.important", "-v", "1"}, "closed": {"chmod", "600"}, "set-id": {"chmod", "4755"},
+		"owner": {"chown", "1000:1000"}, "acl": {"setfacl", "-m", "u:1000:rw"},
+	} {
+		harness.Write(t, m.Primary+"/"+name, "1")
+		harness.Write(t, low+"/"+name, "1")
+		harness.Must(t, append(command, low+"/"+name)...)
+	}
+	m.Up()
+	out, _ := tierfs(t, 1, "check", "--repair", "--yes", m.Dir)
+	over := ": hidden by another file of that name on tier 0, " + m.Primary + ", which differs in "
+	const do = "; compare them and remove or rename one\n"
+	harness.Contains(t, out, low+"/attribute"+over+"attributes"+do, low+"/closed"+over+"mode"+do, low+"/set-id"+over+"mode"+do,
+		low+"/owner"+over+"owner, group"+do, low+"/acl"+over+"mode, ACL"+do, "5 findings, 0 mended\n")
+	tierfs(t, 0, "check", "--repair", "--yes", "--rename", m.Dir)
+	for name, want := range map[string]string{"attribute": "644", "closed": "600", "set-id": "4755", "owner": "644", "acl": "664"} {
+		if got := harness.Must(t, "stat", "-c", "%a", m.Path(name+".shadowed-by-tierfs-1")); got != want+"\n" {
+			t.Errorf("%s: mode %s, want %s", name, got, want)
+		}
+	}
+}
+
+// A tier that has one owner and one mode for all files cannot lose others.
+func TestRepairRemovesACopyOfATierWithoutOwners(t *testing.T) {
+	disk := faultfs.New(t, 1)
+	m := harness.NewOn(t, []string{harness.TempDir(t), disk.Disks[0]})
+	harness.Write(t, m.Primary+"/f", "1")
+	harness.Must(t, "chown", "1000:1000", m.Primary+"/f")
+	harness.Must(t, "chmod", "600", m.Primary+"/f")
+	harness.Write(t, disk.Disks[0]+"/f", "1")
+	harness.Chmod(t, disk.Disks[0]+"/f", 0o600)
+	m.Up()
+	out, _ := tierfs(t, 1, "check", m.Dir)
+	harness.Contains(t, out, "other-copy: ", "differs in owner, group;")
+	disk.Arm(faultfs.Plan{NoOwners: true, Nth: 1 << 30})
+	out, _ = tierfs(t, 0, "check", "--repair", "--yes", m.Dir)
+	harness.Contains(t, out, "same-copy: ", "; mended: remove it\n", "1 finding, 1 mended\n")
+	disk.Disarm()
+	m.Down()
 }
 
 func TestCheckPrintsJSON(t *testing.T) {
