@@ -120,10 +120,11 @@ func (g *graph) extend(roots []string, own string) (taken int, err error) {
 			t.Close()
 			return taken, fmt.Errorf("fallback %q: it lies in this mount; name a directory of its own", root)
 		}
-		if err := g.joinWith(t); err != nil {
+		if err := g.joinAnew(append(members(g.set), member(t))); err != nil {
 			t.Close()
 			return taken, err
 		}
+		g.say(g.joined)
 		if err := g.fs.Extend(t, g.ids()); err != nil {
 			return taken, err
 		}
@@ -132,28 +133,20 @@ func (g *graph) extend(roots []string, own string) (taken int, err error) {
 	return taken, nil
 }
 
-// joinWith settles the membership anew with one tier more. The locks are given
-// up for it, because they belong to the judgement that took them.
-func (g *graph) joinWith(t *tier.Tier) error {
-	g.joined.Close()
-	joined, err := tier.Join(append(members(g.set), member(t)), g.dir)
-	if err != nil {
-		if again, e := tier.Join(members(g.set), g.dir); e == nil {
-			g.have(again)
-		}
-		return err
-	}
-	g.have(joined)
-	g.say(joined)
-	return nil
-}
-
-// have makes joined the tiers' membership.
+// joinAnew settles the membership anew. If a lock is not to be had that is wanted now,
+// files do not move until it is.
 //
 // LOCKS_REQUIRED(g.joinMu)
-func (g *graph) have(joined *tier.JoinResult) {
-	g.joined = joined
-	joined.Sign(g.conn)
+func (g *graph) joinAnew(roots []tier.Root) error {
+	owned := g.joined.Owner
+	if err := g.joined.Rejoin(roots); err != nil {
+		return err
+	}
+	g.joined.Sign(g.conn)
+	if owned && !g.joined.Owner {
+		g.begin(func() { g.takeOver(g.begun) })
+	}
+	return nil
 }
 
 // sign tells those who want the locks by which connection we serve, from when there
@@ -379,8 +372,8 @@ func (g *graph) serve(dev int) (err error) {
 	return nil
 }
 
-// rejoin takes the members' locks anew after a tier has come back: on another
-// mount of its disk, the lock that was held is one of a filesystem that is gone.
+// rejoin settles the membership anew after a tier has come back: on another mount of its
+// disk, the lock that was held is one of a filesystem that is gone.
 func (g *graph) rejoin(ctx context.Context) {
 	for g.set.Away() {
 		select {
@@ -389,20 +382,11 @@ func (g *graph) rejoin(ctx context.Context) {
 		case <-time.After(takeOverTime):
 		}
 	}
-	resume := g.pause()
+	defer g.pause()()
 	g.joinMu.Lock()
-	g.joined.Close()
-	joined, err := tier.Join(members(g.set), g.dir)
-	if err == nil {
-		g.have(joined)
-	}
-	g.joinMu.Unlock()
-	resume()
-	switch {
-	case err != nil:
-		g.log.Error("the tiers' locks cannot be taken anew, so files do not move; serving on, mount anew for that", "err", err)
-	case !joined.Owner:
-		g.takeOver(ctx)
+	defer g.joinMu.Unlock()
+	if err := g.joinAnew(members(g.set)); err != nil {
+		g.log.Error("a tier is back, and its lock cannot be taken anew, so that another mount of these tiers might move files too; mount anew, and have no other", "err", err)
 	}
 }
 

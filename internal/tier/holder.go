@@ -18,8 +18,8 @@ type Holder struct {
 
 // Sign writes into the locks by which connection to the kernel the mount is served.
 func (j *JoinResult) Sign(conn string) {
-	for _, fd := range j.locks {
-		signLock(fd, j.at, conn)
+	for _, l := range j.locks {
+		signLock(l.fd, j.at, conn)
 	}
 }
 

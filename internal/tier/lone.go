@@ -14,7 +14,7 @@ func (g *guard) lone() (*JoinResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &JoinResult{Owner: true, Members: []Identity{{FSID: s.fsid, RootInode: s.inode}}}
+	j := &JoinResult{Owner: true, at: g.at, Members: []Identity{{FSID: s.fsid, RootInode: s.inode}}}
 	if s.readMark() != nil || !s.listed() {
 		return j, nil
 	}

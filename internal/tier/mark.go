@@ -482,6 +482,18 @@ func lockMark(rootFD int) (fd int, holder Holder, err error) {
 	return -1, holder, fmt.Errorf("%s/%s: flock: %w", MarkName, lockName, err)
 }
 
+// isLock reports whether fd is the lock of the tier whose root is rootFD.
+func isLock(fd, rootFD int) bool {
+	dirfd, err := OpenMarkDir(rootFD, false)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dirfd)
+	var has, is unix.Stat_t
+	return unix.Fstat(fd, &has) == nil && unix.Fstatat(dirfd, lockName, &is, unix.AT_SYMLINK_NOFOLLOW) == nil &&
+		has.Dev == is.Dev && has.Ino == is.Ino
+}
+
 // openLock opens for reading, so that a tier can be made read-only while it is locked
 // (mount -o remount,ro; systemd at shutdown), which a file open for writing forbids. To
 // flock(2) that is the same, except where a client or server makes byte-range locks of it,

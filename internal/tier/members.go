@@ -3,6 +3,7 @@ package tier
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,9 +35,15 @@ type JoinResult struct {
 	Members         []Identity // in the order of the roots
 	Refused         error      // why TakeOver failed, if not for a lock that another holds
 
-	locks []int
+	locks []lock // one that is not owner can have some, see Rejoin
 	at    string // the mount point
 	guard *guard // for TakeOver, with descriptors of its own; nil once owner
+}
+
+// lock is that of a tier.
+type lock struct {
+	path string // the tier's
+	fd   int
 }
 
 // Join verifies that every root is the member that the newest list names, or
@@ -65,7 +72,7 @@ func Join(roots []Root, at string) (*JoinResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.join()
+	return g.join(true)
 }
 
 // Check is the judgement of Join as text. It writes nothing.
@@ -101,20 +108,64 @@ func (j *JoinResult) TakeOver() bool {
 		j.Held, j.Holder = next.Held, next.Holder
 		return false
 	}
-	j.guard.close()
-	*j = next
+	j.become(&next)
 	return true
+}
+
+// Rejoin settles the membership anew: of one root more, or when a tier has come back,
+// perhaps as another mount of its disk. The locks are kept meanwhile, because what we
+// have under way is for nobody else to finish:
+//
+//	this daemon: record of a rename, one tier renamed, the locks given up
+//	another:     takes them, takes the rename back, removes the record
+//	this daemon: renames on the other tier
+//
+// One that has not all of them takes none: TakeOver does, and its caller finishes what
+// the last holder left. After an error everything is as it was.
+func (j *JoinResult) Rejoin(roots []Root) error {
+	g, err := newGuard(roots, j.at)
+	if err != nil {
+		return err
+	}
+	g.kept = j.locks
+	next, err := g.join(j.Owner)
+	if err == nil {
+		j.become(next)
+	}
+	return err
+}
+
+// become replaces j by next, and closes what that does not have.
+func (j *JoinResult) become(next *JoinResult) {
+	closeLocks(without(j.locks, next.locks))
+	if j.guard != nil {
+		j.guard.close()
+	}
+	*j = *next
 }
 
 // Close gives the locks back.
 func (j *JoinResult) Close() error {
-	err := closeAll(j.locks)
+	err := closeLocks(j.locks)
 	j.Owner, j.locks = false, nil
 	if j.guard != nil {
 		err = errors.Join(err, j.guard.close())
 		j.guard = nil
 	}
 	return err
+}
+
+func closeLocks(locks []lock) error {
+	var fds []int
+	for _, l := range locks {
+		fds = append(fds, l.fd)
+	}
+	return closeAll(fds)
+}
+
+// without are those of all that are not among others.
+func without(all, others []lock) []lock {
+	return slices.DeleteFunc(slices.Clone(all), func(l lock) bool { return slices.Contains(others, l) })
 }
 
 func closeAll(fds []int) error {
@@ -154,6 +205,7 @@ func VerifyMember(fd int, path string, want Identity) error {
 type guard struct {
 	roots   []Root
 	at      string // the mount point
+	kept    []lock // that the mount has already
 	rootDev uint64 // st_dev of "/", which a tier is on whose disk is not mounted
 	write   func(dirfd int, rec *record) error
 }
@@ -166,18 +218,24 @@ func newGuard(roots []Root, at string) (*guard, error) {
 	return &guard{roots: roots, at: at, rootDev: uint64(st.Dev), write: writeRecord}, nil
 }
 
-func (g *guard) join() (*JoinResult, error) {
+// join judges, and takes the locks if it is to own the tiers.
+func (g *guard) join(own bool) (*JoinResult, error) {
 	if len(g.roots) == 1 {
 		return g.lone()
 	}
 	j := new(JoinResult)
-	if err := g.own(j); err != nil {
+	enter := g.own
+	if !own {
+		enter = g.serve
+	}
+	if err := enter(j); err != nil {
 		return nil, err
 	}
 	if j.Owner {
 		return j, nil
 	}
 	var err error
+	j.locks = g.kept
 	j.guard, err = g.dup()
 	return j, err
 }
@@ -196,7 +254,7 @@ func (g *guard) own(j *JoinResult) error {
 	if all {
 		defer func() {
 			if !j.Owner {
-				closeAll(locks)
+				closeLocks(without(locks, g.kept))
 			}
 		}()
 		if v, err = g.survey(); err != nil {
@@ -205,11 +263,27 @@ func (g *guard) own(j *JoinResult) error {
 		if err := g.settle(v); err != nil {
 			return err
 		}
-		j.Owner, j.locks, j.at = true, locks, g.at
+		j.Owner, j.locks = true, locks
 	}
-	j.Warnings, j.Notes, j.Held, j.Holder = v.warnings, v.notes, v.held, v.holder
-	j.SetID, j.Members = v.identities(all)
+	g.tell(j, v)
 	return nil
+}
+
+// serve judges, for one that is not to take the locks now.
+func (g *guard) serve(j *JoinResult) error {
+	v, err := g.survey()
+	if err != nil {
+		return err
+	}
+	g.tell(j, v)
+	return nil
+}
+
+// tell says in j what v is.
+func (g *guard) tell(j *JoinResult, v *verdict) {
+	j.at = g.at
+	j.Warnings, j.Notes, j.Held, j.Holder = v.warnings, v.notes, v.held, v.holder
+	j.SetID, j.Members = v.identities(j.Owner)
 }
 
 // survey looks at every tier and judges.
@@ -228,20 +302,19 @@ func (g *guard) survey() (*verdict, error) {
 	return judge(tiers, g.rootDev)
 }
 
-// lock takes the locks of the writable tiers by rank, all or none: two daemons
-// that each kept some would keep both from moving for ever.
-func (g *guard) lock(v *verdict) (locks []int, all bool, err error) {
+// lock takes the locks of the writable tiers by rank, all or none but those that are
+// kept: two daemons that each took some would keep both from moving for ever.
+func (g *guard) lock(v *verdict) (locks []lock, all bool, err error) {
 	for i, r := range g.roots {
 		if r.ReadOnly {
 			continue
 		}
-		fd, holder, err := lockMark(r.FD)
+		fd, holder, err := g.lockOne(r)
 		if fd >= 0 {
-			signLock(fd, g.at, "")
-			locks = append(locks, fd)
+			locks = append(locks, lock{r.Path, fd})
 			continue
 		}
-		closeAll(locks)
+		closeLocks(without(locks, g.kept))
 		switch {
 		case err == nil:
 			v.held, v.holder = true, holder
@@ -253,6 +326,23 @@ func (g *guard) lock(v *verdict) (locks []int, all bool, err error) {
 		return nil, false, nil
 	}
 	return locks, true, nil
+}
+
+// lockOne is lockMark for a tier whose lock may be kept. A kept one that is of another
+// mount of its disk is let go if a server takes it for that of somebody else.
+func (g *guard) lockOne(r Root) (fd int, holder Holder, err error) {
+	of := slices.IndexFunc(g.kept, func(l lock) bool { return l.path == r.Path })
+	if of >= 0 && isLock(g.kept[of].fd, r.FD) {
+		return g.kept[of].fd, holder, nil
+	}
+	fd, holder, err = lockMark(r.FD)
+	if of >= 0 && fd < 0 && err == nil && unix.Flock(g.kept[of].fd, unix.LOCK_UN) == nil {
+		fd, holder, err = lockMark(r.FD)
+	}
+	if fd >= 0 {
+		signLock(fd, g.at, "")
+	}
+	return fd, holder, err
 }
 
 // takesNothing reports whether err is that of a tier which serves, but takes nothing.

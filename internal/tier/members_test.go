@@ -154,11 +154,19 @@ func (b *place) guard(names ...string) *guard {
 	return g
 }
 
+// roots are the tiers until the end of the test.
+func (b *place) roots(names ...string) []Root {
+	b.Helper()
+	g := b.guard(names...)
+	b.Cleanup(func() { g.close() })
+	return g.roots
+}
+
 // join mounts until the end of the test.
 func (b *place) join(names ...string) *JoinResult {
 	b.Helper()
 	g := b.guard(names...)
-	j, err := g.join()
+	j, err := g.join(true)
 	if err != nil {
 		b.Fatalf("join %q: %v", names, err)
 	}
@@ -171,7 +179,7 @@ func (b *place) joinUp(names ...string) *JoinResult {
 	b.Helper()
 	g := b.guard(names...)
 	defer g.close()
-	j, err := g.join()
+	j, err := g.join(true)
 	if err != nil {
 		b.Fatalf("join %q: %v", names, err)
 	}
@@ -215,7 +223,7 @@ func (b *place) attempt(names ...string) error {
 	b.Helper()
 	g := b.guard(names...)
 	defer g.close()
-	j, err := g.join()
+	j, err := g.join(true)
 	if err == nil {
 		err = j.Close()
 	}
@@ -325,7 +333,7 @@ func TestOneTierOfASetIsToldOf(t *testing.T) {
 	g := b.guard("a")
 	defer g.close()
 	for _, g.at = range []string{b.path("a"), b.path("b")} {
-		if j, err := g.join(); err != nil || len(j.Warnings) != 1 {
+		if j, err := g.join(true); err != nil || len(j.Warnings) != 1 {
 			t.Errorf("on %s: %+v, %v", g.at, j, err)
 		}
 	}
@@ -333,7 +341,7 @@ func TestOneTierOfASetIsToldOf(t *testing.T) {
 	g = b.guard("backing")
 	defer g.close()
 	g.at = b.path("a")
-	if j, err := g.join(); err != nil || len(j.Warnings) != 0 {
+	if j, err := g.join(true); err != nil || len(j.Warnings) != 0 {
 		t.Errorf("a tier of its set: %q, %v", j.Warnings, err)
 	}
 }
@@ -629,7 +637,7 @@ func TestHolderOfATierIsNamed(t *testing.T) {
 	g := b.guard("a", "b")
 	g.at = "/srv/my docs"
 	defer g.close()
-	first, err := g.join()
+	first, err := g.join(true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -951,10 +959,103 @@ func TestSecondDaemonServesAndTakesOver(t *testing.T) {
 	if fourth := b.join("b", "c"); fourth.Owner {
 		t.Error("two owners")
 	}
-	for _, fd := range second.locks {
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+	for _, l := range second.locks {
+		if flags, err := unix.FcntlInt(uintptr(l.fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
 			t.Errorf("descriptor flags %#x, %v: a child would hold the lock", flags, err)
 		}
+	}
+}
+
+// A daemon that takes in a tier may be in the midst of an operation, which one that
+// waits for the locks would finish or take back.
+func TestLocksAreKeptWhileATierIsTakenIn(t *testing.T) {
+	b := newPlace(t, "a", "b", "c")
+	b.joinUp("a", "b")
+	first, second := b.join("a", "b"), b.join("a", "b")
+	stop, done := make(chan struct{}), make(chan bool)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				done <- second.Owner
+				return
+			default:
+				second.TakeOver()
+			}
+		}
+	}()
+	for range 50 {
+		for _, names := range [][]string{{"a", "b"}, {"a", "b", "c"}} {
+			if err := first.Rejoin(b.roots(names...)); err != nil || !first.Owner {
+				t.Fatalf("not owner any more: %v", err)
+			}
+		}
+	}
+	close(stop)
+	if <-done {
+		t.Error("two owners")
+	}
+	b.sameLists("a", "b", "c")
+	if err := os.Chmod(b.path("c/"+MarkName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Rejoin(b.roots("a", "b", "c")); err == nil || !first.Owner || len(first.locks) != 3 {
+		t.Errorf("refused with %v: owner %v, locks %v", err, first.Owner, first.locks)
+	}
+	first.Close()
+	if !second.TakeOver() {
+		t.Errorf("not taken over: %v", second.Refused)
+	}
+}
+
+// Who becomes owner finishes what the last one left, and does so where it takes over.
+func TestWhoIsNotOwnerTakesNoLockWithATier(t *testing.T) {
+	b := newPlace(t, "a", "b", "c")
+	b.joinUp("a", "b")
+	first, second := b.join("a", "b"), b.join("a", "b")
+	first.Close()
+	if err := second.Rejoin(b.roots("a", "b", "c")); err != nil || second.Owner || len(second.Members) != 3 {
+		t.Errorf("%v: %+v", err, second)
+	}
+	if !second.TakeOver() || len(second.locks) != 3 {
+		t.Errorf("not taken over: %v", second.Refused)
+	}
+	b.sameLists("a", "b", "c")
+}
+
+// The disk of a tier is back on another mount, where the lock that is kept is not the
+// one that counts; or the lock file was removed.
+func TestLockOfATierThatIsBackIsTakenAnew(t *testing.T) {
+	b := newPlace(t, "a", "b")
+	first := b.join("a", "b")
+	if err := os.Remove(b.path("b/" + MarkName + "/" + lockName)); err != nil {
+		t.Fatal(err)
+	}
+	kept := first.locks[0]
+	if err := first.Rejoin(b.roots("a", "b")); err != nil || !first.Owner || first.locks[0] != kept {
+		t.Errorf("%v: %+v", err, first)
+	}
+	fd, _, err := lockMark(pathFD(t, b.path("b")))
+	if fd >= 0 || err != nil {
+		t.Errorf("the lock of b is not held: %v", err)
+	}
+	// Somebody else has it: ours stay, and it is had later.
+	if err := os.Remove(b.path("b/" + MarkName + "/" + lockName)); err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := lockMark(pathFD(t, b.path("b")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Rejoin(b.roots("a", "b")); err != nil || first.Owner || !first.Held {
+		t.Errorf("%v: %+v", err, first)
+	}
+	if fd, _, _ := lockMark(pathFD(t, b.path("a"))); fd >= 0 || first.TakeOver() {
+		t.Error("the lock of a was given up, or that of b is another's and was had")
+	}
+	unix.Close(other)
+	if !first.TakeOver() || len(first.locks) != 2 || first.locks[0] != kept {
+		t.Errorf("not taken over: %v", first.Refused)
 	}
 }
 
@@ -965,7 +1066,7 @@ func TestTakeOverOutlivesDescriptorsOfRoots(t *testing.T) {
 	for i := range g.roots {
 		g.roots[i].FD, _ = unix.Dup(g.roots[i].FD)
 	}
-	second, err := g.join()
+	second, err := g.join(true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1007,11 +1108,11 @@ func TestJoinLeaksNoDescriptor(t *testing.T) {
 	}
 	before := count()
 	for range 3 {
-		first, err := g.join()
+		first, err := g.join(true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := g.join()
+		second, err := g.join(true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1019,7 +1120,7 @@ func TestJoinLeaksNoDescriptor(t *testing.T) {
 		first.Close()
 		second.TakeOver()
 		second.Close()
-		if _, err := refused.join(); err == nil {
+		if _, err := refused.join(true); err == nil {
 			t.Fatal("accepted")
 		}
 	}
@@ -1110,7 +1211,7 @@ func crashing(g *guard, n int, how string) (crashed bool) {
 		}
 		panic(errCrash)
 	}
-	j, err := g.join()
+	j, err := g.join(true)
 	if err == nil {
 		j.Close()
 	}
