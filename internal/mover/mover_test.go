@@ -652,6 +652,37 @@ func TestOpensBringAFileUp(t *testing.T) {
 	r.want(0, "d/f") // it was opened within the hour
 }
 
+// A directory that cannot be looked at, and a job that does not come about, cost no other
+// file its way up.
+func TestFilesThatWereOpenedOftenAreNotForgotten(t *testing.T) {
+	p := Policy{Demote: ripeAge, Age: AgeMtime, Opens: 1, Within: time.Hour}
+	r := newRig(t, 2, p)
+	s := &schedule{m: r.m, policy: p}
+	bad := strings.Repeat("x", 300)
+	var good []string
+	for i := range 8 {
+		path := fmt.Sprintf("d%d/f", i)
+		good = append(good, path)
+		r.file(1, path, 7, 0)
+		var st unix.Stat_t
+		if err := unix.Stat(r.at(1, path), &st); err != nil {
+			t.Fatal(err)
+		}
+		r.m.Opened(1, st.Dev, st.Ino, 1, func() string { return path })
+		r.m.Opened(1, 1, uint64(i), 1, func() string { return fmt.Sprintf("%s%d/f", bad, i) })
+	}
+	ripen()
+	r.m.Permit(errors.New("not now"))
+	s.rises(context.Background())
+	r.want(0)
+	r.m.Permit(nil)
+	s.rises(context.Background())
+	r.want(0, good...)
+	if hot := r.m.opens.takeHot(time.Now()); len(hot) != 8 {
+		t.Errorf("%d files are to be tried again, want those that could not be looked at: %v", len(hot), hot)
+	}
+}
+
 func TestFailuresAreToldOnce(t *testing.T) {
 	r := newRig(t, 2, brief)
 	r.refuse = func(string) Reason { return Failed }

@@ -2,6 +2,8 @@ package mover
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"path"
 	"time"
 
@@ -14,16 +16,20 @@ func (s *schedule) rises(ctx context.Context) {
 	if len(hot) == 0 {
 		return
 	}
+	untried := maps.Clone(hot)
 	s.job(ctx, kindOpened, func(ctx context.Context, j *job) error {
 		h := &haul{job: j, ctx: ctx, judge: func(f facts) (course, Reason) { return j.policy.comeUp(f) }}
 		j.emit = func(e Event) { h.risen(e, hot) }
 		for _, dir := range byDirectory(hot) {
-			if err := h.comeUp(dir); err != nil {
+			if err := h.comeUp(dir, untried); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	for at, file := range untried {
+		s.m.opens.heat(at, file)
+	}
 }
 
 // risen notes what has become of a file. One that is in use, as most are that
@@ -66,22 +72,26 @@ func byDirectory(hot map[string]hotFile) []*hotDir {
 	return all
 }
 
-// comeUp moves the files of one directory to the primary.
-func (h *haul) comeUp(d *hotDir) error {
+// comeUp moves the files of one directory to the primary. One that cannot be looked at
+// stays among the untried, and keeps no other from coming up.
+func (h *haul) comeUp(d *hotDir, untried map[string]hotFile) error {
 	defer h.landAll()
 	t := h.m.tree.Tiers()[d.rank]
 	for _, name := range d.names {
+		at := path.Join(d.dir, name)
 		f := &found{}
-		err := (&walk{tier: t, exclude: h.policy.Exclude, alone: true, to: keeper{f}}).run(h.ctx, path.Join(d.dir, name))
-		if isAbsent(err) || err == unix.EISDIR {
-			continue // moved, removed or renamed since
+		err := (&walk{tier: t, exclude: h.policy.Exclude, alone: true, to: keeper{f}}).run(h.ctx, at)
+		switch {
+		case err == nil:
+			if err := h.file(f); err != nil {
+				return err
+			}
+		case isAbsent(err) || err == unix.EISDIR: // moved, removed or renamed since
+		default:
+			h.blame(fmt.Errorf("%q in tier %s: %w", at, t.Root, err))
+			continue
 		}
-		if err == nil {
-			err = h.file(f)
-		}
-		if err != nil {
-			return err
-		}
+		delete(untried, at)
 	}
 	return h.endDir()
 }
