@@ -819,4 +819,8 @@ func TestPolicyInWords(t *testing.T) {
 	if got := p.String(); got != want {
 		t.Errorf("got %q", got)
 	}
+	once := Policy{Opens: 1, Within: 2 * time.Second}
+	if got, want := once.String(), "1 open within 2 seconds brings a file up"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

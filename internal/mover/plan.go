@@ -288,7 +288,7 @@ func (p *Policy) detail(f facts, c course, why Reason) string {
 		latest := later(later(stamp(f.st.Mtim), stamp(f.st.Ctim)), p.since(f))
 		return fmt.Sprintf("its time is in the future: %s; it stays until then, unless touch(1) puts that right", latest.Format(time.DateTime))
 	case why == Lower && p.Opens > 0:
-		return fmt.Sprintf("on a fallback already; %d opens within %s would bring it up", p.Opens, human.Exactly(p.Within))
+		return fmt.Sprintf("on a fallback already; %s within %s would bring it up", human.Count(p.Opens, "open"), human.Exactly(p.Within))
 	case why == Lower:
 		return "on a fallback already; nothing but a pin or a request brings it up"
 	case why == Used:

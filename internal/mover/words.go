@@ -18,7 +18,11 @@ func (p Policy) String() string {
 		say("the coldest go down when the primary is over %d %% full, until it is at %d %%", p.High, p.Low)
 	}
 	if p.Opens > 0 {
-		say("%d opens within %s bring a file up", p.Opens, human.Exactly(p.Within))
+		verb := "bring"
+		if p.Opens == 1 {
+			verb = "brings"
+		}
+		say("%s within %s %s a file up", human.Count(p.Opens, "open"), human.Exactly(p.Within), verb)
 	}
 	if len(parts) == 0 {
 		return "nothing moves by itself"
