@@ -24,7 +24,7 @@ var texts = map[Reason]string{
 	Pinned:      "pinned by user.tierfs.pin",
 	BadPin:      "pinned by a user.tierfs.pin that means nothing",
 	NoRoom:      "no room for it on the other tier",
-	Quota:       "a quota of its owner or project is used up on the other tier",
+	Quota:       "a quota on the other tier is used up: of its owner, group or project, or of the subvolume",
 	TooLarge:    "larger than a file can be on the other tier",
 	Shadowed:    "hidden by the same name on a higher tier",
 	Blocked:     "the other tier has something of that name already",

@@ -73,7 +73,7 @@ const (
 	Pinned      Reason = "pinned"           // by user.tierfs.pin
 	BadPin      Reason = "bad-pin"          // user.tierfs.pin has a value that means nothing
 	NoRoom      Reason = "no-room"          // on the target
-	Quota       Reason = "quota"            // its owner's or project's on the target
+	Quota       Reason = "quota"            // on the target: of its owner, group, project or subvolume
 	TooLarge    Reason = "too-large"        // for the target's filesystem
 	Shadowed    Reason = "shadowed"         // a higher tier has the name: the mount does not show it
 	Blocked     Reason = "blocked"          // the target has the name, or a file where a directory must be
