@@ -30,7 +30,7 @@ func moverOptions() []option {
 		names(Entry{Name: "ignore_comm", Arg: "COMMAND[:COMMAND...]",
 			Help: "commands whose opens are no use of a file, for promote and age=opened"}),
 		window(Entry{Name: "window", Arg: "HH:MM-HH:MM",
-			Help: "move files by themselves only at that time of the day; equal times for all day"}),
+			Help: "move files by themselves only at that time of the day; equal times, or none, for all day"}),
 		exclude(Entry{Name: "exclude", Arg: "PATTERN[:PATTERN...]",
 			Help: "never move what has such a name, or path if there is a slash; lists add up, an empty one begins anew"}),
 		rate(Entry{Name: "mover_rate", Arg: "SIZE",
@@ -120,7 +120,7 @@ func window(e Entry) option {
 			begin, ok := parseClock(from)
 			end, alsoOK := parseClock(to)
 			if begin == end { // all day
-				return Window{}, ok && alsoOK
+				return Window{}, s == "" || ok && alsoOK
 			}
 			return Window{begin, end}, ok && alsoOK
 		},
