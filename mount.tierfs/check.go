@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -87,7 +88,7 @@ func findingLine(x control.Finding, repair bool) string {
 	case x.Error != "":
 		text += "; not mended: " + show(x.Error)
 	case x.Mended:
-		text += "; mended: " + show(x.Mend)
+		text += "; mended: " + show(cmp.Or(x.Done, x.Mend)) // a daemon from before an update tells the latter alone
 	case repair && x.Mend != "":
 		text += "; to mend it: " + show(x.Mend)
 	}

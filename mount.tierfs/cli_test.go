@@ -201,7 +201,7 @@ func TestLinesOfAJob(t *testing.T) {
 
 // A name or a text of a user's daemon must not reach root's terminal raw.
 func TestFindingsArePrintedSafely(t *testing.T) {
-	x := control.Finding{Kind: "staged\x1b", At: "a\x1b", Tier: 1, Text: "x\x1b", Mend: "remove\x1b", Error: "EIO\x1b"}
+	x := control.Finding{Kind: "staged\x1b", At: "a\x1b", Tier: 1, Text: "x\x1b", Mend: "remove\x1b", Done: "removed\x1b", Error: "EIO\x1b"}
 	for _, mended := range []bool{true, false} {
 		x.Mended = mended
 		if got := findingLine(x, true); strings.Contains(got, "\x1b") {

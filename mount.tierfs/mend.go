@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/tierfs/tierfs/internal/control"
+	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/mover"
 	"github.com/tierfs/tierfs/internal/tierfs"
 )
@@ -41,23 +42,28 @@ func (s *service) finding(ctx context.Context, f mover.Finding, req control.Chec
 		At: control.Name(filepath.Join(tiers[f.Rank].Root, f.Path)), Text: f.Text(tiers[f.Over].Root),
 	}
 	var mend func(mover.Finding) error
+	done := ""
 	switch {
 	case f.Kind == mover.SameCopy, f.Kind == mover.Staged:
-		x.Mend, mend = "remove it", func(f mover.Finding) error { return s.graph.fs.Remove(ctx, f) }
+		x.Mend, done, mend = "remove it", "removed", func(f mover.Finding) error { return s.graph.fs.Remove(ctx, f) }
 	case f.Kind == mover.OtherCopy && req.Rename:
 		x.Mend, mend = "rename it in its tier, so that it is seen", func(f mover.Finding) error {
 			name, err := s.graph.fs.Unhide(f)
-			x.Mend = fmt.Sprintf("rename it to %s", name)
+			name = daemon.PrintableName(name)
+			x.Mend, done = "rename it to "+name, "renamed to "+name
 			return err
 		}
 	case f.Kind == mover.Record:
 		if of, ok := s.graph.fs.Interrupted(f); ok {
-			x.Mend, mend = fmt.Sprintf("end %s: what is aside gets its name again, or NAME.recovered-by-tierfs-1 beside it if that is taken, or a name in %s if its directory has gone", of, tierfs.RecoveredDir), s.graph.fs.End
+			const otherwise = "or NAME.recovered-by-tierfs-1 beside it if that is taken, or a name in " + tierfs.RecoveredDir + " if its directory has gone"
+			x.Mend, mend = fmt.Sprintf("end %s: what is aside gets its name again, %s", of, otherwise), s.graph.fs.End
+			done = fmt.Sprintf("ended %s: what was aside has its name again, %s", of, otherwise)
 		}
 	case f.Kind == mover.Trash && req.Rename:
 		x.Mend, mend = "move it to "+tierfs.RecoveredDir+" in the mount, for the daemon's user alone to see", func(f mover.Finding) error {
 			name, err := s.graph.fs.Recover(f)
-			x.Mend = fmt.Sprintf("move it to %s in the mount", name)
+			name = daemon.PrintableName(name)
+			x.Mend, done = fmt.Sprintf("move it to %s in the mount", name), fmt.Sprintf("moved to %s in the mount", name)
 			return err
 		}
 	}
@@ -68,7 +74,7 @@ func (s *service) finding(ctx context.Context, f mover.Finding, req control.Chec
 		x.Error = err.Error()
 		return x
 	}
-	x.Mended = true
-	s.logger.Info("check: mended", "kind", f.Kind, "tier", tiers[f.Rank].Root, "path", f.Path, "how", x.Mend)
+	x.Mended, x.Done = true, done
+	s.logger.Info("check: mended", "kind", f.Kind, "tier", tiers[f.Rank].Root, "path", f.Path, "how", done)
 	return x
 }

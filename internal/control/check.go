@@ -32,5 +32,6 @@ type Finding struct {
 	Text   string `json:"text"`             // what it is, and what a person can do
 	Mend   string `json:"mend,omitempty"`   // what a repair does; nothing if empty
 	Mended bool   `json:"mended,omitempty"` // a repair has done it
+	Done   string `json:"done,omitempty"`   // what it has done, if so
 	Error  string `json:"error,omitempty"`  // why it could not
 }

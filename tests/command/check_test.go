@@ -58,7 +58,7 @@ func TestCheckEndsAMoveThatNoMountCanEnd(t *testing.T) {
 	harness.OneLine(t, stderr, "give --yes")
 	harness.WantList(t, m.Path("d"), "f")
 	out, _ = tierfs(t, 0, "check", "--repair", "--yes", m.Dir)
-	harness.Contains(t, out, "; mended: end the move of ", "1 finding, 1 mended\n")
+	harness.Contains(t, out, "; mended: ended the move of ", "1 finding, 1 mended\n")
 	harness.WantRead(t, m.Path("d/f"), "another")
 	harness.WantRead(t, m.Path("d/f.recovered-by-tierfs-1"), "the only copy")
 	tierfs(t, 0, "check", m.Dir)
@@ -79,7 +79,7 @@ func TestCheckFindsAndMends(t *testing.T) {
 	harness.WantRead(t, low+"/same", "1")
 
 	out, _ = tierfs(t, 1, "check", "--repair", "--yes", m.Dir)
-	harness.Contains(t, out, "; mended: remove it\n", "4 findings, 2 mended\n")
+	harness.Contains(t, out, "; mended: removed\n", "4 findings, 2 mended\n")
 	harness.WantList(t, low, ".tierfs", "differs", "kind")
 	harness.WantList(t, low+"/.tierfs/staging")
 	harness.WantRead(t, m.Path("same"), "1")
@@ -135,9 +135,22 @@ func TestRepairRemovesACopyOfATierWithoutOwners(t *testing.T) {
 	harness.Contains(t, out, "other-copy: ", "differs in owner, group;")
 	disk.Arm(faultfs.Plan{NoOwners: true, Nth: 1 << 30})
 	out, _ = tierfs(t, 0, "check", "--repair", "--yes", m.Dir)
-	harness.Contains(t, out, "same-copy: ", "; mended: remove it\n", "1 finding, 1 mended\n")
+	harness.Contains(t, out, "same-copy: ", "; mended: removed\n", "1 finding, 1 mended\n")
 	disk.Disarm()
 	m.Down()
+}
+
+// The name that is no UTF-8 was \xff in what was found and \ufffd in how it was mended.
+func TestCheckPrintsANameTheSameWayTwice(t *testing.T) {
+	m := harness.New(t, 1)
+	const name = "bad\xff\\\tname"
+	harness.Write(t, m.Primary+"/"+name, "new")
+	harness.Write(t, m.Fallbacks[0]+"/"+name, "old")
+	m.Up()
+	const shown = `bad\xff\\\tname`
+	out, _ := tierfs(t, 0, "check", "--repair", "--yes", "--rename", m.Dir)
+	harness.Contains(t, out, "other-copy: tier 1: "+m.Fallbacks[0]+"/"+shown+": ", "; mended: renamed to "+shown+".shadowed-by-tierfs-1\n")
+	harness.WantRead(t, m.Path(name+".shadowed-by-tierfs-1"), "old")
 }
 
 func TestCheckPrintsJSON(t *testing.T) {
@@ -173,7 +186,7 @@ func TestCheckKeepsTheTrash(t *testing.T) {
 	out, _ := tierfs(t, 1, "check", "--repair", "--yes", m.Dir)
 	harness.Contains(t, out, "trash: tier 1: "+low+"/.tierfs/trash/x: ", "1 finding, 0 mended\n")
 	out, _ = tierfs(t, 0, "check", "--repair", "--yes", "--rename", m.Dir)
-	harness.Contains(t, out, "; mended: move it to recovered-by-tierfs/x in the mount\n", "1 finding, 1 mended\n")
+	harness.Contains(t, out, "; mended: moved to recovered-by-tierfs/x in the mount\n", "1 finding, 1 mended\n")
 	harness.WantRead(t, m.Path("recovered-by-tierfs/x"), "1")
 	if _, _, code := harness.AsUser(t, 1000, 1000, nil, "cat", m.Path("recovered-by-tierfs/x")); code == 0 {
 		t.Error("others can read it")
