@@ -74,7 +74,7 @@ func placeOf(file string) (place, error) {
 }
 
 // placeWithout is the place of a file that cannot have attributes of users, as
-// links and devices, or of any in a mount of one tier.
+// links and devices.
 func placeWithout(file string, l located) (place, error) {
 	st, err := clientFor(l.mount).Status()
 	if err != nil {

@@ -43,7 +43,7 @@ func (fs *FS) getxattr(r *fusedev.Request, op *fusedev.GetxattrOp) error {
 	if err != nil {
 		return err
 	}
-	if fs.union && (op.Name == xattrTier || op.Name == xattrPath) {
+	if isSynthetic(op.Name) {
 		return fs.synthetic(r, in, op)
 	}
 	dst, n := r.Room(op.Size), 0
@@ -128,13 +128,11 @@ func fit(r *fusedev.Request, room int, value []byte) error {
 
 func isACL(name string) bool { return strings.HasPrefix(name, "system.posix_acl_") }
 
-// reservedXattr reports whether only tierfs may set the attribute.
-func (fs *FS) reservedXattr(name string) bool {
-	return fs.union && (name == xattrTier || name == xattrPath)
-}
+// isSynthetic reports whether tierfs alone says what the attribute is.
+func isSynthetic(name string) bool { return name == xattrTier || name == xattrPath }
 
 func (fs *FS) setxattr(r *fusedev.Request, op *fusedev.SetxattrOp) error {
-	if fs.reservedXattr(op.Name) {
+	if isSynthetic(op.Name) {
 		return unix.EPERM
 	}
 	if fs.union && op.Name == mover.PinName && !mover.IsPin(op.Value) {
@@ -159,7 +157,7 @@ func (fs *FS) setxattr(r *fusedev.Request, op *fusedev.SetxattrOp) error {
 }
 
 func (fs *FS) removexattr(r *fusedev.Request, op *fuseops.RemoveXattrOp) error {
-	if fs.reservedXattr(op.Name) {
+	if isSynthetic(op.Name) {
 		return unix.EPERM
 	}
 	return fs.changeXattr(r, uint64(op.Inode), func(f *tier.File) error {

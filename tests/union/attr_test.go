@@ -118,6 +118,26 @@ func TestLowerTiersRefusalDoesNotFailAChmod(t *testing.T) {
 	}
 }
 
+// tierfs(7) says that they tell everybody; without a fallback it was ENODATA.
+func TestSyntheticAttributesAreInAMountOfOneTierToo(t *testing.T) {
+	m := harness.New(t, 0)
+	harness.Write(t, m.Primary+"/f", "x")
+	m.Up()
+	b := make([]byte, 4096)
+	for attr, want := range map[string]string{"user.tierfs.tier": m.Primary, "user.tierfs.path": m.Primary + "/f"} {
+		n, err := unix.Lgetxattr(m.Path("f"), attr, b)
+		if got := string(b[:max(n, 0)]); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", attr, got, err, want)
+		}
+		if err := unix.Setxattr(m.Path("f"), attr, []byte("elsewhere"), 0); err != unix.EPERM {
+			t.Errorf("%s could be set: %v", attr, err)
+		}
+	}
+	if n, err := unix.Listxattr(m.Path("f"), b); n != 0 || err != nil {
+		t.Errorf("listed %q, %v", b[:max(n, 0)], err)
+	}
+}
+
 // readOnly binds a tier over itself, read-only.
 func readOnly(t *testing.T, dir string) {
 	t.Helper()
