@@ -148,11 +148,11 @@ func twoSets(a, b seen) error {
 	ours, theirs := memberPaths(a.rec.Members), memberPaths(b.rec.Members)
 	markA, markB := show(a.Path+"/"+MarkName), show(b.Path+"/"+MarkName)
 	if ours == theirs {
-		return fmt.Errorf("tiers %s and %s: two sets meet: the marks in %s and %s are of two sets of the same directories, %s, one of them made while a disk was not mounted; see with findmnt -T which directory is not on its disk, and mount that",
-			show(a.Path), show(b.Path), markA, markB, ours)
+		return fmt.Errorf("tiers %s and %s: two sets meet: the marks in %s and %s are of two sets of the same directories, %s, one of them made while a disk was not mounted; see with findmnt -T which directory is not on its disk, and mount that; if each is, and one was restored from a backup, remove %s from that one and run tierfs adopt --replace DIR DIR with its path twice",
+			show(a.Path), show(b.Path), markA, markB, ours, MarkName+"/"+listName)
 	}
-	return fmt.Errorf("tiers %s and %s: two sets meet: the mark in %s is of the set of %s, the one in %s of that of %s; see that the disk of each is mounted, and name tiers of one set",
-		show(a.Path), show(b.Path), markA, ours, markB, theirs)
+	return fmt.Errorf("tiers %s and %s: two sets meet: the mark in %s is of the set of %s, the one in %s of that of %s; see that the disk of each is mounted, and name tiers of one set, or remove %s from the one that is to leave its set and join the other",
+		show(a.Path), show(b.Path), markA, ours, markB, theirs, MarkName+"/"+listName)
 }
 
 // listed reports whether the tier carries a list, not just a candidate.

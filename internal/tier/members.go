@@ -395,6 +395,9 @@ func (g *guard) put(r Root, rec *record) error {
 
 // cannotWrite is the error of a tier whose mark or list cannot be written.
 func cannotWrite(r Root, err error) error {
+	if errors.Is(err, unix.EPERM) && isTierfs(r.FD) {
+		return fmt.Errorf("tier %s: it is the top of a tierfs mount, which keeps %s for itself; name the tiers of that mount, or a directory in it", show(r.Path), MarkName)
+	}
 	what := map[error]string{
 		unix.ENOSPC: "free some space there", unix.EDQUOT: "raise the quota of the user who mounts",
 		unix.EACCES: "make the directory writable for the user who mounts",
@@ -408,6 +411,17 @@ func cannotWrite(r Root, err error) error {
 		}
 	}
 	return fmt.Errorf("tier %s: %w; see to that in the tier itself", show(r.Path), err)
+}
+
+// isTierfs reports whether the directory is served by tierfs, which alone has this
+// attribute.
+func isTierfs(fd int) bool {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil || fs.Type != unix.FUSE_SUPER_MAGIC {
+		return false
+	}
+	_, err := unix.Fgetxattr(fd, "user.tierfs.tier", nil)
+	return err == nil
 }
 
 // dup is the guard with descriptors of its own, for the caller to close.

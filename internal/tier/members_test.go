@@ -513,10 +513,39 @@ func TestForeignMarkIsRefused(t *testing.T) {
 	b.refused([]string{"y", "a", "b"}, "tier "+b.path("y"), "another set")
 	b.refused([]string{"a", "b", "x", "y"}, "two sets meet", b.path("a"), b.path("x"))
 	b.refused([]string{"a", "x"}, "two sets meet: the mark in "+b.path("a/.tierfs")+" is of the set of "+b.path("a")+", ", "the one in "+b.path("x/.tierfs")+" of that of "+b.path("x")+", ")
+	b.refused([]string{"a", "x"}, "or remove "+MarkName+"/"+listName+" from the one that is to leave its set and join the other")
 	if err := os.Remove(b.path("y/" + MarkName + "/" + listName)); err != nil {
 		t.Fatal(err)
 	}
 	wantOne(t, "note", b.joinUp("a", "b", "c", "y").Notes, b.path("y"), "taken in")
+}
+
+// TestRestoredMarkIsTakenInAsTheMessageSays: it named an unmounted disk alone.
+func TestRestoredMarkIsTakenInAsTheMessageSays(t *testing.T) {
+	b := newPlace(t, "a", "b")
+	b.joinUp("a", "b")
+	list := b.path("a/" + MarkName + "/" + listName)
+	backup, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b"} {
+		if err := os.Remove(b.path(name + "/" + MarkName + "/" + listName)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.joinUp("a", "b")
+	if err := os.WriteFile(list, backup, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.refused([]string{"a", "b"}, "two sets of the same directories", "restored from a backup, remove "+MarkName+"/"+listName+" from that one and run tierfs adopt --replace DIR DIR")
+	if err := os.Remove(list); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(b.path("a"), b.path("a")); err != nil {
+		t.Fatal(err)
+	}
+	b.joinUp("a", "b")
 }
 
 // TestMarksBelowADiskAreTold: the first mount was made without the disks, so

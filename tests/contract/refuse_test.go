@@ -45,6 +45,18 @@ func TestTiersThatCannotBeAreRefused(t *testing.T) {
 	harness.WantList(t, f, "loop", "sub", "to-primary") // no mark is left by a refused mount
 }
 
+// It was "operation not permitted; make the directory writable".
+func TestTopOfAMountIsNoTierAndTheMessageSaysWhy(t *testing.T) {
+	inner := harness.New(t, 1)
+	inner.Up()
+	outer := harness.New(t, 1)
+	refused(outer, helper(inner.Dir, outer.Dir, "-o", "fallback="+outer.Fallbacks[0]), failed, inner.Dir, "the top of a tierfs mount, which keeps .tierfs for itself")
+	harness.Mkdir(t, inner.Path("sub"))
+	below := harness.NewOn(t, []string{inner.Path("sub"), outer.Fallbacks[0]})
+	below.Up()
+	below.Down()
+}
+
 // The names do not show it, the directories do.
 func TestTierInsideAnotherByABindMountIsRefused(t *testing.T) {
 	m := harness.New(t, 1)
