@@ -232,13 +232,20 @@ func (fs *FS) eachCopy(in *inode.Inode, what string, times bool, fn func(f *tier
 				return err
 			}
 			if err != nil && !absent(err) {
-				fs.log.Warn("a lower tier refused "+what+" of a directory, which differs there now; set it again once that tier takes it", "tier", fs.Tiers()[c.Rank].Root, "err", err)
+				fs.refused(in, what, fs.Tiers()[c.Rank], err)
 			}
 			done = append(done, c.Rank)
 		}
 		all = slices.DeleteFunc(fs.table.Copies(in), func(c inode.Copy) bool { return slices.Contains(done, c.Rank) })
 	}
 	return nil
+}
+
+// refused logs that a lower tier has not taken what a directory got, once for all that
+// chmod -R comes by.
+func (fs *FS) refused(in *inode.Inode, what string, t *tier.Tier, err error) {
+	dir, _ := fs.table.Path(in)
+	fs.warnOnce(t.Root, "a lower tier refused "+what+" of a directory, and perhaps of more, which differs there now; set it again once that tier takes it", "dir", dir, "tier", t.Root, "err", err)
 }
 
 func (fs *FS) setattr(r *fusedev.Request, op *fusedev.SetattrOp) error {

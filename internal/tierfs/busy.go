@@ -35,8 +35,15 @@ func (fs *FS) tangled(p *inode.Inode, name string, all []copyAt) error {
 func (fs *FS) sayBusy(p *inode.Inode, name string, t *tier.Tier, why string) {
 	dir, ok := fs.table.Path(p)
 	rel := path.Join(dir, name)
-	if ok && fs.said.first(why+rel, time.Now()) {
-		fs.log.Warn(why, "name", rel, "tier", t.Root)
+	if ok {
+		fs.warnOnce(rel, why, "name", rel, "tier", t.Root)
+	}
+}
+
+// warnOnce logs why, unless that was said of the same thing within the hour.
+func (fs *FS) warnOnce(of, why string, args ...any) {
+	if fs.said.first(why+of, time.Now()) {
+		fs.log.Warn(why, args...)
 	}
 }
 

@@ -217,10 +217,7 @@ func (r *record) leave(todo chore) {
 // operation that waits to be finished.
 func (r *record) finish() {
 	if err := r.remove(); err != nil {
-		const why = "cannot remove the record of a finished operation yet; it is tried again"
-		if r.j.fs.said.first(why+r.t.Root, time.Now()) {
-			r.j.fs.log.Warn(why, "tier", r.t.Root, "err", err)
-		}
+		r.j.fs.warnOnce(r.t.Root, "cannot remove the record of a finished operation yet; it is tried again", "tier", r.t.Root, "err", err)
 		r.leave(dropRecord)
 	}
 }

@@ -3,7 +3,6 @@ package tierfs
 import (
 	"maps"
 	"sync"
-	"time"
 
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
@@ -62,9 +61,7 @@ func (fs *FS) unstage(staging *tier.Dir, name string) error {
 	}
 	fs.leftovers.add(name, staging.Tier)
 	fs.journal.tell()
-	if fs.said.first("staging "+staging.Tier.Root, time.Now()) {
-		fs.log.Warn("a tier keeps what is not needed any more in .tierfs/staging; it is tried again, and the next mount removes it", "tier", staging.Tier.Root, "err", err)
-	}
+	fs.warnOnce(staging.Tier.Root, "a tier keeps what is not needed any more in .tierfs/staging; it is tried again, and the next mount removes it", "tier", staging.Tier.Root, "err", err)
 	return err
 }
 
