@@ -201,7 +201,7 @@ func (r *record) forget() {
 // next mount.
 func (r *record) leave(todo chore) {
 	if r.in.Kind == intentMove {
-		r.j.takings.due.Store(true)
+		r.j.takings.left.Add(1)
 	}
 	if r.todo = todo; todo == nextMount {
 		return
@@ -347,25 +347,34 @@ func (j *journal) replayTier(t *tier.Tier) error {
 		if j.stands(name) {
 			continue
 		}
-		in, err := readIntent(d, name)
-		if err == nil {
-			err = j.finish(in)
-		}
-		if inUse(err) {
-			j.adopt(t, in, name).leave(settleLater)
-			continue
-		}
-		if err != nil {
-			j.takings.due.Store(true)
-			j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal for the next mount; see tierfs check --repair", "tier", t.Root, "record", name, "err", err)
-			continue
-		}
-		j.replays.Add(1)
-		j.fs.log.Info("finished an operation that a crash had interrupted", "tier", t.Root)
-		d.Unlink(name)
-		d.Sync()
+		j.replay(d, name)
 	}
 	return nil
+}
+
+// replay finishes what a record in d says, and removes it. Since it was listed it may have
+// gone, if it is of an operation of ours that was under way.
+func (j *journal) replay(d *tier.Dir, name string) {
+	in, err := readIntent(d, name)
+	if absent(err) {
+		return
+	}
+	if err == nil {
+		err = j.finish(in)
+	}
+	if inUse(err) {
+		j.adopt(d.Tier, in, name).leave(settleLater)
+		return
+	}
+	if err != nil {
+		j.takings.left.Add(1)
+		j.fs.log.Error("an unfinished operation cannot be finished; its record stays in .tierfs/journal for the next mount; see tierfs check --repair", "tier", d.Tier.Root, "record", name, "err", err)
+		return
+	}
+	j.replays.Add(1)
+	j.fs.log.Info("finished an operation that a crash had interrupted", "tier", d.Tier.Root)
+	d.Unlink(name)
+	d.Sync()
 }
 
 // stands reports whether the record is our own.
@@ -390,6 +399,8 @@ func (j *journal) finish(in *intent) error {
 	return fmt.Errorf("unknown kind %q", in.Kind)
 }
 
+var errNoRecord = errors.New("not a record")
+
 // readIntent reads a record as what it may be: hostile.
 func readIntent(d *tier.Dir, name string) (*intent, error) {
 	f, err := d.Open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -402,7 +413,7 @@ func readIntent(d *tier.Dir, name string) (*intent, error) {
 		return nil, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxIntent {
-		return nil, errors.New("not a record")
+		return nil, errNoRecord
 	}
 	b := make([]byte, st.Size)
 	n, err := f.Pread(b, 0)
@@ -416,19 +427,19 @@ func readIntent(d *tier.Dir, name string) (*intent, error) {
 func parseIntent(b []byte) (*intent, error) {
 	var in intent
 	if err := json.Unmarshal(b, &in); err != nil {
-		return nil, errors.New("not a record")
+		return nil, errNoRecord
 	}
 	in.From, in.To = string(in.FromRaw), string(in.ToRaw)
 	if in.Kind == intentMove {
 		if !in.Relocation.valid() {
-			return nil, errors.New("not a record")
+			return nil, errNoRecord
 		}
 		return &in, nil
 	}
 	unnamed := func(m move) bool { return !inside(m.Aside) || strings.Contains(m.Aside, "/") }
 	if !inside(in.To) || !inside(in.From) && (in.From != "" || in.Kind != intentReplace) || len(in.Moves) == 0 ||
 		in.Kind == intentUnder && slices.ContainsFunc(in.Replaced, unnamed) {
-		return nil, errors.New("not a record")
+		return nil, errNoRecord
 	}
 	return &in, nil
 }

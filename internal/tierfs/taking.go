@@ -24,7 +24,7 @@ import (
 // It is remembered and not settled at once: the other daemon may be alive, and
 // about to give the file in the trash its name again.
 type takings struct {
-	due atomic.Bool // a record of a move stands that we are to settle while we serve
+	left, seen atomic.Uint64 // records of moves that we were left to settle while we serve; up to where none stands any more
 
 	mu    sync.Mutex
 	aside map[string]bool        // the files' names in a trash; GUARDED_BY(mu)
@@ -123,43 +123,52 @@ func (j *journal) takeBelow(records []*relocation, from, to string) {
 // unsettled are the records of moves that stand, if they may be settled while
 // clients are served: there are a few at most, and most of the time none. A tier
 // that cannot be read keeps nobody from a name.
-func (j *journal) unsettled() (all []*relocation) {
-	if !j.fs.union || j.members.Load() == nil || j.fs.alone.Load() && !j.takings.due.Load() {
+func (j *journal) unsettled() (stand []*relocation) {
+	if !j.fs.union || j.members.Load() == nil || j.fs.alone.Load() && j.takings.left.Load() == j.takings.seen.Load() {
 		return nil
 	}
+	left := j.takings.left.Load() // one that is left while we read is not counted as read
 	j.takings.mu.Lock()
 	known := j.takings.read
 	j.takings.mu.Unlock()
-	read := map[string]*relocation{}
+	read, all := map[string]*relocation{}, true
 	for _, t := range j.fs.Tiers() {
-		if !t.ReadOnly() && !t.Suspect() {
-			readMoves(t, known, read)
+		if !t.ReadOnly() {
+			all = !t.Suspect() && readMoves(t, known, read) && all
 		}
 	}
+	if all && len(read) == 0 {
+		j.takings.seen.Store(left)
+	}
 	for _, r := range read {
-		all = append(all, r)
+		stand = append(stand, r)
 	}
 	j.takings.mu.Lock()
 	j.takings.read = read // what was known is never written to
 	j.takings.mu.Unlock()
-	return all
+	return stand
 }
 
-// readMoves adds a tier's records of moves to read. A record does not change, so
-// one that is known is not read again.
-func readMoves(t *tier.Tier, known, read map[string]*relocation) {
+// readMoves adds a tier's records of moves to read, and reports whether it has them all. A
+// record does not change, so one that is known is not read again.
+func readMoves(t *tier.Tier, known, read map[string]*relocation) (all bool) {
 	d, names, err := listed(t, "journal")
 	if err != nil {
-		return
+		return false
 	}
 	defer d.Put()
+	all = len(names) < maxRecords
 	for _, name := range names {
 		if r := known[name]; r != nil {
 			read[name] = r
 			continue
 		}
-		if in, err := readIntent(d, name); err == nil && in.Kind == intentMove {
+		switch in, err := readIntent(d, name); {
+		case err == nil && in.Kind == intentMove:
 			read[name] = in.Relocation
+		case err != nil && err != errNoRecord && !absent(err):
+			all = false
 		}
 	}
+	return all
 }

@@ -62,6 +62,56 @@ func TestMoveEndedLaterBringsNothingBack(t *testing.T) {
 	}
 }
 
+// Once what was left is settled, no name that goes costs a look at the journals.
+func TestNamesAreTakenWithoutALookAfterTheLastIsSettled(t *testing.T) {
+	r := newRig(t, 2)
+	fs := r.open()
+	r.setAsideBy(fs)
+	open, err := os.Open(r.at(0, ".tierfs/trash/x-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	fs.Replay()
+	fs.SetAlone(true)
+	if all := fs.journal.unsettled(); len(all) != 1 {
+		t.Fatalf("read %v", all)
+	}
+	open.Close()
+	if n := fs.journal.tidy(); n != 0 {
+		t.Fatalf("%d records left", n)
+	}
+	if all := fs.journal.unsettled(); len(all) != 0 {
+		t.Errorf("read %v", all)
+	}
+	r.remove(1, "f")
+	r.setAsideBy(fs)
+	if all := fs.journal.unsettled(); all != nil {
+		t.Errorf("read %v", all)
+	}
+	fs.journal.takings.left.Add(1)
+	r.write(0, ".tierfs/journal/draft", "nothing")
+	if all := fs.journal.unsettled(); len(all) != 1 {
+		t.Errorf("read %v", all)
+	}
+}
+
+// A record of our own that ends between the listing of a journal and the reading is no
+// failure.
+func TestRecordThatEndsDuringAReplayIsNoError(t *testing.T) {
+	r := newRig(t, 2)
+	fs := r.open()
+	d, err := fs.Tiers()[1].Private("journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Put()
+	fs.journal.replay(d, "1-1")
+	if r.log.Len() > 0 || fs.journal.takings.left.Load() != 0 || fs.Replays() != 0 {
+		t.Errorf("%d left, log %s", fs.journal.takings.left.Load(), r.log.String())
+	}
+}
+
 // A mount that is alone and has left nothing does not look at the journal.
 func TestNamesAreTakenWithoutALookWhereNothingIsLeft(t *testing.T) {
 	r := newRig(t, 2)
