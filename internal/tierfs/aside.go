@@ -155,7 +155,7 @@ func (u *unfinished) gone() bool { return u.sd != nil && u.old == nil }
 
 // is reports whether st, on home, is known for what is renamed.
 func (u *unfinished) is(st *unix.Stat_t) bool {
-	return st != nil && u.j.fs.recorded(u.home, &u.in.Moves[0], st)
+	return st != nil && u.j.fs.numbered(u.home, &u.in.Moves[0], st)
 }
 
 // finish removes what is replaced, lowest first.
@@ -227,7 +227,7 @@ func (u *unfinished) taken() (why, err error) {
 		t := u.j.fs.Tiers()[c.rank]
 		back := slices.ContainsFunc(u.in.Replaced, func(m move) bool {
 			of, err := u.j.member(m.Member)
-			return err == nil && of == t && u.j.fs.recorded(t, &m, &c.st)
+			return err == nil && of == t && u.j.fs.numbered(t, &m, &c.st)
 		})
 		if !link && !back {
 			return errNameTaken, err

@@ -124,7 +124,7 @@ func (r *record) undo() error {
 		}
 		still := func(d *tier.Dir, name string, st *unix.Stat_t) (bool, error) {
 			if fs.NumbersLast(t) {
-				return fs.recorded(t, &r.in.Moves[i], st), nil
+				return fs.recorded(d, name, &r.in.Moves[i], st), nil
 			}
 			return r.holds(d, name, &r.src[i].st)
 		}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/sys"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
@@ -46,6 +47,7 @@ const (
 type move struct {
 	Member string `json:"member"`
 	Ino    uint64 `json:"ino"`
+	Born   int64  `json:"born,omitempty"`  // in ns since 1970, as a number is given out again; 0: not known
 	Aside  string `json:"aside,omitempty"` // with intentUnder, its name in the staging directory
 }
 
@@ -79,8 +81,24 @@ func newJournal(fs *FS) *journal {
 // SetMembers tells the tiers' member IDs, by rank.
 func (fs *FS) SetMembers(ids []string) { fs.journal.members.Store(&ids) }
 
-func (fs *FS) moveOf(c *copyAt) move {
-	return move{Member: (*fs.journal.members.Load())[c.rank], Ino: c.st.Ino}
+// moveOf is the copy c of name in p.
+func (fs *FS) moveOf(p *inode.Inode, name string, c *copyAt) move {
+	m := move{Member: (*fs.journal.members.Load())[c.rank], Ino: c.st.Ino}
+	if d, err := fs.dir(p, c.rank); err == nil {
+		defer d.Put()
+		m.Born = bornAs(d, name, c.st.Ino)
+	}
+	return m
+}
+
+// bornAs is when name in d was made, in ns since 1970, if it is the inode with that number:
+// 0 if it is not, or nobody knows. A server's clock or its cache tells nothing.
+func bornAs(d *tier.Dir, name string, ino uint64) int64 {
+	var s tier.Sight
+	if d.Tier.Network || d.Look(name, &s) != nil || s.Stat.Ino != ino || s.Born.IsZero() {
+		return 0
+	}
+	return s.Born.UnixNano()
 }
 
 // record is an intent that stands in a journal.

@@ -299,9 +299,9 @@ func (fs *FS) replacement(x *renaming, replaced []copyAt) (*intent, error) {
 	if !ok1 || !ok2 {
 		return nil, unix.ESTALE
 	}
-	in := intent{Kind: intentReplace, From: from, To: to, Moves: []move{fs.moveOf(&x.src[0])}}
+	in := intent{Kind: intentReplace, From: from, To: to, Moves: []move{fs.moveOf(x.from, x.name, &x.src[0])}}
 	for i := range replaced {
-		in.Replaced = append(in.Replaced, fs.moveOf(&replaced[i]))
+		in.Replaced = append(in.Replaced, fs.moveOf(x.to, x.newName, &replaced[i]))
 	}
 	return &in, nil
 }

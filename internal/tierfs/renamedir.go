@@ -135,10 +135,10 @@ func (fs *FS) intendDir(x *renaming, steps []step) (*record, error) {
 	}
 	in := intent{Kind: intentRename, From: from, To: to}
 	for i := range x.src {
-		in.Moves = append(in.Moves, fs.moveOf(&x.src[i]))
+		in.Moves = append(in.Moves, fs.moveOf(x.from, x.name, &x.src[i]))
 	}
 	for i := range x.dst {
-		in.Replaced = append(in.Replaced, fs.moveOf(&x.dst[i]))
+		in.Replaced = append(in.Replaced, fs.moveOf(x.to, x.newName, &x.dst[i]))
 	}
 	return fs.journal.write(fs.Tiers()[x.src[0].rank], &in)
 }

@@ -24,8 +24,8 @@ func (j *journal) replayRename(in *intent) error {
 	}
 	for i := len(in.Moves) - 1; i >= 0; i-- {
 		err := j.at(&in.Moves[i], func(t *tier.Tier, m *move) error {
-			return j.renameIfStill(t, from, to, func(_ *tier.Dir, _ string, st *unix.Stat_t) (bool, error) {
-				return j.fs.recorded(t, m, st), nil
+			return j.renameIfStill(t, from, to, func(d *tier.Dir, name string, st *unix.Stat_t) (bool, error) {
+				return j.fs.recorded(d, name, m, st), nil
 			})
 		})
 		if err != nil {
@@ -133,7 +133,7 @@ func (j *journal) replayReplace(in *intent) error {
 	defer d.Put()
 	var st unix.Stat_t
 	last := j.fs.NumbersLast(t)
-	if err := d.Stat(name, &st); absent(err) || err == nil && last && st.Ino != in.Moves[0].Ino {
+	if err := d.Stat(name, &st); absent(err) || err == nil && last && !j.fs.recorded(d, name, &in.Moves[0], &st) {
 		return nil
 	} else if err != nil {
 		return err
@@ -290,7 +290,7 @@ func (j *journal) removeIfStill(t *tier.Tier, p string, m *move, dir bool) error
 	}
 	defer d.Put()
 	var st unix.Stat_t
-	if err := d.Stat(name, &st); absent(err) || err == nil && !j.fs.recorded(t, m, &st) {
+	if err := d.Stat(name, &st); absent(err) || err == nil && !j.fs.recorded(d, name, m, &st) {
 		return d.Sync()
 	} else if err != nil {
 		return err

@@ -45,9 +45,23 @@ func (fs *FS) same(d *tier.Dir, name string, open *tier.File, was *unix.Stat_t) 
 	return now, same && err == nil, err
 }
 
-// recorded reports whether st, on t, is the inode of a record of names.
-func (fs *FS) recorded(t *tier.Tier, m *move, st *unix.Stat_t) bool {
+// numbered reports whether st, on t, has the number of a record of names.
+func (fs *FS) numbered(t *tier.Tier, m *move, st *unix.Stat_t) bool {
 	return st.Ino == m.Ino && fs.NumbersLast(t)
+}
+
+// recorded reports whether name in d, with the attributes st, is the inode of a record of
+// names. One that got its number since is told by when it was made, where that is known:
+//
+//	rename over f of the primary fails and cannot be taken back: a record stays
+//	the client saves f anew, twice: the second has the number of the first f
+//	the next mount removes what the record says was to be replaced
+func (fs *FS) recorded(d *tier.Dir, name string, m *move, st *unix.Stat_t) bool {
+	if !fs.numbered(d.Tier, m, st) {
+		return false
+	}
+	born := bornAs(d, name, m.Ino)
+	return m.Born == 0 || born == 0 || born == m.Born
 }
 
 // unchanged reports whether st, on t, can be the file of a record as it was then.
