@@ -246,16 +246,6 @@ func (s *Set) Overlap(dir string, place func(path string) (dev, inner string)) e
 	return nil
 }
 
-// AnyAway reports whether a tier does not answer.
-func (s *Set) AnyAway() bool {
-	for _, t := range s.Tiers() {
-		if t.Away() {
-			return true
-		}
-	}
-	return false
-}
-
 // Primary is the tier of rank 0.
 func (s *Set) Primary() *Tier { return s.Tiers()[0] }
 

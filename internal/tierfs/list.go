@@ -34,7 +34,7 @@ func (fs *FS) openDir(r *fusedev.Request, op *fuseops.OpenDirOp) error {
 	}
 	h := &dirHandle{in: in, uid: r.UID}
 	var flags uint32
-	if fs.coherence.on.Load() && fs.alone.Load() && !fs.set.AnyAway() {
+	if fs.coherence.on.Load() && fs.alone.Load() && !fs.set.Away() {
 		flags = fs.kept.open(h, func(l *listing) bool { return fs.serves(l, r.PID, h) })
 	}
 	id := fs.lists.add(h)
