@@ -126,7 +126,11 @@ func (g *graph) extend(roots []string, own string) (taken int, err error) {
 		}
 		g.say(g.joined)
 		if err := g.fs.Extend(t, g.ids()); err != nil {
-			return taken, err
+			t.Close()
+			if e := g.joinAnew(members(g.set)); e != nil {
+				g.log.Error("a fallback that was to be added does not answer, and stays in the lists of members; see to its disk, and mount anew with it or without", "tier", t.Root, "err", e)
+			}
+			return taken, fmt.Errorf("fallback %q: %w; check its disk", root, err)
 		}
 		taken++
 	}
