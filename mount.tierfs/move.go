@@ -228,7 +228,7 @@ func (r *moveReport) end(early error) error {
 	}
 	for why := range r.total.Skipped {
 		switch mover.Reason(why) {
-		case mover.Younger, mover.Highest, mover.Lowest, mover.Special:
+		case mover.Younger, mover.Highest, mover.Lowest, mover.Special, mover.Inner:
 		case mover.Fresh, mover.Arrived:
 			if r.olderThan == 0 {
 				return trouble

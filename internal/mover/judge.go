@@ -124,8 +124,12 @@ func (p *Policy) comeUp(f facts) (course, Reason) {
 // kept is why a file never moves, if it does not.
 func (f facts) kept() Reason {
 	switch {
+	case f.deep:
+		return Deep
 	case f.st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return Special
+	case f.inner:
+		return Inner
 	case f.excluded:
 		return Excluded
 	case f.st.Nlink > 1:

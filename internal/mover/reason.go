@@ -19,6 +19,8 @@ var texts = map[Reason]string{
 	InUse:       "opened or in use while it was copied",
 	Linked:      "has more than one name (hard links)",
 	Special:     "not a regular file",
+	Inner:       "on another filesystem or subvolume inside the tier, from which nothing moves",
+	Deep:        "a directory whose path is longer than 4,095 bytes: what is in it does not move",
 	Fixed:       "immutable or append-only (chattr), or its directory is",
 	Excluded:    "left out by exclude=",
 	Pinned:      "pinned by user.tierfs.pin",
@@ -50,7 +52,7 @@ func (r Reason) Text() string {
 // something is in the way of it.
 func (r Reason) chosen() bool {
 	switch r {
-	case Young, Warm, Younger, NoPolicy, Lower, Used, Special, Excluded, Pinned:
+	case Young, Warm, Younger, NoPolicy, Lower, Used, Special, Inner, Excluded, Pinned:
 		return true
 	}
 	return false

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// found is something other than a directory that a walk has come upon.
+// found is something other than a directory that a walk has come upon, or a
+// directory that is too deep for it.
 type found struct {
 	rank      int
 	dir, name string
@@ -21,6 +22,8 @@ type found struct {
 	number    uint64      // that its filesystem shows (tier.Sight)
 	born      time.Time   // zero if nobody knows
 	fixed     bool        // chattr(1) keeps it where it is, or its directory does
+	inner     bool        // on another filesystem, mounted inside the tier
+	deep      bool        // a directory that is not entered, as its path is too long
 	pinning
 	excluded bool
 }
@@ -36,7 +39,8 @@ type visitor interface {
 // walk goes through one tier, depth first, the files of a directory before its
 // subdirectories. It costs memory for one step of a listing, and for the names
 // of the directories on the way that are still to come. It changes no access
-// time, follows no symlink, and enters no filesystem mounted inside.
+// time, follows no symlink, and enters no filesystem mounted inside, unless it
+// begins there.
 type walk struct {
 	tier    *tier.Tier
 	exclude []string
@@ -56,6 +60,7 @@ type walk struct {
 type level struct {
 	dir   *tier.Dir
 	path  string
+	dev   uint64
 	fixed bool // nothing can be removed from it
 	pinning
 	excluded bool
@@ -126,7 +131,7 @@ func (w *walk) step(from level, name string, last bool) error {
 		return err
 	}
 	if s.Stat.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return w.enter(from, name)
+		return w.enter(from, name, true)
 	}
 	if !last {
 		return unix.ENOTDIR
@@ -149,7 +154,12 @@ func (w *walk) next(ctx context.Context) error {
 	name := top.subs[n-1]
 	top.subs = top.subs[:n-1]
 	depth := len(w.stack)
-	if err := w.enter(*top, name); err != nil {
+	switch err := w.enter(*top, name, false); {
+	case err == unix.ENAMETOOLONG && (top.excluded || matches(w.exclude, path.Join(top.path, name))):
+		return nil
+	case err == unix.ENAMETOOLONG:
+		return w.to.file(&found{rank: w.tier.Rank, dir: top.path, name: name, deep: true})
+	case err != nil:
 		return w.passOver(err)
 	}
 	if len(w.stack) == depth {
@@ -174,15 +184,18 @@ func (w *walk) passOver(err error) error {
 	return nil
 }
 
-// maxPath is what the kernel takes: what lies deeper cannot be seen in the
-// mount.
+// maxPath is what the kernel takes. What lies deeper is reached in steps alone.
 const maxPath = unix.PathMax - 1
 
-// enter puts the directory name in from on the way, if it belongs there.
-func (w *walk) enter(from level, name string) error {
+// enter puts the directory name in from on the way, if it belongs there: one of
+// another filesystem if it is named. ENAMETOOLONG is that of one that is too deep.
+func (w *walk) enter(from level, name string, named bool) error {
 	at := path.Join(from.path, name)
-	if len(at) > maxPath || from.path == "" && name == tier.MarkName {
-		return nil
+	switch {
+	case len(at) > maxPath:
+		return unix.ENAMETOOLONG
+	case from.path == "" && name == tier.MarkName:
+		return unix.ENOENT
 	}
 	excluded := from.excluded || matches(w.exclude, at)
 	if excluded && w.prune {
@@ -193,7 +206,7 @@ func (w *walk) enter(from level, name string) error {
 	if err := from.dir.Look(name, &s); err != nil {
 		return err
 	}
-	if s.Stat.Mode&unix.S_IFMT != unix.S_IFDIR || s.Stat.Dev != w.dev {
+	if s.Stat.Mode&unix.S_IFMT != unix.S_IFDIR || s.Stat.Dev != from.dev && !named {
 		return nil
 	}
 	d, err := from.dir.OpenDir(name)
@@ -206,7 +219,7 @@ func (w *walk) enter(from level, name string) error {
 
 // push puts d on the way; its own pin counts for more than its parent's.
 func (w *walk) push(d *tier.Dir, at string, s *tier.Sight, inherited pinning, excluded bool) {
-	w.stack = append(w.stack, level{dir: d, path: at, fixed: s.Fixed, pinning: pinOf(d, ".", at, inherited), excluded: excluded})
+	w.stack = append(w.stack, level{dir: d, path: at, dev: s.Stat.Dev, fixed: s.Fixed, pinning: pinOf(d, ".", at, inherited), excluded: excluded})
 }
 
 // list tells of the files in the last directory on the way and notes its
@@ -264,8 +277,10 @@ func (w *walk) row(l *level, row sys.Dirent) error {
 func (w *walk) tell(l *level, name string, s *tier.Sight) error {
 	f := &found{rank: w.tier.Rank, dir: l.path, name: name, st: s.Stat, number: s.Number, born: s.Born, fixed: l.fixed || s.Fixed, pinning: l.pinning, excluded: l.excluded}
 	at := f.path()
+	regular := f.st.Mode&unix.S_IFMT == unix.S_IFREG
+	f.inner = regular && f.st.Dev != w.dev
 	f.excluded = f.excluded || matches(w.exclude, at)
-	if f.st.Mode&unix.S_IFMT == unix.S_IFREG && !f.excluded {
+	if regular && !f.excluded {
 		f.pinning = pinOf(l.dir, name, at, l.pinning)
 	}
 	return w.to.file(f)

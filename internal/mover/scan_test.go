@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -193,6 +194,53 @@ func TestWalkStaysOnItsFilesystem(t *testing.T) {
 	}
 	if len(v.rows) != 2 || filepath.Base(v.rows[0]) != "here pin=unset excluded=false" {
 		t.Errorf("told %q", v.rows)
+	}
+}
+
+// What lies there was "not a regular file" of 0 bytes to why, and nothing at all to a
+// request that named it.
+func TestFileOfAFilesystemInsideATierStaysForThat(t *testing.T) {
+	r := newRig(t, 2, Policy{Demote: 24 * time.Hour})
+	mountTmpfs(t, r.at(0, "inside"), "1m")
+	r.file(0, "inside/d/there", 3, 48*time.Hour)
+	v, err := r.m.Why(context.Background(), "inside/d/there")
+	if err != nil || v.Skip != Inner || v.Bytes != 3 || v.Detail != Inner.Text() {
+		t.Errorf("%+v, %v", v, err)
+	}
+	for path, want := range map[string]int{"inside/d/there": 1, "inside": 1, "": 0} {
+		end, err := r.m.Do(context.Background(), Request{Paths: []string{path}, DryRun: true}, Watch{})
+		if err != nil || end.Files != 0 || end.Skipped[Inner] != want {
+			t.Errorf("%q: %+v, %v", path, end, err)
+		}
+	}
+}
+
+// Programs that go down step by step make directories whose paths nobody can say. A
+// walk left them out without a word.
+func TestDirectoryThatIsTooDeepIsCounted(t *testing.T) {
+	r := newRig(t, 2, Policy{Demote: 24 * time.Hour, Exclude: []string{"left-out"}})
+	for _, top := range []string{"d", "left-out"} {
+		if err := os.Mkdir(r.at(0, top), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.Open(r.at(0, top), unix.O_RDONLY, 0)
+		for range 20 {
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := strings.Repeat("n", 250)
+			if err = unix.Mkdirat(fd, name, 0o755); err == nil {
+				up := fd
+				fd, err = unix.Openat(up, name, unix.O_RDONLY, 0)
+				unix.Close(up)
+			}
+		}
+		unix.Close(fd)
+	}
+	var told []Event
+	end, err := r.m.Plan(context.Background(), func(e Event) { told = append(told, e) })
+	if err != nil || end.Skipped[Deep] != 1 || len(told) != 1 || !strings.HasPrefix(told[0].Path, "d/nnn") {
+		t.Errorf("%+v, %v, told of %d", end, err, len(told))
 	}
 }
 

@@ -68,6 +68,8 @@ const (
 	InUse       Reason = "in-use"           // opened or else used while it was copied
 	Linked      Reason = "hard-links"       // it has more than one name
 	Special     Reason = "not-a-file"       // a link, fifo, socket, device
+	Inner       Reason = "other-filesystem" // on one that is mounted inside the tier
+	Deep        Reason = "too-deep"         // a directory: the paths in it are too long
 	Fixed       Reason = "immutable"        // or append-only, or its directory is
 	Excluded    Reason = "excluded"         // by exclude=
 	Pinned      Reason = "pinned"           // by user.tierfs.pin
