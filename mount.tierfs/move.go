@@ -202,7 +202,7 @@ func moves(would bool) string {
 // not say all.
 func reason(skip, detail string) string {
 	text := daemon.Printable(mover.Reason(skip).Text())
-	if why := mover.Reason(skip); detail != "" && (why == mover.Failed || why == mover.NoRoom || why == mover.BadPin) {
+	if why := mover.Reason(skip); detail != "" && (why == mover.Failed || why == mover.NoRoom || why == mover.BadPin || why == mover.Attributes) {
 		text += " (" + daemon.Printable(detail) + ")"
 	}
 	return text

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 
 	"github.com/tierfs/tierfs/internal/sys"
 	"github.com/tierfs/tierfs/internal/tier"
@@ -14,11 +15,14 @@ import (
 // still wanted.
 const chunk = 1 << 20
 
-// Errors of Copy, beside errnos of the tiers.
-var (
-	ErrGiveWay    = errors.New("somebody wants the file")
-	ErrAttributes = errors.New("its owner, its mode, an extended attribute or an ACL does not fit there")
-)
+// ErrGiveWay is an error of Content, beside errnos of the tiers.
+var ErrGiveWay = errors.New("somebody wants the file")
+
+// AttributesError is an error of Attributes: what does not fit there, such as "its
+// owner".
+type AttributesError struct{ What string }
+
+func (e AttributesError) Error() string { return e.What }
 
 // SourceError is an error of what is copied. All others are of the copy.
 type SourceError struct{ Err error }
@@ -216,7 +220,7 @@ func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
 	given := false
 	if made.Uid != st.Uid || made.Gid != st.Gid {
 		given = true
-		if err := fitting(dst.Chown(int(st.Uid), int(st.Gid))); err != nil {
+		if err := fitting("its owner", dst.Chown(int(st.Uid), int(st.Gid))); err != nil {
 			return err
 		}
 	}
@@ -226,7 +230,7 @@ func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
 	}
 	if acl || made.Mode&07777 != st.Mode&07777 {
 		given = true
-		if err := fitting(chmod(dst, st)); err != nil {
+		if err := fitting("its mode", chmod(dst, st)); err != nil {
 			return err
 		}
 	}
@@ -235,14 +239,14 @@ func (c *Copier) Attributes(src, dst *tier.File, st *unix.Stat_t) error {
 			return err
 		}
 	}
-	return fitting(dst.Utimens(&[2]unix.Timespec{st.Atim, st.Mtim}))
+	return fitting("its times", dst.Utimens(&[2]unix.Timespec{st.Atim, st.Mtim}))
 }
 
-// fitting is ErrAttributes for what a tier does not permit: it is a user's daemon and
-// another user's file, or a filesystem that keeps its own.
-func fitting(err error) error {
+// fitting is an AttributesError for what a tier does not permit: it is a user's daemon
+// and another user's file, or a filesystem that keeps its own.
+func fitting(what string, err error) error {
 	if err == unix.EPERM {
-		return ErrAttributes
+		return AttributesError{what}
 	}
 	return err
 }
@@ -254,8 +258,11 @@ func taken(dst *tier.File, st *unix.Stat_t) error {
 	if err := dst.Stat(&is); err != nil {
 		return err
 	}
-	if is.Uid != st.Uid || is.Gid != st.Gid || is.Mode&07777 != st.Mode&07777 {
-		return ErrAttributes
+	switch {
+	case is.Uid != st.Uid || is.Gid != st.Gid:
+		return AttributesError{"its owner"}
+	case is.Mode&07777 != st.Mode&07777:
+		return AttributesError{"its mode"}
 	}
 	return nil
 }
@@ -317,22 +324,33 @@ func (c *Copier) copyXattrs(src, dst *tier.File) (acl bool, err error) {
 // selinux is the label that the policy or the mount gives files where they are.
 const selinux = "security.selinux"
 
+// ofFilesystem reports whether an attribute belongs to where a file is: the label, and
+// the properties of btrfs, which are another form of inode flags (chattr +c sets
+// btrfs.compression). Who takes them gets them.
+func ofFilesystem(name string) bool {
+	return name == selinux || strings.HasPrefix(name, "btrfs.")
+}
+
 func copyXattr(src, dst *tier.File, name string) error {
 	value, err := src.Xattr(name)
 	if err == unix.ENODATA {
 		return nil // removed meanwhile, which the change time tells
 	}
 	if err != nil {
-		return ErrAttributes
+		return AttributesError{"the attribute " + name}
 	}
-	err = dst.Setxattr(name, value, 0)
+	return copyXattrError(name, dst.Setxattr(name, value, 0))
+}
+
+// copyXattrError is what the error of setting an attribute means for the copy.
+func copyXattrError(name string, err error) error {
 	switch {
 	case err == nil:
-	case name == selinux:
+	case ofFilesystem(name):
 	case err == unix.EDQUOT, err == unix.EIO:
 		return err
 	default: // ENOSPC too: ext4 has that for an attribute too long for its block
-		return ErrAttributes
+		return AttributesError{"the attribute " + name}
 	}
 	return nil
 }

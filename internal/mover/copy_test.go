@@ -46,8 +46,24 @@ func TestAttributesThatAreNotPermitted(t *testing.T) {
 			defer unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, 0)
 			return c.Attributes(src, dst, &st)
 		})
-		if err != ErrAttributes {
-			t.Errorf("%s: %v, want %v", name, err, ErrAttributes)
+		if want := (AttributesError{"its " + name}); err != want {
+			t.Errorf("%s: %v, want %v", name, err, want)
 		}
+	}
+}
+
+// An attribute that the other tier cannot hold keeps the file where it is, and nothing
+// said which. What belongs to the filesystem stays behind.
+func TestAttributeThatDoesNotFitIsNamed(t *testing.T) {
+	if got, want := copyXattrError("system.odd", unix.EOPNOTSUPP), (AttributesError{"the attribute system.odd"}); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for name, err := range map[string]error{"btrfs.compression": unix.EOPNOTSUPP, selinux: unix.EPERM, "user.x": nil} {
+		if got := copyXattrError(name, err); got != nil {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if got := copyXattrError("user.x", unix.EDQUOT); got != unix.EDQUOT {
+		t.Errorf("%v, want EDQUOT", got)
 	}
 }

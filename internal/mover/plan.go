@@ -117,14 +117,14 @@ func (h *haul) plan(to berth) {
 	tiers := h.m.tree.Tiers()
 	var goes []*found
 	for _, f := range to.files {
-		why := h.hindered(f, to.to)
+		why, more := h.hindered(f, to.to)
 		if why == Moved {
 			bytes := f.st.Blocks * BlockSize
 			h.planFor(f.rank, load{-bytes, -inodeParts})
 			h.gone += bytes
 			goes = append(goes, f)
 		}
-		h.settle(f, to.to, Outcome{Bytes: f.st.Size, Skip: why})
+		h.settle(f, to.to, Outcome{Bytes: f.st.Size, Skip: why, Err: more})
 	}
 	if len(goes) == 0 {
 		return
@@ -137,18 +137,22 @@ func (h *haul) plan(to berth) {
 }
 
 // hindered is what a move would find in the way of a file, as far as that is to be had
-// without opening it: whoever has a lease on it hears nothing of a plan.
-func (j *job) hindered(f *found, to int) Reason {
+// without opening it: whoever has a lease on it hears nothing of a plan. more is what
+// is to be said beside the reason.
+func (j *job) hindered(f *found, to int) (why Reason, more error) {
 	if j.fits == nil {
-		return Moved
+		return Moved, nil
 	}
 	if why := j.holders()(f.rank, &f.st, f.number); why != Moved {
-		return why
+		return why, nil
 	}
 	if !j.holds(f.st.Size, to) {
-		return TooLarge
+		return TooLarge, nil
 	}
-	return j.fit(f, to)
+	if misfit := j.fit(f, to); misfit != (AttributesError{}) {
+		return Attributes, misfit
+	}
+	return Moved, nil
 }
 
 // holds reports whether a file on the tier can be of so many bytes, which is tried with
@@ -165,31 +169,29 @@ func (j *job) holds(size int64, to int) bool {
 	return true
 }
 
-// fit is Attributes if the tier cannot hold those of a file, which is tried: once for
-// all files that have the same. What else is in the way of the file, the move sees.
-func (j *job) fit(f *found, to int) Reason {
+// fit is what of a file's attributes the tier cannot hold, if anything, which is tried:
+// once for all files that have the same. What else is in the way of the file, the move
+// sees.
+func (j *job) fit(f *found, to int) (misfit AttributesError) {
 	tiers := j.m.tree.Tiers()
 	src, err := j.name(f)
 	if err != nil {
-		return Moved
+		return misfit
 	}
 	defer src.Close()
 	all, err := xattrs(src)
 	if err != nil {
-		return Moved
+		return misfit
 	}
 	class := fmt.Sprint(f.rank, to, f.st.Uid, f.st.Gid, f.st.Mode, all) // maps are printed in order
-	fits, known := j.fits[class]
+	misfit, known := j.fits[class]
 	if !known {
 		c := NewCopier(context.Background(), tiers[f.rank], tiers[to], nil)
 		err := j.m.tree.Try(tiers[to], Mode(&f.st), func(dst *tier.File) error { return c.Attributes(src, dst, &f.st) })
-		fits = err != ErrAttributes
-		j.fits[class] = fits
+		errors.As(err, &misfit)
+		j.fits[class] = misfit
 	}
-	if !fits {
-		return Attributes
-	}
-	return Moved
+	return misfit
 }
 
 // whyPatience is how long Why looks which files make room: who asks waits.
@@ -244,9 +246,10 @@ func (j *job) verdict(ctx context.Context, f *found) (Verdict, error) {
 	if why != Moved {
 		return v, nil
 	}
+	var more error
 	b := (&haul{job: j}).target([]*found{f}, c)
 	if v.To, v.Skip = b.to, b.why; v.Skip == Moved {
-		if v.Skip = j.hindered(f, v.To); v.Skip != Moved {
+		if v.Skip, more = j.hindered(f, v.To); v.Skip != Moved {
 			v.To = f.rank
 		}
 	}
@@ -254,7 +257,10 @@ func (j *job) verdict(ctx context.Context, f *found) (Verdict, error) {
 		v.Detail += "; it stays: " + v.Skip.Text()
 	}
 	if v.Skip == NoRoom {
-		v.Detail += ": " + b.full.Error()
+		more = b.full
+	}
+	if more != nil {
+		v.Detail += ": " + more.Error()
 	}
 	return v, nil
 }

@@ -21,11 +21,11 @@ type job struct {
 	quiet  time.Duration
 	dry    bool // tell only
 
-	planned map[uint64]load // what is on its way to filesystems, or would be, by device
-	made    map[place]bool  // directories that a plan makes
-	largest map[int]int64   // size of a file that a plan knows a tier to hold, by rank
-	fits    map[string]bool // what a plan has tried, see fit; nil if it need not be as exact
-	holders func() Holders  // of a plan: what was open when it was first asked
+	planned map[uint64]load            // what is on its way to filesystems, or would be, by device
+	made    map[place]bool             // directories that a plan makes
+	largest map[int]int64              // size of a file that a plan knows a tier to hold, by rank
+	fits    map[string]AttributesError // what a plan has tried, see fit; nil if it need not be as exact
+	holders func() Holders             // of a plan: what was open when it was first asked
 
 	emit    func(Event)       // told of each file; may be nil
 	copying func(bytes int64) // told of what is copied of the others; may be nil
@@ -44,7 +44,7 @@ func (m *Mover) newPlan(kind string, emit func(Event)) *job { return m.newJob(ki
 
 // trial has a job that has not begun tell only.
 func (j *job) trial() *job {
-	j.dry, j.fits = true, map[string]bool{}
+	j.dry, j.fits = true, map[string]AttributesError{}
 	j.looks(0)
 	return j
 }

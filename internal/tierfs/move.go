@@ -245,12 +245,13 @@ func (x *transfer) reason(ctx context.Context, err error) mover.Reason {
 		return mover.Quota
 	case unix.EFBIG:
 		return mover.TooLarge
-	case mover.ErrAttributes:
-		return mover.Attributes
 	case errAway:
 		return mover.Away
 	case unix.EROFS:
 		return mover.ReadOnly
+	}
+	if _, misfit := err.(mover.AttributesError); misfit {
+		return mover.Attributes
 	}
 	switch {
 	case absent(err), err == unix.ESTALE:

@@ -294,9 +294,9 @@ func TestPlanAndWhyForeseeWhatTheFallbackCannotHold(t *testing.T) {
 	const why = "the other tier cannot hold its owner, mode, extended attributes or ACL"
 	for n, command := range [][]string{{"plan", "--all"}, {"demote", "--older-than", "1s", "--dry-run", "--all"}, {"demote", "--older-than", "1s"}} {
 		out, _ := tierfs(t, min(n, 1), append(command, m.Dir)...)
-		harness.Contains(t, out, m.Path("00001")+": stays: "+why+"\n", m.Path("00002")+": stays: "+why+"\n", "move", " 2 files, 2.0 KiB; 2 stay: "+why+"\n")
+		harness.Contains(t, out, m.Path("00001")+": stays: "+why+" (its owner)\n", m.Path("00002")+": stays: "+why+" (its owner)\n", "move", " 2 files, 2.0 KiB; 2 stay: "+why+"\n")
 		out, _ = tierfs(t, 0, "why", m.Path("00001"))
-		harness.OneLine(t, out, m.Path("00001")+": on tier 0, 1001 B, stays: ", "; it stays: "+why)
+		harness.OneLine(t, out, m.Path("00001")+": on tier 0, 1001 B, stays: ", "; it stays: "+why+": its owner")
 	}
 	harness.WantList(t, m.Fallbacks[0]+"/.tierfs/staging")
 }
