@@ -60,7 +60,7 @@ func judge(tiers []seen, rootDev uint64) (*verdict, error) {
 	j := &judgement{rootDev: rootDev}
 	j.tiers = tiers
 	j.claimed = make([]*member, len(tiers))
-	steps := []func() error{j.distinct, j.oneSet, j.claimByMark, j.claimByFilesystem, j.replaceOnRequest, j.takeIn}
+	steps := []func() error{j.distinct, j.oneSet, j.claimByMark, j.refuseOld, j.claimByFilesystem, j.replaceOnRequest, j.takeIn}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, err
@@ -236,6 +236,43 @@ func (j *judgement) claimByMark() error {
 		default:
 			j.claimed[i] = &j.known[k]
 		}
+	}
+	return nil
+}
+
+// owned is the generation of the list that a member of newest got, 0 if that is not
+// known. Whoever is served gets each list, if it can be written.
+func owned(m *member, newest uint64) uint64 {
+	if m.State != stateServed || m.ReadOnly || m.Own != 0 {
+		return m.Own
+	}
+	return newest
+}
+
+// refuseOld refuses a member with a list older than the one that it got: so it is an
+// old copy, and what was changed since was changed elsewhere. A member that was left
+// out meanwhile has the list that it got last.
+//
+// A crash while the lists are written, or a tier that did not take its own, leaves an
+// older list too. But then the newest knows the very place of the tier.
+func (j *judgement) refuseOld() error {
+	for i, t := range j.tiers {
+		m := j.claimed[i]
+		if m == nil || !t.listed() || t.rec.Generation >= owned(m, j.list.Generation) {
+			continue
+		}
+		was := show(string(m.Path))
+		why := fmt.Sprintf("its list of members has generation %d, and the member got %d", t.rec.Generation, owned(m, j.list.Generation))
+		if string(m.Path) == t.Path && m.FSID == t.fsid && m.RootInode == t.inode {
+			j.warnings = append(j.warnings, fmt.Sprintf("tier %s: it may be an old copy: %s; see that its files are not old ones; there is nothing to do if it had no room for the list, or the machine failed while the lists were written", show(t.Path), why))
+			continue
+		}
+		right := "name that"
+		if string(m.Path) == t.Path {
+			right = "mount the right disk"
+		}
+		return fmt.Errorf("tier %s: it is an old copy of the member that was last at %s, and its files are as old: %s; %s, or remove %s and run tierfs adopt --replace %s %s if this is to take its place",
+			show(t.Path), was, why, right, show(t.Path+"/"+MarkName+"/"+listName), show(t.Path), was)
 	}
 	return nil
 }
@@ -434,7 +471,7 @@ func (j *judgement) leave(m *member) {
 	switch m.State {
 	case stateServed:
 		j.warnings = append(j.warnings, text)
-		m.State = stateLeft
+		m.Own, m.State = owned(m, j.list.Generation), stateLeft
 	case stateLeft:
 		j.notes = append(j.notes, text)
 	}

@@ -67,6 +67,7 @@ type member struct {
 	RootInode uint64   `json:"root_inode"`
 	ReadOnly  bool     `json:"read_only,omitempty"`
 	State     string   `json:"state"`
+	Own       uint64   `json:"own_generation,omitempty"` // of the list that it got last, if not this one
 }
 
 // listPath is the path of a tier. JSON holds Unicode and a path any bytes, so
@@ -174,6 +175,9 @@ func (r *record) checkMembers() error {
 			return fmt.Errorf("rank %d twice", m.Rank)
 		}
 		ranks[m.Rank] = ranks[m.Rank] || m.State == stateServed
+		if m.Own >= r.Generation {
+			return fmt.Errorf("member %s: list of generation %d", m.ID, m.Own)
+		}
 	}
 	if ids[r.ID] != stateServed {
 		return errors.New("it does not name its own tier")

@@ -487,6 +487,93 @@ func TestMemberLeftOutIsWarnedOfAndComesBack(t *testing.T) {
 	b.quiet("a", "b", "c")
 }
 
+// copied makes a copy of a tier, as rsync -aHAX does.
+func (b *place) copied(from, to string) {
+	b.Helper()
+	if out, err := exec.Command("cp", "-a", b.path(from), b.path(to)).CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+}
+
+// TestOldCopyIsRefused: a disk was copied to another, which served from then on. The old
+// one was taken for it when it was named again, and showed what had been changed since
+// as it was.
+func TestOldCopyIsRefused(t *testing.T) {
+	b := newPlace(t, "a", "b", "c")
+	b.joinUp("a", "b", "c")
+	b.copied("b", "b2")
+	wantOne(t, "note", b.joinUp("a", "b2", "c").Notes, "was at "+b.path("b"))
+	parts := []string{"tier " + b.path("b") + ": ", "an old copy of the member that was last at " + b.path("b2"), "name that",
+		"remove " + b.path("b/.tierfs/members") + " and run tierfs adopt --replace " + b.path("b") + " " + b.path("b2")}
+	b.refused([]string{"a", "b", "c"}, parts...)
+	b.quiet("a", "b2", "c")
+
+	// Not forgotten when the copy that served is left out.
+	b.joinUp("a", "c")
+	b.refused([]string{"a", "b", "c"}, parts...)
+	b.joinUp("a", "b2", "c")
+	b.quiet("a", "b2", "c")
+
+	// As the message says.
+	if err := os.Remove(b.path("b/.tierfs/members")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(b.path("b"), b.path("b2")); err != nil {
+		t.Fatal(err)
+	}
+	b.joinUp("a", "b", "c")
+	b.quiet("a", "b", "c")
+	b.refused([]string{"a", "b2", "c"}, "another tier took its place")
+}
+
+// The copy has the path of the disk that it replaces, and then that is back there.
+func TestOldDiskAtItsOwnPathIsRefused(t *testing.T) {
+	b := newPlace(t, "a", "b")
+	b.joinUp("a", "b")
+	b.rename("b", "old")
+	b.copied("old", "b")
+	b.joinUp("a", "b")
+	b.rename("b", "new")
+	b.rename("old", "b")
+	b.refused([]string{"a", "b"}, "an old copy of the member that was last at "+b.path("b"), "mount the right disk")
+	b.rename("b", "old")
+	b.rename("new", "b")
+	b.quiet("a", "b")
+}
+
+// A member that was away while others came, went and changed their order, and that has
+// another path now, has the list that it got last.
+func TestMemberThatWasLeftOutIsNoOldCopy(t *testing.T) {
+	b := newPlace(t, "a", "b", "c", "n")
+	b.joinUp("a", "b", "c")
+	b.joinUp("a", "c")
+	b.joinUp("c", "a")
+	b.joinUp("c", "a", "n")
+	b.rename("b", "b2")
+	b.joinUp("c", "a", "n", "b2")
+	b.quiet("c", "a", "n", "b2")
+}
+
+// Lists from before the generation of a member's own list was kept in them.
+func TestMemberOfAnOldListComesBack(t *testing.T) {
+	b := newPlace(t, "a", "b", "c")
+	b.joinUp("a", "b", "c")
+	b.joinUp("a", "c")
+	for _, name := range []string{"a", "c"} {
+		list := b.path(name + "/.tierfs/members")
+		text, err := os.ReadFile(list)
+		if err != nil || !strings.Contains(string(text), `"own_generation": 1`) {
+			t.Fatalf("%s, %v", text, err)
+		}
+		text = bytes.ReplaceAll(text, []byte(",\n      \"own_generation\": 1"), nil)
+		if err := os.WriteFile(list, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.joinUp("a", "b", "c")
+	b.quiet("a", "b", "c")
+}
+
 func TestOlderListIsBroughtUpToDate(t *testing.T) {
 	b := newPlace(t, "a", "b", "c")
 	b.joinUp("a", "b", "c")
@@ -499,6 +586,7 @@ func TestOlderListIsBroughtUpToDate(t *testing.T) {
 	if err := os.WriteFile(list, old, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	wantOne(t, "warning", b.joinUp("a", "c", "b").Warnings, "tier "+b.path("b")+": it may be an old copy", "generation 1", "got 2")
 	b.quiet("a", "c", "b")
 	if g := b.record("b").Generation; g != 2 {
 		t.Errorf("generation %d, want 2", g)
@@ -1188,6 +1276,7 @@ func TestFullDisk(t *testing.T) {
 	wantOne(t, "warning", b.joinUp("a2", "b").Warnings, "tier "+b.path("b"), "no space left on device", "free some space")
 	wantFiles(t, b.path("b/"+MarkName), lockName, listName)
 	os.Remove(b.path("b/fill"))
+	wantOne(t, "warning", b.joinUp("a2", "b").Warnings, "tier "+b.path("b")+": it may be an old copy", "nothing to do if it had no room")
 	b.quiet("a2", "b")
 }
 

@@ -116,13 +116,23 @@ func forget(path, dir string) error {
 			for i, m := range s.rec.Members {
 				if string(m.Path) == path && m.State == stateServed && m.ID != s.rec.ID {
 					s.rec.Members[i].State = stateReplaced
-					s.rec.Generation++
+					s.rec.advance()
 					return s.rec, nil
 				}
 			}
 		}
 		return nil, fmt.Errorf("tier %s: no list there names %s, which is read-only and holds none; name a writable tier of its set", show(dir), show(path))
 	})
+}
+
+// advance makes it the next generation, which its own tier alone gets.
+func (r *record) advance() {
+	for i := range r.Members {
+		if m := &r.Members[i]; m.ID != r.ID {
+			m.Own = owned(m, r.Generation)
+		}
+	}
+	r.Generation++
 }
 
 // ServedError says that a daemon serves a tier.

@@ -503,3 +503,28 @@ func TestReadOnlyFallbackServesAndSaysEROFS(t *testing.T) {
 		t.Errorf("a mark on a read-only tier: %v", err)
 	}
 }
+
+// TestOldCopyOfAFallbackIsRefused: the fallback was copied to another disk, which served
+// then. The old one was mounted again without a word, with the files as they were before.
+func TestOldCopyOfAFallbackIsRefused(t *testing.T) {
+	m := harness.New(t, 1)
+	harness.Write(t, m.Fallbacks[0]+"/doc", "v1")
+	m.Up()
+	m.Down()
+	other := harness.TempDir(t) + "/slow2"
+	harness.Must(t, "cp", "-a", m.Fallbacks[0], other)
+	second := harness.NewOn(t, []string{m.Primary, other})
+	second.Up()
+	harness.Write(t, second.Path("doc"), "v2 important")
+	second.Down()
+	_, stderr, code := m.TryUp()
+	if code == 0 {
+		t.Fatal("mounted")
+	}
+	harness.OneLine(t, stderr, "tier "+m.Fallbacks[0]+": it is an old copy of the member that was last at "+other+", ", "name that, or remove ")
+	harness.Remove(t, m.Fallbacks[0]+"/.tierfs/members")
+	harness.Must(t, harness.CLI, "adopt", "--replace", m.Fallbacks[0], other)
+	m.Up()
+	harness.WantRead(t, m.Path("doc"), "v1")
+	m.Down()
+}
