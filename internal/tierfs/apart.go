@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"unicode/utf8"
 
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/mover"
@@ -94,7 +95,7 @@ func (s *stray) setApart() error {
 	if s.d == nil || s.dir == nil {
 		return s.recover()
 	}
-	name, err := s.fs.freeName(s.dir, path.Base(s.path)+".recovered-by-tierfs")
+	name, err := s.fs.freeName(s.dir, path.Base(s.path), ".recovered-by-tierfs")
 	if err != nil {
 		return err
 	}
@@ -131,14 +132,29 @@ func (s *stray) tell(as string) {
 // maxUnhidden bounds how many names are tried.
 const maxUnhidden = 1000
 
-// freeName is a name in a directory that no tier has: prefix and a number.
-func (fs *FS) freeName(dir *inode.Inode, prefix string) (string, error) {
+// freeName is a name in a directory that no tier has: name, suffix and a number.
+func (fs *FS) freeName(dir *inode.Inode, name, suffix string) (string, error) {
 	for n := 1; n < maxUnhidden; n++ {
-		name := fmt.Sprintf("%s-%d", prefix, n)
+		name := withSuffix(name, fmt.Sprintf("%s-%d", suffix, n))
 		all, err := fs.survey(dir, name)
 		if err != nil || len(all) == 0 {
 			return name, err
 		}
 	}
 	return "", unix.EEXIST
+}
+
+// withSuffix is name with suffix, without the end of name if that would be longer than a
+// name can be. A character of UTF-8 stays whole; what is none is cut at the byte.
+func withSuffix(name, suffix string) string {
+	room := unix.NAME_MAX - len(suffix)
+	if len(name) <= room {
+		return name + suffix
+	}
+	for cut := room; cut > room-utf8.UTFMax; cut-- {
+		if utf8.RuneStart(name[cut]) {
+			return name[:cut] + suffix
+		}
+	}
+	return name[:room] + suffix
 }

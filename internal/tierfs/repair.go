@@ -76,7 +76,7 @@ func (fs *FS) Unhide(f mover.Finding) (name string, err error) {
 	}
 	defer h.leave()
 	err = h.alone(func() error {
-		if name, err = h.fs.freeName(h.dir, h.name+".shadowed-by-tierfs"); err != nil {
+		if name, err = h.fs.freeName(h.dir, h.name, ".shadowed-by-tierfs"); err != nil {
 			return err
 		}
 		if err := h.low.Rename(h.name, h.low, name, unix.RENAME_NOREPLACE); err != nil {

@@ -2,6 +2,7 @@ package tierfs
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +155,29 @@ func TestUnhideShowsAHiddenFile(t *testing.T) {
 	r.want(1, "d/f", false)
 	if in := r.admit(fs, "d/"+name); in == nil {
 		t.Error("the mount does not show it")
+	}
+}
+
+// A name that is as long as one can be had no room for what tells the copy, and the
+// file stayed hidden.
+func TestUnhideShortensALongName(t *testing.T) {
+	for name, want := range map[string]string{
+		strings.Repeat("x", 255):           strings.Repeat("x", 234),
+		strings.Repeat("x", 234):           strings.Repeat("x", 234),
+		"x" + strings.Repeat("\u20ac", 84): "x" + strings.Repeat("\u20ac", 77),
+		strings.Repeat("\x80", 255):        strings.Repeat("\x80", 234),
+	} {
+		r := newRig(t, 2)
+		r.write(0, name, "new")
+		r.write(1, name, "old")
+		fs := r.open()
+		got, err := fs.Unhide(r.finding(fs, mover.OtherCopy))
+		if want += ".shadowed-by-tierfs-1"; err != nil || got != want {
+			t.Errorf("%q: %q, %v, want %q", name, got, err, want)
+			continue
+		}
+		r.wantContent(0, name, "new")
+		r.wantContent(1, got, "old")
 	}
 }
 
