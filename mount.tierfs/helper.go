@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/tierfs/tierfs/internal/daemon"
 	"github.com/tierfs/tierfs/internal/mountopt"
@@ -43,10 +44,30 @@ func helper(args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := cutOff(cmd, args[1:], daemon.Fstab()); err != nil {
+		return failure{exitUsage, err}
+	}
 	if cmd.Options.Remount {
 		return remount(cmd, point)
 	}
 	return mount(cmd, point)
+}
+
+// cutOff is the error of options that mount(8) has cut off at a double quote in the line
+// of fstab: mounted without the rest it could be writable, or without its fallbacks. If
+// args have that quote, they are whole.
+func cutOff(cmd mountopt.Command, args []string, fstab []daemon.FstabLine) error {
+	quotes := strings.Count(strings.Join(args, " "), `"`) - strings.Count(cmd.Spec+cmd.Dir, `"`)
+	if quotes%2 != 0 {
+		return nil
+	}
+	for _, line := range fstab {
+		ours := (line.Type == fstype || line.Type == "tierfs") && filepath.Clean(line.Source) == filepath.Clean(cmd.Spec) && filepath.Clean(line.Dir) == filepath.Clean(cmd.Dir)
+		if ours && line.Unbalanced() {
+			return fmt.Errorf("/etc/fstab: line of %q: a double quote in its options has no other, so mount(8) does not hand on what follows; take it out, and if it is part of a name, rename that directory", line.Dir)
+		}
+	}
+	return nil
 }
 
 // mount mounts, or rehearses it with -f. As with any filesystem, what is mounted

@@ -121,3 +121,31 @@ func TestMissingTierWithoutNofailIs32(t *testing.T) {
 	harness.OneLine(t, stderr, missing)
 	m.None()
 }
+
+// TestOptionsThatMountCutsOffAreRefused: libmount 2.38 hands on what comes before an
+// option with one double quote, so the mount was writable, of the primary alone, and
+// nobody said so.
+func TestOptionsThatMountCutsOffAreRefused(t *testing.T) {
+	m := harness.New(t, 1)
+	for _, quote := range []string{`"`, `\042`} {
+		for _, line := range []string{
+			m.Primary + " " + m.Dir + " fuse.tierfs fallback=/srv/co" + quote + "q,demote=1s,ro 0 0",
+			m.Primary + " " + m.Dir + " fuse.tierfs fallback=" + m.Fallbacks[0] + ",exclude=a" + quote + "b,ro 0 0",
+		} {
+			harness.Fstab(t, line)
+			_, stderr, code := harness.Run(t, "mount", m.Dir)
+			if at := harness.MountsAt(m.Dir); len(at) > 0 {
+				harness.Must(t, "umount", m.Dir)
+				t.Errorf("%s: mounted", line)
+				continue
+			}
+			if code == ok {
+				t.Errorf("%s: exit code 0", line)
+			}
+			harness.OneLine(t, stderr, "/etc/fstab: line of \""+m.Dir+"\": a double quote in its options has no other", "take it out")
+		}
+	}
+	harness.Fstab(t, m.FstabLine(`exclude="a,b"`, "ro"))
+	up(m, "mount", m.Dir)
+	m.Down()
+}
