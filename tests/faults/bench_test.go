@@ -23,7 +23,6 @@ type bench struct {
 	dirs  int
 	cases []*trial
 	calls map[string][]faultfs.Call // of an op; its name, and NoLinks
-	left  int                       // records that stand until the next mount
 }
 
 // known is what the ops do, by their names. It is found out once.
@@ -123,35 +122,30 @@ func (b *bench) callsOf(o op, p faultfs.Plan) []faultfs.Call {
 // nothing, and comes before the answer or after it. The call that fails is to be at.
 func (b *bench) try(o op, p faultfs.Plan, at faultfs.Call) *trial {
 	e := b.expect(o)
-	var c *trial
-	for range 3 {
-		c = &trial{op: o, plan: p, dir: b.fresh()}
-		b.disks.Arm(p)
-		c.err = o.do(b.Path(c.dir))
-		report := b.disks.Disarm()
-		if !report.Hit {
-			return nil
-		}
-		if c.at = report.Calls[p.Nth-1]; c.at.Op == "FLUSH" {
-			return nil
-		}
-		if c.at.Op == at.Op {
-			break
-		}
-		b.idle() // it was a chore's call
+	c := b.once(o, p)
+	for n := 0; n < 3 && c != nil && c.at.Op != at.Op && b.records() > 0; n++ {
+		time.Sleep(100 * time.Millisecond) // it may have been a call of the chores, who undo what an earlier trial has left
+		c = b.once(o, p)
+	}
+	if c == nil || c.at.Op == "FLUSH" {
+		return nil
 	}
 	c.outcome = b.judge(c, e)
 	b.cases = append(b.cases, c)
 	return c
 }
 
-// idle waits for the chores to undo what earlier trials have left. What outlasts
-// that is for the next mount.
-func (b *bench) idle() {
-	for end := time.Now().Add(1500 * time.Millisecond); b.records() > b.left && time.Now().Before(end); {
-		time.Sleep(20 * time.Millisecond)
+// once is the op under the plan, nil if no call failed.
+func (b *bench) once(o op, p faultfs.Plan) *trial {
+	c := &trial{op: o, plan: p, dir: b.fresh()}
+	b.disks.Arm(p)
+	c.err = o.do(b.Path(c.dir))
+	report := b.disks.Disarm()
+	if !report.Hit {
+		return nil
 	}
-	b.left = b.records()
+	c.at = report.Calls[p.Nth-1]
+	return c
 }
 
 // judge finds the word for an answer and the state after it.
