@@ -157,8 +157,8 @@ func (g *graph) permit() {
 var errPaused = errors.New("a tier was added or is back, for which the tiers' locks are taken anew")
 
 // pause stops moving until the function that it returns is called: who waits for
-// the members' locks may get that of a tier which is back while it is taken anew. It is not called
-// with joinMu held, as a tier that a move hangs in needs it to come back.
+// the members' locks may get that of a tier which is back while it is taken anew. It
+// is not called with joinMu held, as a tier that a move hangs in needs it to come back.
 func (g *graph) pause() (resume func()) {
 	if g.mover == nil {
 		return func() {}

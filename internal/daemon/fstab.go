@@ -27,5 +27,6 @@ func parseFstab(text string) (all []FstabLine) {
 }
 
 // Unbalanced reports whether the options have a double quote without its other. To
-// libmount (2.38) a backslash before it changes nothing: it takes the rest of the line for quoted, finds no end, and hands on what comes before that option.
+// libmount (2.38) a backslash before it changes nothing: it takes the rest of the line
+// for quoted, finds no end, and hands on what comes before that option.
 func (l FstabLine) Unbalanced() bool { return strings.Count(l.Options, `"`)%2 != 0 }

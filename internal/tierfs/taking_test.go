@@ -30,6 +30,19 @@ func (r *rig) setAsideBy(fs *FS) {
 	r.rawRecord(1, string(b))
 }
 
+// replayInUse replays while somebody has the file in the trash open, until that is closed.
+func (r *rig) replayInUse(fs *FS) *os.File {
+	r.Helper()
+	open, err := os.Open(r.at(0, ".tierfs/trash/x-1"))
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { open.Close() })
+	fs.Replay()
+	fs.SetAlone(true)
+	return open
+}
+
 // A move that cannot be ended at the mount, as somebody has the file in the trash
 // open, is ended later. Who has removed the file by then does not see it again.
 func TestMoveEndedLaterBringsNothingBack(t *testing.T) {
@@ -37,13 +50,7 @@ func TestMoveEndedLaterBringsNothingBack(t *testing.T) {
 		r := newRig(t, 2)
 		fs := r.open()
 		r.setAsideBy(fs)
-		open, err := os.Open(r.at(0, ".tierfs/trash/x-1"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer open.Close()
-		fs.Replay()
-		fs.SetAlone(true)
+		open := r.replayInUse(fs)
 		r.wantRecords(1)
 		if removed {
 			if err := fs.unlink(&fusedev.Request{}, inode.RootID, "f"); err != nil {
@@ -67,13 +74,7 @@ func TestNamesAreTakenWithoutALookAfterTheLastIsSettled(t *testing.T) {
 	r := newRig(t, 2)
 	fs := r.open()
 	r.setAsideBy(fs)
-	open, err := os.Open(r.at(0, ".tierfs/trash/x-1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer open.Close()
-	fs.Replay()
-	fs.SetAlone(true)
+	open := r.replayInUse(fs)
 	if all := fs.journal.unsettled(); len(all) != 1 {
 		t.Fatalf("read %v", all)
 	}
