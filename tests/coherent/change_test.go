@@ -207,7 +207,7 @@ func TestOwnOperationsAreNotTakenForOthers(t *testing.T) {
 	if after.Own-before.Own < 2*n {
 		t.Errorf("only %d events are our own", after.Own-before.Own)
 	}
-	if told := after.Told - before.Told; told > n/2 {
+	if told := after.Told - before.Told; told > n { // of 5n operations: an event may be read before its call has returned
 		t.Errorf("the kernel was told of %d", told)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -274,6 +275,7 @@ func TestOtherDaemonIsNamedWhereItIsNow(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			alone(t)
 			m := newMount(t)
 			m.Put(0, "f", "content")
 			if strings.HasSuffix(name, "its own namespace") {
@@ -324,6 +326,7 @@ func TestNobodyIsBlamedForTheNumberOfAMountThatHasEnded(t *testing.T) {
 	m.Down()
 	dir := harness.TempDir(t)
 	harness.Must(t, "mount", "-t", "tmpfs", "another", dir)
+	alone(t)
 	separate(t)
 	minor := unix.Minor(harness.Stat(t, dir).Dev)
 	ok(t, "unmount", unix.Unmount(dir, 0))
@@ -349,6 +352,15 @@ func TestNobodyIsBlamedForTheNumberOfAMountThatHasEnded(t *testing.T) {
 	release()
 	m.carry("demote", "f").wantMoved(t, 1) // at once
 	m.Adopt()                              // it holds the locks now
+}
+
+var namespaces sync.Mutex
+
+// alone waits until no other test has a mount namespace of its own, which would hold
+// the mounts of all, and has the others wait until this test ends.
+func alone(t *testing.T) {
+	namespaces.Lock()
+	t.Cleanup(namespaces.Unlock)
 }
 
 // separate is a process with a mount namespace of its own, as it is now.
