@@ -409,10 +409,17 @@ func (x *transfer) removeLocked(m *moving) error {
 	}
 	fault("home")
 	if err := x.trash.Unlink(m.aside); err != nil {
-		x.unsure = true // the file has moved; the next mount tidies up
+		x.doubt() // the file has moved; the next mount tidies up
 	}
 	fault("unlinked")
 	return nil
+}
+
+// doubt has the record stay, which says what to do about a source in the trash: who takes
+// the copy's name reads it from now on, not from the end of the batch.
+func (x *transfer) doubt() {
+	x.unsure = true
+	x.fs.journal.takings.left.Add(1)
 }
 
 // putBack gives a source that was set aside its name again. If that fails, the
@@ -423,7 +430,7 @@ func (x *transfer) putBack(m *moving) {
 		return
 	}
 	x.fs.log.Error("a file that changed while it was moved stays in .tierfs/trash until the next mount; unmount and mount again to have it back", "file", x.describe(m), "trash", m.aside, "err", err)
-	x.unsure = true
+	x.doubt()
 	if !x.up() {
 		x.rehome(m, x.b.To, &m.copy)
 	}
@@ -460,7 +467,7 @@ func (x *transfer) asideStill(m *moving) error {
 func (x *transfer) takeBack(m *moving) {
 	unlock, err := x.lockCopy(m)
 	if err != nil {
-		x.unsure = true
+		x.doubt()
 		return
 	}
 	defer unlock()
@@ -476,22 +483,24 @@ func (x *transfer) takeBackLocked(m *moving) {
 	st, same, err := x.fs.same(x.dd, m.name, m.held, &m.copy)
 	if !same {
 		// It is gone, or another file's name, unless the server knows it as another.
-		x.unsure = x.unsure || err != nil && !absent(err) || !x.fs.NumbersLast(x.to)
+		if err != nil && !absent(err) || !x.fs.NumbersLast(x.to) {
+			x.doubt()
+		}
 		return
 	}
 	if !sameFile(&st, &m.copy) || x.up() && (m.in.Opened() != nil || m.in.Mapped.Load()) {
-		x.unsure = true
+		x.doubt()
 		return
 	}
 	var source unix.Stat_t
 	if !absent(x.trash.Stat(m.aside, &source)) || x.up() && (x.sd.Stat(m.name, &source) != nil || !x.rehome(m, x.b.From, &source)) {
-		x.unsure = true
+		x.doubt()
 		return
 	}
 	x.undone = true
 	x.fs.unsynced.add(entryName{x.dir, m.name}, removal{x, x.b.To})
 	if err := x.change(1, x.dd, func() error { return x.dd.Unlink(m.name) }); err != nil {
-		x.unsure = true
+		x.doubt()
 	}
 }
 

@@ -174,7 +174,7 @@ func (x *transfer) skip(ctx context.Context, m *moving, err error) {
 	m.close()
 	if m.staged != "" {
 		if x.fs.unstage(x.staging, m.staged) != nil && m.aside != "" { // it may be in place: a server answers a rename twice
-			x.unsure = true
+			x.doubt()
 		}
 		m.staged = ""
 	}

@@ -3,10 +3,12 @@ package tierfs
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/mover"
 )
 
 // setAsideBy leaves the record of a move of f from tier 0 to tier 1 that ended
@@ -67,6 +69,38 @@ func TestMoveEndedLaterBringsNothingBack(t *testing.T) {
 		r.want(0, "f", !removed)
 		r.wantTidy()
 	}
+}
+
+// The source of a file that has moved cannot be removed from the trash. Who removes the
+// file before the batch ends does not see it again.
+func TestNameIsTakenBeforeTheMoveEnds(t *testing.T) {
+	r, fs := newSettled(t, 0)
+	fs.SetAlone(true)
+	atFault = func(p string) {
+		switch p {
+		case "home":
+			aside := filepath.Base(r.only(0, ".tierfs/trash"))
+			r.rename(0, ".tierfs/trash/"+aside, "source")
+			r.mkdir(0, ".tierfs/trash/"+aside)
+		case "unlinked":
+			dir := r.only(0, ".tierfs/trash")
+			if err := os.Remove(dir); err != nil {
+				t.Fatal(err)
+			}
+			r.rename(0, "source", ".tierfs/trash/"+filepath.Base(dir))
+		case "moved":
+			if err := fs.unlink(&fusedev.Request{}, inode.RootID, "f"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	defer func() { atFault = nil }()
+	r.wantOutcome(r.move(fs, 0, 1, "", "f")[0], mover.Moved)
+	if n := fs.journal.tidy(); n != 0 {
+		t.Errorf("%d records left", n)
+	}
+	r.want(0, "f", false)
+	r.wantTidy()
 }
 
 // Once what was left is settled, no name that goes costs a look at the journals.
