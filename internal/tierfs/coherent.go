@@ -36,9 +36,10 @@ import (
 // name is safe: it is entered with the directory locked, which InvalEntry waits
 // for, or it is one that InvalEntry has taken out of the tree. The attributes of
 // an inode that the kernel has are safe: what was asked for before InvalAttr
-// counts for nothing (fuse_change_attributes: attr_version). For an inode that
-// the kernel does not have yet InvalAttr is ENOENT, and is tried until it does,
-// or has forgotten it.
+// counts for nothing (fuse_change_attributes: attr_version). Only what SETATTR and
+// LINK answer counts all the same (fuse_do_setattr, create_new_entry), so it is
+// never for long. For an inode that the kernel does not have yet InvalAttr is
+// ENOENT, and is tried until it does, or has forgotten it.
 //
 // Events that wait in the queue need no thought: they are told when they are read,
 // which is after the answer.
@@ -119,6 +120,9 @@ func (c *coherence) stamp(hash uint64) { raise(&c.stamps[hash%stampSlots], c.clo
 
 // stampInode marks the attributes of in: what is said of them may not be all that there is.
 func (c *coherence) stampInode(in *inode.Inode) {
+	if !c.on.Load() {
+		return
+	}
 	c.fs.table.Keys(in, func(k inode.Key) bool {
 		c.stamp(c.keyHash(k))
 		return true

@@ -42,6 +42,7 @@ func (fs *FS) link(r *fusedev.Request, op *fuseops.CreateLinkOp) error {
 		return err
 	}
 	in2 := fs.admit(p, op.Name, &f)
+	fs.coherence.stampInode(in2) // its attributes are not for long, see coherence
 	fs.tellEntry(r, in2, nil, &f.st, entryName{p, op.Name}, since)
 	return nil
 }

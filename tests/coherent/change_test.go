@@ -42,6 +42,40 @@ func TestWhatIsCachedCostsNothingLater(t *testing.T) {
 	}
 }
 
+// TestWhatChmodAndLinkAnswerIsAskedForAgain: the kernel takes it although it was told of
+// a change in the tier since, which would then stay hidden.
+func TestWhatChmodAndLinkAnswerIsAskedForAgain(t *testing.T) {
+	m := newMount(t, "ext4")
+	m.Put(0, "f", "x")
+	m.Put(0, "d/f", "x")
+	agree(t, m, []string{"f", "d/f"}, "making files")
+	for _, c := range []struct {
+		what, of string
+		change   func() error
+	}{
+		{"chmod of a file", "f", func() error { return os.Chmod(m.Path("f"), 0o600) }},
+		{"chmod of a directory", "d", func() error { return os.Chmod(m.Path("d"), 0o700) }},
+		{"link", "f", func() error { return os.Link(m.Path("f"), m.Path("g")) }},
+	} {
+		fd, err := unix.Open(m.Path(c.of), unix.O_PATH, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if err := c.change(); err != nil {
+			t.Fatal(err)
+		}
+		before := m.Status().Ops["GETATTR"]
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			t.Fatal(err)
+		}
+		if n := m.Status().Ops["GETATTR"] - before; n != 1 {
+			t.Errorf("%s: the attributes are asked for %d times afterwards, want once", c.what, n)
+		}
+	}
+}
+
 // TestTimeoutsAreWhatTheyWere: with cache=timeout nothing is taken back.
 func TestTimeoutsAreWhatTheyWere(t *testing.T) {
 	m := harness.New(t, 1, "cache=timeout", "entry_timeout=3600", "attr_timeout=3600", "negative_timeout=3600")
