@@ -42,7 +42,10 @@ import (
 // ENOENT, and is tried until it does, or has forgotten it.
 //
 // Events that wait in the queue need no thought: they are told when they are read,
-// which is after the answer.
+// which is after the answer. There is none of what clients change through the mount.
+// The kernel drops what it has of a directory then, and of what is renamed, but takes an
+// answer that was asked for before (fuse_dir_changed and fuse_update_ctime leave
+// attr_version); so these are stamped too.
 type coherence struct {
 	fs     *FS
 	kernel kernel
@@ -127,6 +130,13 @@ func (c *coherence) stampInode(in *inode.Inode) {
 		c.stamp(c.keyHash(k))
 		return true
 	})
+}
+
+// stampCopies is stampInode for what was surveyed.
+func (c *coherence) stampCopies(all []copyAt) {
+	for i := range all {
+		c.stamp(c.keyHash(c.fs.key(&all[i])))
+	}
 }
 
 // stampAll marks everything.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/watch"
 	"golang.org/x/sys/unix"
 )
@@ -92,6 +94,51 @@ func TestAnswerThatCrossesAChange(t *testing.T) {
 	fs.coherence.confirm(e, in, at, since)
 	k.hears(t, "the name", func() bool { return slices.Contains(k.names, "f") })
 	k.hears(t, "the attributes", func() bool { return slices.Contains(k.nodes, in.ID) })
+}
+
+// What was found of a directory before a client changes what is in it is not for long
+// after that: the watch leaves it out, and the kernel takes the answer.
+func TestDirectoryThatAClientChangesMeanwhile(t *testing.T) {
+	r, fs, _ := coherentRig(t)
+	for _, name := range []string{"d/f", "d/g", "e/f"} {
+		r.write(0, name, "x")
+	}
+	r.mkdir(0, "d/sub")
+	d, e := r.admit(fs, "d"), r.admit(fs, "e")
+	req := &fusedev.Request{}
+	for _, c := range []struct {
+		what    string
+		changed []*inode.Inode
+		change  func() error
+	}{
+		{"unlink", []*inode.Inode{d}, func() error { return fs.unlink(req, d.ID, "f") }},
+		{"rmdir", []*inode.Inode{d}, func() error { return fs.rmdir(req, d.ID, "sub") }},
+		{"rename", []*inode.Inode{d, e, r.admit(fs, "d/g")}, func() error {
+			return fs.rename(req, &fusedev.RenameOp{Parent: d.ID, NewParent: e.ID, Name: "g", NewName: "h"})
+		}},
+		{"exchange", []*inode.Inode{e, r.admit(fs, "e/f")}, func() error {
+			return fs.rename(req, &fusedev.RenameOp{Parent: e.ID, NewParent: e.ID, Name: "h", NewName: "f", Flags: unix.RENAME_EXCHANGE})
+		}},
+	} {
+		since := fs.coherence.now()
+		found := make([]unix.Stat_t, len(c.changed))
+		for i, in := range c.changed {
+			if err := fs.stat(nil, in, &found[i]); err != nil {
+				t.Fatal(err)
+			}
+			if ttl := fs.attrs(in, &found[i], since).AttrTTL; ttl != keepFor {
+				t.Fatalf("%s: believed for %v although nothing changes", c.what, ttl)
+			}
+		}
+		if err := c.change(); err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		for i, in := range c.changed {
+			if fs.attrs(in, &found[i], since).AttrTTL == keepFor {
+				t.Errorf("%s: what was found of inode %d before is believed for an hour", c.what, i)
+			}
+		}
+	}
 }
 
 // The client that has the answer may not have taken it yet when the attributes

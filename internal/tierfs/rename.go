@@ -96,6 +96,10 @@ func (fs *FS) renameOnce(x *renaming) (err error) {
 	if err != nil {
 		return err
 	}
+	fs.coherence.stampCopies(x.src)
+	if x.swaps {
+		fs.coherence.stampCopies(x.dst)
+	}
 	return fs.settle(x.to, x.from)
 }
 

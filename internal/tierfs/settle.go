@@ -7,12 +7,14 @@ import (
 )
 
 // settle ends what was done in the directories before it is answered: what is
-// known of their listings holds no more, and it is made durable for a mount with
-// sync or dirsync. A local filesystem does so by itself (IS_DIRSYNC), but the tier
-// is not mounted so, and FUSE leaves it to us.
+// known of their listings holds no more, nor what was found of their times and link
+// counts, and it is made durable for a mount with sync or dirsync. A local filesystem
+// does so by itself (IS_DIRSYNC), but the tier is not mounted so, and FUSE leaves it
+// to us.
 func (fs *FS) settle(dirs ...*inode.Inode) error {
 	for _, in := range dirs {
 		fs.kept.changed(in)
+		fs.coherence.stampInode(in)
 	}
 	if !fs.options.Load().DirSync {
 		return nil
