@@ -84,6 +84,10 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 	parent, name := p, op.Name
 	if op.Tmpfile {
 		parent, name = nil, ""
+		if old := fs.table.Find(f.copies[0].Key); old != nil { // it was removed out of band
+			fs.table.Leave(old, nil)
+			fs.forget(old.ID, 0) // if its ID was kept only
+		}
 	}
 	in := fs.admit(parent, name, &f)
 	h, err := fs.firstHandle(r, in, file, &f.st, int(op.Flags))

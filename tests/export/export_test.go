@@ -256,6 +256,42 @@ func TestHandleOfAFileReplacedOutOfBandIsStale(t *testing.T) {
 	}
 }
 
+// The same where the number goes to a file without a name, and it keeps its own handle
+// when it gets one.
+func TestHandleOfAFileRemovedOutOfBandLeadsToNoTemporaryFile(t *testing.T) {
+	m := exported(t, func(m *harness.Mount) {
+		harness.Mkdir(t, m.Primary+"/d")
+		harness.Write(t, m.Primary+"/d/f", "old")
+	})
+	ino := harness.Stat(t, m.Primary+"/d/f").Ino
+	h := handle(t, m.Path("d/f"))
+	m.DropCaches()
+	harness.Remove(t, m.Primary+"/d/f")
+	fd, err := unix.Open(m.Path("d"), unix.O_TMPFILE|unix.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "temporary")
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Ino != ino {
+		t.Fatalf("number %d, %v, want %d", st.Ino, err, ino)
+	}
+	if old, err := open(t, m, h, unix.O_PATH); err == nil {
+		t.Error("the handle leads to the temporary file")
+		old.Close()
+	}
+	if _, err := f.WriteString("new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Linkat(unix.AT_FDCWD, fmt.Sprint("/proc/self/fd/", fd), unix.AT_FDCWD, m.Path("d/g"), unix.AT_SYMLINK_FOLLOW); err != nil {
+		t.Fatal(err)
+	}
+	f.Close() // or its inode stays in the kernel
+	wantStale(t, m, h)
+	wantContent(t, m, handle(t, m.Path("d/g")), "new")
+}
+
 func TestHandleOfAReplacedOrRemovedNameIsStale(t *testing.T) {
 	m := exported(t, func(m *harness.Mount) {
 		harness.Write(t, m.Fallbacks[0]+"/over", "old")
