@@ -9,6 +9,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
+	"github.com/tierfs/tierfs/internal/sys"
 	"github.com/tierfs/tierfs/internal/watch"
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +18,8 @@ import (
 // yet.
 type toldKernel struct {
 	mu    sync.Mutex
-	names []string
+	names []string // expired ones too
+	taken []string // out of the tree
 	nodes []uint64
 	late  map[uint64]bool
 }
@@ -35,13 +37,18 @@ func (k *toldKernel) InvalAttr(node uint64) error {
 func (k *toldKernel) InvalEntry(_ uint64, name string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.names = append(k.names, name)
+	k.names, k.taken = append(k.names, name), append(k.taken, name)
 	return nil
 }
 
 func (k *toldKernel) InvalList(node uint64) error { return k.InvalAttr(node) }
 
-func (k *toldKernel) ExpireEntry(parent uint64, name string) error { return k.InvalEntry(parent, name) }
+func (k *toldKernel) ExpireEntry(_ uint64, name string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.names = append(k.names, name)
+	return nil
+}
 
 func (k *toldKernel) hears(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -247,5 +254,34 @@ func TestDirectoryThatComesToAnotherTier(t *testing.T) {
 	r.write(1, "d/new", "x")
 	if _, _, err := fs.lookUp(d, "new"); err != nil {
 		t.Errorf("what is in it: %v", err)
+	}
+}
+
+// A directory is removed on one tier while the other, which has it too, is away: who is
+// in it stays there, and what is mounted below.
+func TestDirectoryRemovedWhileItsOtherTierIsAway(t *testing.T) {
+	r, fs, k := coherentRig(t)
+	for rank := range 2 {
+		r.mkdir(rank, "sub")
+	}
+	root, sub := fs.table.Root(), r.admit(fs, "sub")
+	r.remove(0, "sub")
+	low, err := fs.dir(root, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer low.Put()
+	list, err := low.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	_ = list.ReadDir(func(sys.Dirent) error { return unix.ENOTCONN }) // as of a server that is gone
+	if !fs.Tiers()[1].Away() {
+		t.Fatal("the tier is not away")
+	}
+	fs.coherence.again(root, "sub", sub)
+	if !slices.Contains(k.names, "sub") || slices.Contains(k.taken, "sub") {
+		t.Errorf("the kernel was told of %q, and to remove %q", k.names, k.taken)
 	}
 }

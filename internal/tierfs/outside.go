@@ -161,16 +161,16 @@ func (c *coherence) made(parent, in *inode.Inode, d *tier.Dir) {
 }
 
 // again looks a name up that is, or was, that of the directory sub, as a client
-// would: so the table learns of its copies. If it is the same directory still,
-// its name stays where it is in the kernel, with those who are in it and what is
-// mounted below.
+// would: so the table learns of its copies. If it is the same directory still, or
+// may be, on a tier that is away, its name stays where it is in the kernel, with
+// those who are in it and what is mounted below.
 func (c *coherence) again(d *inode.Inode, name string, sub *inode.Inode) {
 	in, _, err := c.fs.lookUp(d, name)
 	if err == nil {
 		defer c.fs.forget(in.ID, 1)
 	}
 	c.attr(sub.ID)
-	if err == nil && in == sub {
+	if err == nil && in == sub || err != nil && !absent(err) {
 		c.kernel.ExpireEntry(d.ID, name)
 	} else {
 		c.kernel.InvalEntry(d.ID, name)
