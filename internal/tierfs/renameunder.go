@@ -30,7 +30,12 @@ type under struct {
 
 // renameUnder renames where a higher tier has the new name.
 func (fs *FS) renameUnder(x *renaming, sd, dd *tier.Dir, higher, same, lower []copyAt) error {
-	if len(same) > 0 { // hidden by the higher one
+	if len(same) > 0 { // hidden by the higher one, to which a move may just have given the name
+		if higher[0].st.Dev != same[0].st.Dev {
+			if err := fs.syncAt(x.to, higher[0].rank); err != nil {
+				return err
+			}
+		}
 		if err := fs.removeCopies(x.r, x.to, x.newName, same, 0); err != nil {
 			return err
 		}
@@ -289,7 +294,7 @@ func (fs *FS) syncAt(p *inode.Inode, rank int) error {
 		return err
 	}
 	defer d.Put()
-	return d.Sync()
+	return tier.SyncNames(d)
 }
 
 // uncover brings a file to light that is under its new name and cannot be taken

@@ -191,3 +191,19 @@ func TestRecordOutlastsWhatWasDoneBeforeACrash(t *testing.T) {
 	}
 	b.settles(dir, want)
 }
+
+// TestVisibleCopyIsDurableBeforeAHiddenOneGoes: on its way up a file has its name on the primary
+// before that is synced. A file of the fallback that was renamed over it took away the other copy, all
+// that a power cut would have left of it.
+func TestVisibleCopyIsDurableBeforeAHiddenOneGoes(t *testing.T) {
+	b := newBench(t)
+	dir := b.fresh()
+	b.disks.Arm(faultfs.Plan{Disk: -1, Ops: []string{"FSYNCDIR", "UNLINK"}, Nth: 1 << 30})
+	harness.Rename(t, b.Path(dir)+"/cold", b.Path(dir)+"/dup")
+	calls := b.disks.Disarm().Calls
+	synced := slices.Index(calls, faultfs.Call{Disk: 0, Op: "FSYNCDIR"})
+	goes := slices.Index(calls, faultfs.Call{Disk: 1, Op: "UNLINK", Name: "dup"})
+	if goes < 0 || synced < 0 || goes < synced {
+		t.Errorf("the hidden copy goes first: %v", calls)
+	}
+}
