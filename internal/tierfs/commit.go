@@ -392,8 +392,7 @@ func (x *transfer) removeLocked(m *moving) error {
 	}
 	x.answered = time.Now()
 	fault("checked")
-	x.fs.unsynced.add(entryName{x.dir, m.name}, removal{x, x.b.From})
-	err := x.change(0, x.sd, func() error { return x.sd.Rename(m.name, x.trash, m.aside, unix.RENAME_NOREPLACE) })
+	err := x.vacate(m, 0, x.sd, func() error { return x.sd.Rename(m.name, x.trash, m.aside, unix.RENAME_NOREPLACE) })
 	if err != nil {
 		return err
 	}
@@ -498,8 +497,7 @@ func (x *transfer) takeBackLocked(m *moving) {
 		return
 	}
 	x.undone = true
-	x.fs.unsynced.add(entryName{x.dir, m.name}, removal{x, x.b.To})
-	if err := x.change(1, x.dd, func() error { return x.dd.Unlink(m.name) }); err != nil {
+	if err := x.vacate(m, 1, x.dd, func() error { return x.dd.Unlink(m.name) }); err != nil {
 		x.doubt()
 	}
 }
@@ -528,6 +526,16 @@ func (x *transfer) finish() {
 	}
 	x.record.finish()
 	fault("forgotten")
+}
+
+// vacate is change for what takes the file's name away, which is unsynced from then on.
+// It is entered before, for a move that finds the name gone, and again after: a sync for
+// another name of the batch that came before the change has forgotten this one too.
+func (x *transfer) vacate(m *moving, i int, dir *tier.Dir, fn func() error) error {
+	e, r := entryName{x.dir, m.name}, removal{x, dir.Tier.Rank}
+	x.fs.unsynced.add(e, r)
+	defer x.fs.unsynced.add(e, r)
+	return x.change(i, dir, fn)
 }
 
 // change runs what changes one of the two directories, whose times are kept.

@@ -36,7 +36,7 @@ type removal struct {
 	rank int
 }
 
-// add enters a name that is about to be removed.
+// add enters a name that is about to be removed, or has been.
 //
 // LOCKS_REQUIRED(the name)
 func (u *unsynced) add(e entryName, r removal) {

@@ -80,3 +80,52 @@ func TestNameWhoseRemovalCannotBeSyncedStays(t *testing.T) {
 	}
 	wantUnsynced(t, fs, x.dir, "f")
 }
+
+// TestSyncBeforeARemovalIsNotOfIt: a client removes f, which has moved, while g of the same
+// batch is about to go. The sync for f counted for g too, so that nothing was synced for who
+// removed g next.
+func TestSyncBeforeARemovalIsNotOfIt(t *testing.T) {
+	r := newRig(t, 2)
+	r.write(0, "f", "content")
+	r.write(0, "g", "content")
+	time.Sleep(settleTime)
+	fs := r.open()
+	root := fs.table.Root()
+	f, g := entryName{root, "f"}, entryName{root, "g"}
+	asked := make(chan error, 1)
+	checked := 0
+	atFault = func(point string) {
+		switch point {
+		case "checked":
+			if checked++; checked < 2 {
+				return
+			}
+			dir := fs.Tiers()[0].RootDir()
+			defer dir.Put()
+			times, err := fs.times.keep(dir.Self())
+			if err != nil {
+				t.Fatal(err)
+			}
+			times.mu.Lock() // keeps g from going, when it has been entered
+			go func() {
+				defer fs.times.leave(times)
+				defer times.mu.Unlock()
+				for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
+					if _, all := fs.unsynced.of(g); len(all) > 0 {
+						break
+					}
+				}
+				asked <- fs.syncRemovals(f)
+			}()
+		case "moved":
+			wantUnsynced(t, fs, root, "g")
+		}
+	}
+	defer func() { atFault = nil }()
+	for _, o := range r.move(fs, 0, 1, "", "f", "g") {
+		r.wantOutcome(o, mover.Moved)
+	}
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+}
