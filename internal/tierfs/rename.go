@@ -268,6 +268,9 @@ func (fs *FS) renameOver(x *renaming, sd, dd *tier.Dir, lower []copyAt) error {
 	if err = fs.durable(dd, x.newName, &x.src[0].st, lower); err == nil {
 		err = fs.removeCopies(x.r, x.to, x.newName, lower, 0)
 	}
+	if err == nil && lower[0].st.Dev != x.src[0].st.Dev { // before who removes or renames the file, on another filesystem
+		err = fs.syncAt(x.to, lower[0].rank)
+	}
 	if err != nil {
 		fs.replaceLater(x, dd, lower, err)
 	}

@@ -85,6 +85,17 @@ var interludes = []interlude{
 			syncTier(0)(t, m)
 		},
 	},
+	{
+		name: "replaced while it moves, and removed, and that written back", source: 0, at: "named",
+		mid: func(t *testing.T, m mount) {
+			harness.Write(t, m.Path("new"), "second")
+			harness.Rename(t, m.Path("new"), m.Path("f"))
+		},
+		do: func(t *testing.T, m mount) {
+			harness.Remove(t, m.Path("f"))
+			syncTier(0)(t, m)
+		},
+	},
 }
 
 // TestPowerCutDoesNotUndoWhatFollowsAMove: a client who removed or renamed a file, which
