@@ -80,7 +80,8 @@ var errBoth = errors.New("both tiers have a version of the file; compare them, r
 
 // replayMove settles what a move has left: each file has one name again, on the
 // tier that has the newer version. What was done before a crash, and is found
-// done, may not be durable: it is before the record goes.
+// done, may not be durable: it is before the record goes, or clients see the files
+// of one that stays.
 func (j *journal) replayMove(r *relocation) error { return j.endMove(r, false) }
 
 // endMove is replayMove. With apart, a file in the trash that cannot have its
@@ -114,10 +115,7 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 	if moved > 0 {
 		j.fs.log.Info("files whose move was interrupted have moved after all", "files", moved, "dir", string(r.Dir), "from", from.Root, "to", to.Root)
 	}
-	if len(all) == 0 {
-		all = append(all, tier.SyncNames(trash), j.endIn(from, r), j.endIn(to, r))
-	}
-	return errors.Join(all...)
+	return errors.Join(append(all, tier.SyncNames(trash), j.endIn(from, r), j.endIn(to, r))...)
 }
 
 // endIn syncs the files' directory on a tier that has it, and gives it the times that the
@@ -143,6 +141,7 @@ type settlement struct {
 	moved    bool            // the source has gone: run tells
 	in       *inode.Inode    // the directory, while it is locked; nil if clients see none
 	sd, dd   *tier.Dir       // the directory on both, nil where there is none
+	dropped  *tier.Dir       // where a name was removed, if one was
 	known    [2]*inode.Inode // what the kernel holds of the source and of the copy, locked
 }
 
@@ -173,7 +172,10 @@ func (s *settlement) run() (err error) {
 		return err
 	}
 	s.rehome()
-	return nil
+	if s.dropped == nil || s.fs.srv == nil {
+		return nil
+	}
+	return tier.SyncNames(s.dropped) // as in unsynced: clients change the name next, and endMove syncs late
 }
 
 // open is the directory on a tier, nil if it is not there.
@@ -397,6 +399,7 @@ func (s *settlement) drop(d *tier.Dir, name string, st *unix.Stat_t, other *tier
 	if err != nil {
 		return err
 	}
+	s.dropped = d
 	if d == s.trash {
 		return unlessAbsent(d.Unlink(name))
 	}

@@ -1,6 +1,8 @@
 package move
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tierfs/tierfs/tests/harness"
 )
@@ -20,6 +24,7 @@ type interlude struct {
 	source int    // the rank that f moves from
 	at     string // the point at which mid runs, if one does
 	mid    func(t *testing.T, m mount)
+	end    string // the point at which do runs, and the power goes; "moved" if none is given
 	do     func(t *testing.T, m mount)
 	want   map[string]string // the files after a power cut
 }
@@ -96,6 +101,23 @@ var interludes = []interlude{
 			syncTier(0)(t, m)
 		},
 	},
+	// The move gives way to who opens the source, and the copy has been written by then: the
+	// chores end it.
+	{
+		name: "written while it moves, settled and renamed, and that written back", source: 1, at: "named",
+		mid: func(t *testing.T, m mount) {
+			save(t, m.Path("f"), "second")
+			if _, err := os.OpenFile(m.Tier(1, "f"), os.O_WRONLY|unix.O_NONBLOCK, 0); !errors.Is(err, unix.EAGAIN) {
+				t.Errorf("the source can be opened: %v", err)
+			}
+		},
+		end: "settled",
+		do: func(t *testing.T, m mount) {
+			harness.Rename(t, m.Path("f"), m.Path("g"))
+			syncTier(0)(t, m)
+		},
+		want: map[string]string{"g": "second"},
+	},
 }
 
 // TestPowerCutDoesNotUndoWhatFollowsAMove: a client who removed or renamed a file, which
@@ -117,7 +139,8 @@ func (i *interlude) run(t *testing.T, bin string, medium *medium) {
 	tiers, detach := medium.attach(medium.file)
 	harness.Write(t, tiers[i.source]+"/f", "first")
 	m := newMountOn(t, tiers, "minfree=0%")
-	pauses := newPauses(t, i.at, "moved")
+	end := cmp.Or(i.end, "moved")
+	pauses := newPauses(t, i.at, end)
 	cmd := exec.Command(bin, m.Args()[3:]...)
 	cmd.Env = append(os.Environ(), "TIERFS_TEST_DIR="+m.Dir, "TIERFS_PAUSE="+pauses.String())
 	if _, stderr, code := m.UpBy(cmd); code != 0 {
@@ -133,12 +156,12 @@ func (i *interlude) run(t *testing.T, bin string, medium *medium) {
 		i.mid(t, m)
 		pauses.end(i.at)
 	}
-	pauses.reach("moved")
+	pauses.reach(end)
 	i.do(t, m)
 	cut := medium.file + "-cut"
 	medium.clone(cut)
 	defer harness.Remove(t, cut)
-	pauses.end("moved")
+	pauses.end(end)
 	if _, err := m.ended(move); err != nil {
 		t.Error(err)
 	}
