@@ -97,7 +97,7 @@ func (s *service) Remount(r control.Remount) error {
 		}
 	}
 	had := len(now.Fallbacks)
-	if taken, err := s.graph.extend(next.Fallbacks[had:], s.line.Dev()); err != nil {
+	if taken, err := s.graph.extend(next.Fallbacks[had:], s.dir(), s.line.Dev()); err != nil {
 		now.Fallbacks = next.Fallbacks[:had+taken]
 		s.setInForce(now)
 		daemon.Discard(sink)

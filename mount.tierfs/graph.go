@@ -102,9 +102,8 @@ func (g *graph) ids() (ids []string) {
 }
 
 // extend takes fallbacks in at the end, one after the other, and tells how many
-// before an error. own is the mount's device: a tier there would be asked by
-// itself.
-func (g *graph) extend(roots []string, own string) (taken int, err error) {
+// before an error. The mount is at dir, and own its device.
+func (g *graph) extend(roots []string, dir, own string) (taken int, err error) {
 	if len(roots) == 0 {
 		return 0, nil
 	}
@@ -116,9 +115,9 @@ func (g *graph) extend(roots []string, own string) (taken int, err error) {
 		if err != nil {
 			return taken, err
 		}
-		if dev := t.Dev(); fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev)) == own {
+		if err := checkAdded(g.set, t, dir, own); err != nil {
 			t.Close()
-			return taken, fmt.Errorf("fallback %q: it lies in this mount; name a directory of its own", root)
+			return taken, err
 		}
 		if err := g.joinAnew(append(members(g.set), member(t))); err != nil {
 			t.Close()
@@ -211,10 +210,28 @@ func checkPlaces(set *tier.Set, dir string) error {
 	if err := set.CheckMountPoint(dir); err != nil {
 		return err
 	}
+	return checkOverlap(set, dir, "")
+}
+
+// checkAdded is checkPlaces for a tier that is to be added to the mount at dir, whose
+// device is own: a tier in there would be asked by itself.
+func checkAdded(set *tier.Set, t *tier.Tier, dir, own string) error {
+	if dev := t.Dev(); fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev)) == own {
+		return fmt.Errorf("fallback %q: it lies in this mount; name a directory of its own", t.Root)
+	}
+	if err := t.CheckMountPoint(dir); err != nil {
+		return err
+	}
+	return checkOverlap(set, dir, own, t)
+}
+
+// checkOverlap looks past the mounts of the device own, which cover where tiers are.
+func checkOverlap(set *tier.Set, dir, own string, added ...*tier.Tier) error {
 	mounts, err := daemon.Mounts()
 	if err != nil {
 		return err
 	}
+	mounts = slices.DeleteFunc(mounts, func(m daemon.Mount) bool { return m.Dev() == own })
 	return set.Overlap(dir, func(path string) (dev, inner string) {
 		for at := path; ; at = filepath.Dir(at) {
 			if m, ok := daemon.Top(mounts, at); ok {
@@ -224,7 +241,7 @@ func checkPlaces(set *tier.Set, dir string) error {
 				return "", ""
 			}
 		}
-	})
+	}, added...)
 }
 
 // members are the tiers as the guard of the membership sees them.

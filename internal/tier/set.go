@@ -194,11 +194,20 @@ func (s *Set) CheckMountPoint(dir string) error {
 		path = filepath.Clean(dir)
 	}
 	for _, t := range s.Tiers() {
-		if path != t.Root && within(path, t.Root) {
-			return fmt.Errorf("mount point %q lies inside tier %q; mount on that directory itself, or elsewhere", dir, t.Root)
+		if err := t.CheckMountPoint(path); err != nil {
+			return err
 		}
-		t.covered = path == t.Root || within(t.Root, path)
 	}
+	return nil
+}
+
+// CheckMountPoint is that of a set, for a tier from Open. The path has no symlinks:
+// it may be mounted upon already, and is not touched.
+func (t *Tier) CheckMountPoint(path string) error {
+	if path != t.Root && within(path, t.Root) {
+		return fmt.Errorf("mount point %q lies inside tier %q; mount on that directory itself, or elsewhere", path, t.Root)
+	}
+	t.covered = path == t.Root || within(t.Root, path)
 	return nil
 }
 
@@ -226,16 +235,18 @@ func (s *Set) Warnings(mounts []string) []string {
 // bind mount, which their paths do not show. place tells where a path is: its
 // filesystem, and the path from that filesystem's own root.
 //
-// A mount point at dir inside a tier by that way is refused too.
-func (s *Set) Overlap(dir string, place func(path string) (dev, inner string)) error {
+// A mount point at dir inside a tier by that way is refused too. The tiers of the set are
+// judged together with those from Open that are to be added.
+func (s *Set) Overlap(dir string, place func(path string) (dev, inner string), added ...*Tier) error {
 	at, inner := place(dir)
-	for _, t := range s.Tiers() {
+	all := slices.Concat(s.Tiers(), added)
+	for _, t := range all {
 		if dev, root := place(t.Root); dev == at && dev != "" && inner != root && within(inner, root) {
 			return fmt.Errorf("mount point %q lies inside tier %q by a bind mount; mount elsewhere", dir, t.Root)
 		}
 	}
-	for _, a := range s.Tiers() {
-		for _, b := range s.Tiers() {
+	for _, a := range all {
+		for _, b := range all {
 			aDev, aPath := place(a.Root)
 			bDev, bPath := place(b.Root)
 			if a != b && aDev == bDev && aDev != "" && within(bPath, aPath) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -362,6 +364,38 @@ func TestRemountTakesNoFallbackOutOfItself(t *testing.T) {
 		harness.OneLine(t, stderr, inside, "lies in this mount")
 	}
 	harness.WantList(t, m.Dir, "sub")
+}
+
+// TestRemountTakesNoFallbackThatAMountRefuses: what removes one of two names of a file
+// that a tier inside another shows removes the file, and a tier that holds the mount
+// has no end. Neither shows by the paths, or by what is at the fallback's own.
+func TestRemountTakesNoFallbackThatAMountRefuses(t *testing.T) {
+	m := harness.New(t, 1)
+	disk := harness.TempDir(t)
+	harness.Mkdir(t, disk+"/slow")
+	harness.Must(t, "mount", "--bind", disk+"/slow", m.Fallbacks[0])
+	t.Cleanup(func() { harness.Unmount(t, m.Fallbacks[0]) })
+	m.Dir = harness.TempDir(t) + "/mnt"
+	harness.Mkdir(t, m.Dir)
+	m.Up()
+	_, before, pid := status(m)
+	for dir, text := range map[string]string{
+		disk:                fmt.Sprintf("tier %q lies inside tier %q by a bind mount", m.Fallbacks[0], disk),
+		filepath.Dir(m.Dir): fmt.Sprintf("mount point %q lies inside tier", m.Dir),
+	} {
+		_, stderr, code := harness.Run(t, "mount", "-o", "remount,"+harness.FallbackOption(m.Fallbacks[0], dir), m.Dir)
+		if code != failed {
+			t.Errorf("%s: exit code %d, want %d", dir, code, failed)
+		}
+		harness.OneLine(t, stderr, "mount.tierfs: remount ", text)
+		if harness.Exists(t, dir+"/.tierfs") {
+			t.Errorf("%s: was joined", dir)
+		}
+		one(m, pid)
+	}
+	if _, after, _ := status(m); !slices.Equal(before, after) {
+		t.Errorf("tiers are %q, they were %q", after, before)
+	}
 }
 
 func TestRemountRefusesWhatCannotChange(t *testing.T) {
