@@ -142,21 +142,9 @@ func (s *service) open() error {
 	return unix.Chdir("/") // the caller's directory must not stay busy
 }
 
-// mount mounts and begins to serve. The lock keeps an early signal from ending
-// the process between mount(2) and the note that it was done.
+// mount mounts and begins to serve.
 func (s *service) mount() error {
-	s.mu.Lock()
-	dev, err := fusedev.Mount{
-		Source:     s.cmd.Spec,
-		Dir:        s.point.Path,
-		Subtype:    "tierfs",
-		Flags:      s.options.Flags,
-		AllowOther: allowsOthers(s.options, os.Geteuid()),
-		MaxRead:    s.options.MaxRead,
-		Data:       s.options.Data,
-	}.Open()
-	s.mounted = err == nil
-	s.mu.Unlock()
+	dev, err := s.attach()
 	if err != nil {
 		return err
 	}
@@ -170,6 +158,33 @@ func (s *service) mount() error {
 	s.graph.guard(s.line.Minor)
 	s.graph.startMover(s.visible)
 	return nil
+}
+
+// attach mounts. The helper has found the place vacant, but the tiers and their locks may
+// have been waited for since, and two mounts at one time both find it so. The mutex keeps
+// an early signal from ending the process between mount(2) and the note that it was done.
+func (s *service) attach() (dev int, err error) {
+	defer s.point.Lock()()
+	now, err := daemon.FindMountPoint(s.point.Path)
+	if err == nil {
+		err = vacant(now)
+	}
+	if err != nil {
+		return -1, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dev, err = fusedev.Mount{
+		Source:     s.cmd.Spec,
+		Dir:        s.point.Path,
+		Subtype:    "tierfs",
+		Flags:      s.options.Flags,
+		AllowOther: allowsOthers(s.options, os.Geteuid()),
+		MaxRead:    s.options.MaxRead,
+		Data:       s.options.Data,
+	}.Open()
+	s.mounted = err == nil
+	return dev, err
 }
 
 // visible reports whether the mount is in our namespace still.

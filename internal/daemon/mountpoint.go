@@ -65,6 +65,27 @@ func (p MountPoint) Check() error {
 	return nil
 }
 
+// Lock keeps others who call it for this place from mounting there, until release is
+// called. It is a lock of the directory above, by flock(2): without a right to read that,
+// on a network filesystem, or after lockTime, there is none.
+func (p MountPoint) Lock() (release func()) {
+	fd, err := unix.Open(filepath.Dir(p.Path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return func() {}
+	}
+	for begun := time.Now(); unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == unix.EWOULDBLOCK && time.Since(begun) < lockTime; {
+		time.Sleep(lockPoll)
+	}
+	return func() { unix.Close(fd) }
+}
+
+// Bounds of a wait for a lock that anybody may hold who can read the directory: a mount
+// takes some milliseconds.
+const (
+	lockTime = 2 * time.Second
+	lockPoll = 2 * time.Millisecond
+)
+
 // Dead reports whether the FUSE mount here has lost its daemon. It asks for
 // fresh attributes, which a living daemon answers; one that is stopped, or waits
 // for a tier, is given deadTime.

@@ -2,6 +2,8 @@ package contract
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +36,32 @@ func TestSecondMountIsRefused(t *testing.T) {
 	}
 	if m.Pid() != pid {
 		t.Errorf("another daemon")
+	}
+}
+
+// TestOfTwoMountsAtOnceOneIsRefused: both find the mount point vacant, then wait for the
+// lock of a tier, whose holder is not to be seen here, equally long. The second went upon
+// the first, where clients had a daemon that moves nothing.
+func TestOfTwoMountsAtOnceOneIsRefused(t *testing.T) {
+	m := harness.New(t, 1)
+	m.Up()
+	m.Down()
+	lock, err := os.OpenFile(m.Primary+"/.tierfs/lock", os.O_RDWR|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	both := append([]string{"-c", `"$@" & "$@"; echo $?; wait $!; echo $?`, "sh"}, m.Args()...)
+	stdout, stderr, _ := m.UpBy(exec.Command("sh", both...))
+	if codes := strings.Fields(stdout); !slices.Contains(codes, "0") || !slices.Contains(codes, "32") {
+		t.Errorf("exit codes %q, want 0 and 32", codes)
+	}
+	harness.Contains(t, stderr, "already mounted")
+	if n := len(harness.MountsAt(m.Dir)); n != 1 {
+		t.Errorf("%d mounts", n)
 	}
 }
 
