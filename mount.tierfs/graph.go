@@ -107,6 +107,9 @@ func (g *graph) extend(roots []string, dir, own string) (taken int, err error) {
 	if len(roots) == 0 {
 		return 0, nil
 	}
+	if err := g.set.Answer(); err != nil {
+		return 0, err
+	}
 	defer g.pause()()
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()

@@ -319,7 +319,8 @@ func (s *service) undo() bool {
 
 // end leaves in order after the kernel has ended the connection. Whoever waits
 // for a job is told how it ended, so the jobs end before the socket does, and it
-// is waited for without the locks that their answers may need.
+// is waited for without the locks that their answers may need. So a remount that has not
+// ended by then hangs.
 func (s *service) end() {
 	s.graph.endWork()
 	s.mu.Lock()
@@ -328,8 +329,9 @@ func (s *service) end() {
 	if socket != nil {
 		socket.Close(graceTime)
 	}
-	s.changing.Lock()
-	defer s.changing.Unlock()
+	if !s.changing.TryLock() {
+		s.logger.Warn("a remount still waits for a tier or a log that does not answer, and is left behind; check the disk or server")
+	}
 	s.mu.Lock()
 	s.crash.Remove()
 	s.mu.Unlock()

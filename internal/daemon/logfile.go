@@ -44,8 +44,7 @@ func CheckLogFile(path string, reach func(path string) error) error {
 	if err := reach(s.path); err != nil {
 		return err
 	}
-	// Without O_NONBLOCK a fifo would wait for a reader.
-	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(s.path, logFlags, 0)
 	switch {
 	case err == nil:
 		return f.Close()
@@ -57,6 +56,9 @@ func CheckLogFile(path string, reach func(path string) error) error {
 	}
 	return nil
 }
+
+// logFlags are for open(2): without O_NONBLOCK a fifo would wait for a reader.
+const logFlags = os.O_WRONLY | os.O_APPEND | unix.O_NONBLOCK
 
 // logFile finds where path is, and opens nothing.
 func logFile(path string, reach func(path string) error) (*fileSink, error) {
@@ -78,7 +80,7 @@ func (s *fileSink) open() (*os.File, error) {
 	if err := s.reach(s.path); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(s.path, logFlags|os.O_CREATE, 0o640)
 	if err != nil {
 		return nil, cannotWriteLog(s.path, err)
 	}

@@ -270,6 +270,23 @@ func (s *Set) Away() bool {
 	return false
 }
 
+// Answer asks all tiers. The error names one that is away, or would be by now: what
+// waits for its disk may wait for ever.
+func (s *Set) Answer() error {
+	for _, t := range s.Tiers() {
+		timeout := time.Duration(t.timeout.Load())
+		if !t.Away() {
+			select {
+			case <-t.spaceAsked.ask(t.lookSpace):
+				continue
+			case <-time.After(timeout):
+			}
+		}
+		return fmt.Errorf("tier %q: has not answered for %s; check its disk or server", t.Root, human.Exactly(timeout))
+	}
+	return nil
+}
+
 // SetTimeout changes how long a tier may take to answer.
 func (s *Set) SetTimeout(d time.Duration) {
 	for _, t := range s.Tiers() {

@@ -288,7 +288,11 @@ func TestLogGoesToSyslog(t *testing.T) {
 
 func TestLogThatCannotBeIsRefused(t *testing.T) {
 	m := harness.New(t, 0)
-	for _, path := range []string{"/nonexistent/log", m.Primary, m.Primary + "/log/"} {
+	fifo := harness.TempDir(t) + "/fifo" // without a reader
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/nonexistent/log", m.Primary, m.Primary + "/log/", fifo} {
 		_, stderr, code := m.UpBy(command(helper(m.Primary, m.Dir, "-o", "log="+path)))
 		if code != usage {
 			t.Errorf("log=%s: exit code %d, want %d", path, code, usage)

@@ -100,6 +100,40 @@ func TestHungFallbackDoesNotKeepTheMountFromEnding(t *testing.T) {
 	}
 }
 
+// TestHungRemountDoesNotKeepTheDaemonFromEnding: what can be seen to hang is refused, and
+// the rest left behind.
+func TestHungRemountDoesNotKeepTheDaemonFromEnding(t *testing.T) {
+	slow, stop, cont := hung(t, "tier_timeout=0.5")
+	slow.Up()
+	m := harness.New(t, 1)
+	m.Up()
+	dir := harness.TempDir(t)
+	if err := unix.Mkfifo(dir+"/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	for _, c := range []struct {
+		m    *harness.Mount
+		opts string
+		code int
+		text string
+	}{
+		{slow, harness.FallbackOption(slow.Fallbacks[0], dir), 32, "has not answered for 500ms; check"},
+		{m, "log=" + dir + "/fifo", 32, "no such device"},
+		{m, "log=" + slow.Fallbacks[0] + "/log", 124, ""},
+	} {
+		_, stderr, code := harness.Run(t, "timeout", "2", harness.FuseHelper, c.m.Primary, c.m.Dir, "-o", "remount,"+c.opts)
+		if code != c.code {
+			t.Errorf("%s: exit code %d, want %d", c.opts, code, c.code)
+		}
+		harness.Contains(t, stderr, c.text)
+	}
+	unix.Kill(m.Pid(), unix.SIGTERM)
+	m.Gone(0)
+	harness.Contains(t, m.Log(), "a remount still waits for")
+	cont()
+}
+
 func TestHungFallbackReturns(t *testing.T) {
 	m, stop, cont := hung(t, "tier_timeout=0.5", "attr_timeout=0", "entry_timeout=0")
 	m.Up()
