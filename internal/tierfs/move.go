@@ -399,6 +399,9 @@ func (x *transfer) hold(ctx context.Context, m *moving) error {
 	if err := x.alone(m); err != nil {
 		return err
 	}
+	if x.fs.journal.keeps(x.dir, m.name) {
+		return errUsed
+	}
 	if err := x.announce(m); err != nil {
 		return err
 	}

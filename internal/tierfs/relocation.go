@@ -87,11 +87,7 @@ func (j *journal) replayMove(r *relocation) error { return j.endMove(r, false) }
 // endMove is replayMove. With apart, a file in the trash that cannot have its
 // name again gets another.
 func (j *journal) endMove(r *relocation, apart bool) error {
-	from, err := j.member(r.Source)
-	if err != nil {
-		return err
-	}
-	to, err := j.member(r.Target)
+	from, to, err := j.ends(r)
 	if err != nil {
 		return err
 	}
@@ -118,6 +114,14 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 	return errors.Join(append(all, tier.SyncNames(trash), j.endIn(from, r), j.endIn(to, r))...)
 }
 
+// ends are the tiers between which files moved.
+func (j *journal) ends(r *relocation) (from, to *tier.Tier, err error) {
+	if from, err = j.member(r.Source); err == nil {
+		to, err = j.member(r.Target)
+	}
+	return from, to, err
+}
+
 // endIn syncs the files' directory on a tier that has it, and gives it the times that the
 // move could not.
 func (j *journal) endIn(t *tier.Tier, r *relocation) error {
@@ -138,6 +142,7 @@ type settlement struct {
 	dir      string
 	f        *relocated
 	apart    bool            // the file in the trash may get another name
+	removed  bool            // a client removes the copy, so that nothing written into the source counts any more
 	moved    bool            // the source has gone: run tells
 	in       *inode.Inode    // the directory, while it is locked; nil if clients see none
 	sd, dd   *tier.Dir       // the directory on both, nil where there is none
@@ -286,6 +291,28 @@ func (s *settlement) settle() error {
 	return s.oneOfTwo(source, final)
 }
 
+// forgo removes the source from the trash for good, as settle would while the copy is
+// there: a client takes its name. It reports whether that is done.
+//
+// LOCKS_REQUIRED(the name, or a mark on a directory above)
+func (s *settlement) forgo() bool {
+	if !s.fs.alone.Load() || s.from.Suspect() {
+		return false
+	}
+	var err error
+	if s.trash, err = s.from.Private("trash"); err != nil {
+		return false
+	}
+	defer s.trash.Put()
+	if s.dd, err = s.open(s.to); err != nil || s.dd == nil {
+		return false
+	}
+	defer s.dd.Put()
+	aside, err := stat(s.trash, s.f.Aside)
+	return err == nil && aside != nil && s.fs.unchanged(s.from, &s.f.Source, aside) &&
+		s.drop(s.trash, s.f.Aside, aside, s.dd) == nil && tier.SyncNames(s.trash) == nil
+}
+
 // stat is what d has under a name, nil for nothing.
 func stat(d *tier.Dir, name string) (*unix.Stat_t, error) {
 	if d == nil {
@@ -386,7 +413,7 @@ func (s *settlement) drop(d *tier.Dir, name string, st *unix.Stat_t, other *tier
 		return unlessAbsent(err)
 	}
 	defer f.Close() // with the lease
-	if err := f.Lease(); err == unix.EAGAIN || err != nil && s.mapped() {
+	if err := f.Lease(); !s.removed && (err == unix.EAGAIN || err != nil && s.mapped()) {
 		return errOpenBelow
 	}
 	if err := s.twin(f, other); err != nil {

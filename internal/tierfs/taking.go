@@ -1,6 +1,7 @@
 package tierfs
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,8 @@ import (
 // had the name must have been the copy: it was complete, and in place.
 //
 // It is remembered and not settled at once: the other daemon may be alive, and
-// about to give the file in the trash its name again.
+// about to give the file in the trash its name again. Who has the locks removes that
+// file before, as memory ends with the daemon.
 type takings struct {
 	left, seen atomic.Uint64 // records of moves that we were left to settle while we serve; up to where none stands any more
 
@@ -46,38 +48,15 @@ func (j *journal) take(asides []string) {
 	}
 }
 
-// takingOf is called before the copies all of a name in p go, and what it returns
-// after they have.
-func (j *journal) takingOf(p *inode.Inode, name string, all []copyAt) (take func()) {
-	var asides []string
-	if records := j.unsettled(); len(records) > 0 {
-		dir, ok := j.fs.table.Path(p)
-		for _, r := range records {
-			if !ok || string(r.Dir) != dir {
-				continue
-			}
-			for i := range r.Files {
-				if f := &r.Files[i]; string(f.Name) == name && j.isCopy(r, f, all) {
-					asides = append(asides, f.Aside)
-				}
-			}
-		}
+// takingOf is called before the file goes that has a name in p, and what it returns
+// after it has.
+func (j *journal) takingOf(p *inode.Inode, name string) (take func()) {
+	records := j.unsettled()
+	if len(records) == 0 {
+		return func() {}
 	}
+	asides := j.taking(records, p, name, true)
 	return func() { j.take(asides) }
-}
-
-// isCopy reports whether one of the copies of a name is that of the record.
-func (j *journal) isCopy(r *relocation, f *relocated, all []copyAt) bool {
-	t, err := j.member(r.Target)
-	if err != nil {
-		return false
-	}
-	for i := range all {
-		if c := &all[i]; c.rank == t.Rank && j.fs.isCopy(t, f, &c.st) {
-			return true
-		}
-	}
-	return false
 }
 
 // takingsOf is takingOf for both names of a rename.
@@ -86,38 +65,56 @@ func (j *journal) takingsOf(x *renaming) (take func()) {
 	if len(records) == 0 {
 		return func() {}
 	}
-	from, ok1 := j.fs.pathOf(x.from, x.name)
-	to, ok2 := j.fs.pathOf(x.to, x.newName)
-	both := ok1 && ok2
-	src, dst := j.takingOf(x.from, x.name, x.src), j.takingOf(x.to, x.newName, x.dst)
-	return func() {
-		src()
-		dst()
-		if both && x.src[0].isDir() {
-			j.takeBelow(records, from, to)
-		}
-		if both && x.swaps && x.dst[0].isDir() {
-			j.takeBelow(records, to, from)
-		}
-	}
+	src, dst := j.taking(records, x.from, x.name, false), j.taking(records, x.to, x.newName, !x.swaps)
+	return func() { j.take(slices.Concat(src, dst)) }
 }
 
-// takeBelow is for the files below a directory that has been renamed.
-func (j *journal) takeBelow(records []*relocation, from, to string) {
+// taking is for a name in p, and for those below if it is a directory's: the originals
+// of the copies that have them are removed, and those that are not are returned, to be
+// remembered. With removed, the copies go for good.
+func (j *journal) taking(records []*relocation, p *inode.Inode, name string, removed bool) (asides []string) {
+	path, ok := j.fs.pathOf(p, name)
 	for _, r := range records {
-		below, ok := strings.CutPrefix(string(r.Dir)+"/", from+"/")
-		t, err := j.member(r.Target)
+		from, to, err := j.ends(r)
 		if !ok || err != nil {
 			continue
 		}
 		for i := range r.Files {
 			f := &r.Files[i]
-			st, err := t.Lstat(join(to, below+string(f.Name)))
-			if err == nil && j.fs.isCopy(t, f, &st) {
-				j.take([]string{f.Aside})
+			at := join(string(r.Dir), string(f.Name))
+			if at != path && !strings.HasPrefix(at, path+"/") {
+				continue
+			}
+			s := settlement{fs: j.fs, from: from, to: to, dir: string(r.Dir), f: f, removed: removed}
+			st, err := to.Lstat(at)
+			if err == nil && j.fs.isCopy(to, f, &st) && !s.forgo() {
+				asides = append(asides, f.Aside)
 			}
 		}
 	}
+	return asides
+}
+
+// keeps reports whether a record that stands has the original of a file in a trash: who
+// settles it looks for the copy where it is now.
+func (j *journal) keeps(p *inode.Inode, name string) bool {
+	records := j.unsettled()
+	if len(records) == 0 {
+		return false
+	}
+	path, ok := j.fs.pathOf(p, name)
+	return ok && slices.ContainsFunc(records, func(r *relocation) bool {
+		return slices.ContainsFunc(r.Files, func(f relocated) bool {
+			if join(string(r.Dir), string(f.Name)) != path {
+				return false
+			}
+			from, _, err := j.ends(r)
+			if err == nil {
+				_, err = from.Lstat(join(hiddenName+"/trash", f.Aside))
+			}
+			return !absent(err)
+		})
+	})
 }
 
 // unsettled are the records of moves that stand, if they may be settled while

@@ -2,21 +2,25 @@ package tierfs
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/mover"
 )
 
-// setAsideBy leaves the record of a move of f from tier 0 to tier 1 that ended
+// setAsideBy leaves the record of a move of d/f from tier 0 to tier 1 that ended
 // with the source in the trash.
 func (r *rig) setAsideBy(fs *FS) {
 	r.Helper()
 	r.write(0, ".tierfs/trash/x-1", "content")
-	r.write(1, "f", "content")
+	r.mkdir(0, "d")
+	r.write(1, "d/f", "content")
 	of := func(rank int, path string) stamp {
 		st, err := fs.Tiers()[rank].Lstat(path)
 		if err != nil {
@@ -24,8 +28,8 @@ func (r *rig) setAsideBy(fs *FS) {
 		}
 		return stampOf(&st)
 	}
-	b, err := json.Marshal(intent{Kind: intentMove, Relocation: &relocation{Source: member(0), Target: member(1),
-		Files: []relocated{{Name: []byte("f"), Source: of(0, ".tierfs/trash/x-1"), Copy: of(1, "f"), Aside: "x-1"}}}})
+	b, err := json.Marshal(intent{Kind: intentMove, Relocation: &relocation{Source: member(0), Target: member(1), Dir: []byte("d"),
+		Files: []relocated{{Name: []byte("f"), Source: of(0, ".tierfs/trash/x-1"), Copy: of(1, "d/f"), Aside: "x-1"}}}})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -46,29 +50,91 @@ func (r *rig) replayInUse(fs *FS) *os.File {
 }
 
 // A move that cannot be ended at the mount, as somebody has the file in the trash
-// open, is ended later. Who has removed the file by then does not see it again.
+// open, is ended later, or at the next mount. Who has taken the file's name by then does
+// not see it again.
 func TestMoveEndedLaterBringsNothingBack(t *testing.T) {
-	for _, removed := range []bool{true, false} {
-		r := newRig(t, 2)
-		fs := r.open()
-		r.setAsideBy(fs)
-		open := r.replayInUse(fs)
-		r.wantRecords(1)
-		if removed {
-			if err := fs.unlink(&fusedev.Request{}, inode.RootID, "f"); err != nil {
-				t.Fatal(err)
+	rename := func(from, to string) func(*rig, *FS, *os.File) error {
+		return func(r *rig, fs *FS, open *os.File) error {
+			open.Close()
+			parent, name, newName := uint64(inode.RootID), from, to
+			if dir, base, ok := strings.Cut(from, "/"); ok {
+				parent, name, newName = r.admit(fs, dir).ID, base, strings.TrimPrefix(to, dir+"/")
 			}
-		} else {
-			r.remove(1, "f")
+			return fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: parent, NewParent: parent, Name: name, NewName: newName})
 		}
-		open.Close()
-		if n := fs.journal.tidy(); n != 0 {
-			t.Errorf("%d records left", n)
-		}
-		r.want(0, ".tierfs/trash/x-1", false)
-		r.want(0, "f", !removed)
-		r.wantTidy()
 	}
+	for what, tt := range map[string]struct {
+		take func(r *rig, fs *FS, open *os.File) error
+		want string // where there is a file then
+	}{
+		"removed": {func(r *rig, fs *FS, _ *os.File) error { return fs.unlink(&fusedev.Request{}, r.admit(fs, "d").ID, "f") }, ""},
+		"renamed": {rename("d/f", "d/g"), "1:d/g"},
+		"replaced": {func(r *rig, fs *FS, open *os.File) error {
+			r.write(1, "d/g", "content")
+			return rename("d/g", "d/f")(r, fs, open)
+		}, "1:d/f"},
+		"in a directory that is renamed":    {rename("d", "e"), "1:e/f"},
+		"removed behind the mount, or lost": {func(r *rig, _ *FS, _ *os.File) error { r.remove(1, "d/f"); return nil }, "0:d/f"},
+	} {
+		for _, killed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, killed %v", what, killed), func(t *testing.T) {
+				r := newRig(t, 2)
+				fs := r.open()
+				r.setAsideBy(fs)
+				open := r.replayInUse(fs)
+				r.wantRecords(1)
+				if err := tt.take(r, fs, open); err != nil {
+					t.Fatal(err)
+				}
+				open.Close()
+				if killed {
+					r.open().Replay()
+				} else if n := fs.journal.tidy(); n != 0 {
+					t.Errorf("%d records left", n)
+				}
+				for _, at := range []string{"0:d/f", "0:e/f", "1:d/f", "1:d/g", "1:e/f"} {
+					r.want(int(at[0]-'0'), at[2:], at == tt.want)
+				}
+				r.wantTidy()
+			})
+		}
+	}
+}
+
+// A rename takes the copy along, not what is written into the original meanwhile.
+func TestOriginalStaysWhileItIsOpenAndTheCopyIsRenamed(t *testing.T) {
+	r := newRig(t, 2)
+	fs := r.open()
+	r.setAsideBy(fs)
+	open := r.replayInUse(fs)
+	d := r.admit(fs, "d").ID
+	if err := fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: d, NewParent: d, Name: "f", NewName: "g"}); err != nil {
+		t.Fatal(err)
+	}
+	r.write(0, ".tierfs/trash/x-1", "written")
+	open.Close()
+	if n := fs.journal.tidy(); n != 0 {
+		t.Errorf("%d records left", n)
+	}
+	r.wantContent(0, "d/f", "written")
+	r.wantContent(1, "d/g", "content")
+	r.wantTidy()
+}
+
+// Once more on its way, the file would not be where who settles looks for it.
+func TestFileWhoseMoveIsNotEndedStays(t *testing.T) {
+	r := newRig(t, 2)
+	fs := r.open()
+	r.setAsideBy(fs)
+	open := r.replayInUse(fs)
+	time.Sleep(settleTime)
+	r.wantOutcome(r.move(fs, 1, 0, "d", "f")[0], mover.InUse)
+	open.Close()
+	if n := fs.journal.tidy(); n != 0 {
+		t.Errorf("%d records left", n)
+	}
+	r.wantOutcome(r.move(fs, 1, 0, "d", "f")[0], mover.Moved)
+	r.wantTidy()
 }
 
 // The source of a file that has moved cannot be removed from the trash. Who removes the
@@ -119,7 +185,7 @@ func TestNamesAreTakenWithoutALookAfterTheLastIsSettled(t *testing.T) {
 	if all := fs.journal.unsettled(); len(all) != 0 {
 		t.Errorf("read %v", all)
 	}
-	r.remove(1, "f")
+	r.remove(1, "d/f")
 	r.setAsideBy(fs)
 	if all := fs.journal.unsettled(); all != nil {
 		t.Errorf("read %v", all)

@@ -121,7 +121,7 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 	if err != nil {
 		return err
 	}
-	take := fs.journal.takingOf(p, name, all)
+	take := fs.journal.takingOf(p, name)
 	in := fs.leave(r, p, name, &all[0])
 	if err := fs.removeCopies(r, p, name, all, 0); err != nil {
 		fs.stay(in)
