@@ -527,7 +527,7 @@ func (g *graph) tiers() []control.Tier {
 		st := t.LastSpace()
 		unit := uint64(st.Frsize)
 		all = append(all, control.Tier{
-			Rank: t.Rank, Path: t.Root, PathState: string(t.PathState()), Away: t.Away(),
+			Rank: t.Rank, Path: t.Root, PathState: string(t.PathState()), Away: t.Away(), Stalled: !t.Away() && t.Stalled() > inspectTime,
 			ReadOnly: t.ReadOnly() || st.Flags&unix.ST_RDONLY != 0, MountAnew: t.Writable(),
 			Size: st.Blocks * unit, Free: st.Bavail * unit,
 		})

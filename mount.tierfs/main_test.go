@@ -291,7 +291,7 @@ func TestStatusText(t *testing.T) {
 			"statfs": {Value: "sum", From: control.Default}, "debug": {Value: "off", From: control.Default},
 		},
 		Tiers: []control.Tier{{Path: "/fast", Size: 10 << 30, Free: 1536, ReadOnly: true}, {Rank: 1, Path: "/slow", Away: true},
-			{Rank: 2, Path: "/late", ReadOnly: true, MountAnew: true}},
+			{Rank: 2, Path: "/late", ReadOnly: true, MountAnew: true}, {Rank: 3, Path: "/slower", Stalled: true}},
 		Ops: map[string]uint64{"READ": 3, "LOOKUP": 12},
 	})
 	if err != nil {
@@ -302,6 +302,7 @@ func TestStatusText(t *testing.T) {
 		"  tier 0  /fast  1.5 KiB free of 10 GiB, read-only\n",
 		"  tier 1  /slow  away: it does not answer; check its disk or server\n",
 		"  tier 2  /late  0 B free of 0 B, read-only until the next mount: its disk has become writable, so unmount and mount anew\n",
+		"  tier 3  /slower  0 B free of 0 B, does not answer at the moment\n",
 		"  given   acl=off, ro=on\n",
 		"  default statfs=sum\n",
 		"  served  LOOKUP 12, READ 3\n",

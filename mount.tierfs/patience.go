@@ -59,8 +59,25 @@ func silentAt(path string) error {
 	if !ok {
 		return failure{exitCannot, &os.PathError{Op: "look at", Path: path, Err: errors.New("no answer; see findmnt -T for what is mounted there")}}
 	}
-	pid, _ := clientFor(m).PID() // 0 if it is not known
-	return failure{exitCannot, fmt.Errorf("mount %q: %w", m.Dir, &control.SilentError{PID: pid, For: lookTime})}
+	return silence(m)
+}
+
+// silence is the error of a mount in which something has not been answered for lookTime.
+// Its daemon may be well, and wait for a tier: for as long as tier_timeout, it lets who
+// looks up a name wait.
+func silence(m daemon.Mount) error {
+	c := clientFor(m)
+	st, err := c.Status()
+	pid, _ := c.PID() // 0 if it is not known
+	switch hung := st.Hung(); {
+	case control.Silent(err):
+		err = &control.SilentError{PID: pid, For: lookTime}
+	case hung != nil:
+		err = fmt.Errorf("%s; try again, or check its disk or server", hung.What())
+	default:
+		err = fmt.Errorf("no answer yet (waited %v), perhaps as a tier is slow; try again, and see tierfs status", lookTime)
+	}
+	return failure{exitCannot, fmt.Errorf("mount %q: %w", m.Dir, err)}
 }
 
 // mountAbove is the tierfs mount that path lies in by its words.

@@ -251,6 +251,8 @@ func tierState(t control.Tier) string {
 	switch {
 	case t.Away:
 		state = "away: it does not answer; check its disk or server"
+	case t.Stalled:
+		state += ", does not answer at the moment"
 	case t.MountAnew:
 		state += ", read-only until the next mount: its disk has become writable, so unmount and mount anew"
 	case t.ReadOnly:

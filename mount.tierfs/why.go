@@ -27,7 +27,9 @@ func askWhy(command, file string, l located) (control.Verdict, error) {
 	case err == nil:
 		v.Path = control.Name(file)
 		return v, nil
-	case !mayAsk(l.mount), errors.Is(err, control.ErrNoDaemon), control.Silent(err):
+	case control.Silent(err):
+		return v, silence(l.mount)
+	case !mayAsk(l.mount), errors.Is(err, control.ErrNoDaemon):
 		return v, cannotAsk(command, l.mount, err)
 	}
 	return v, fmt.Errorf("%q: %w", file, err)

@@ -47,8 +47,9 @@ type Tier struct {
 	ReadOnly  bool   `json:"read_only,omitempty"`
 	MountAnew bool   `json:"mount_anew,omitempty"` // its filesystem has become writable, which takes effect at the next mount
 	Away      bool   `json:"away,omitempty"`
-	Size      uint64 `json:"size"` // bytes
-	Free      uint64 `json:"free"` // bytes, for ordinary users
+	Stalled   bool   `json:"stalled,omitempty"` // it keeps requests waiting, and is not away yet
+	Size      uint64 `json:"size"`              // bytes
+	Free      uint64 `json:"free"`              // bytes, for ordinary users
 }
 
 // Cache is what the kernel may cache, in a Status.

@@ -38,7 +38,7 @@ func Silent(err error) bool {
 	return errors.As(err, &silent)
 }
 
-// HungError says that a daemon answers, while a job of it waits for tiers.
+// HungError says that a daemon answers, while what it was asked waits for tiers.
 type HungError struct{ Tiers []string }
 
 func (e *HungError) Error() string {
@@ -54,16 +54,21 @@ func (e *HungError) What() string {
 	return fmt.Sprintf("tier %s does not answer", strings.Join(roots, ", "))
 }
 
-// Hung is the HungError of a job that does not get on, nil if no tier is away or the
-// daemon does not answer either.
+// Hung is the HungError of a job that does not get on, nil if all tiers answer or the
+// daemon does not either.
 func (c *Client) Hung() *HungError {
 	st, err := c.Status()
 	if err != nil {
 		return nil
 	}
+	return st.Hung()
+}
+
+// Hung names the tiers that do not answer, nil if all do.
+func (s Status) Hung() *HungError {
 	var e HungError
-	for _, t := range st.Tiers {
-		if t.Away {
+	for _, t := range s.Tiers {
+		if t.Away || t.Stalled {
 			e.Tiers = append(e.Tiers, t.Path)
 		}
 	}

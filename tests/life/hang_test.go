@@ -2,6 +2,7 @@ package life
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -132,6 +133,24 @@ func TestHungRemountDoesNotKeepTheDaemonFromEnding(t *testing.T) {
 	m.Gone(0)
 	harness.Contains(t, m.Log(), "a remount still waits for")
 	cont()
+}
+
+// TestHungTierIsNotTakenForADeadDaemon, while the daemon rightly has who looks wait: the
+// commands said to kill it.
+func TestHungTierIsNotTakenForADeadDaemon(t *testing.T) {
+	m, stop, _ := hung(t, "tier_timeout=20", "entry_timeout=0")
+	m.Up()
+	stop()
+	for _, command := range []string{"where", "promote"} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			_, stderr, code := harness.Run(t, harness.CLI, command, m.Path("slow"))
+			if code != 2 {
+				t.Errorf("exit code %d", code)
+			}
+			harness.OneLine(t, stderr, fmt.Sprintf("mount %q: tier %q does not answer; try again", m.Dir, m.Fallbacks[0]))
+		})
+	}
 }
 
 func TestHungFallbackReturns(t *testing.T) {
