@@ -124,7 +124,8 @@ func (j *journal) replayUnder(in *intent, apart bool) error {
 		return err
 	}
 	defer putAny(u.dd)
-	if !in.Undo && u.gone() && u.is(u.now) {
+	taken := slices.ContainsFunc(in.Replaced, func(m move) bool { return j.taken(m.Aside) })
+	if !in.Undo && (taken || u.gone() && u.is(u.now)) {
 		return u.finish()
 	}
 	return u.undo(apart)
@@ -144,6 +145,16 @@ func (u *unfinished) at(t *tier.Tier, p *inode.Inode, name string) (*tier.Dir, *
 	return d, st, err
 }
 
+// below is at on home, for who has the names.
+func (u *unfinished) below(p string) (*tier.Dir, *unix.Stat_t, error) {
+	d, name, err := u.home.OpenParent(p)
+	if err != nil {
+		return nil, nil, unlessAbsent(err)
+	}
+	st, err := stat(d, name)
+	return d, st, err
+}
+
 func putAny(d *tier.Dir) {
 	if d != nil {
 		d.Put()
@@ -158,13 +169,18 @@ func (u *unfinished) is(st *unix.Stat_t) bool {
 	return st != nil && u.j.fs.numbered(u.home, &u.in.Moves[0], st)
 }
 
-// finish removes what is replaced, lowest first.
+// finish removes what is replaced, lowest first, durably: the new name may go before the
+// record does.
 func (u *unfinished) finish() error {
-	if err := syncFile(u.dd, path.Base(u.in.To), u.now); err != nil {
-		return err
+	if u.is(u.now) { // else clients have taken it
+		if err := syncFile(u.dd, path.Base(u.in.To), u.now); err != nil {
+			return err
+		}
 	}
-	if err := u.sd.Sync(); err != nil {
-		return err
+	if u.sd != nil {
+		if err := u.sd.Sync(); err != nil {
+			return err
+		}
 	}
 	for i := range slices.Backward(u.in.Replaced) {
 		err := u.j.at(&u.in.Replaced[i], func(t *tier.Tier, m *move) error {
@@ -176,7 +192,10 @@ func (u *unfinished) finish() error {
 				return err
 			}
 			defer staging.Put()
-			return unlessAbsent(u.j.fs.unstage(staging, m.Aside))
+			if err := unlessAbsent(u.j.fs.unstage(staging, m.Aside)); err != nil {
+				return err
+			}
+			return tier.SyncNames(staging)
 		})
 		if err != nil {
 			return err

@@ -3,7 +3,10 @@ package tierfs
 import (
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/mover"
 )
 
@@ -123,6 +126,50 @@ func TestReplayPutsBackWhatNothingReplaces(t *testing.T) {
 		r.open().Replay()
 		r.wantContent(0, "d/new", "was there 0")
 		r.wantTidy()
+	}
+}
+
+// The old name has gone, but the record stands yet. Who takes the new name then does not
+// see again what that was before, also after a crash of a daemon that has the locks.
+func TestReplayPutsNothingBackWhoseNameWasTaken(t *testing.T) {
+	for what, tt := range map[string]struct {
+		take func(fs *FS, d uint64) error
+		want string // where the file is then that was renamed
+	}{
+		"removed": {func(fs *FS, d uint64) error { return fs.unlink(&fusedev.Request{}, d, "new") }, ""},
+		"renamed": {func(fs *FS, d uint64) error {
+			return fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: d, NewParent: d, Name: "new", NewName: "c"})
+		}, "d/c"},
+		"in a directory that is renamed": {func(fs *FS, d uint64) error {
+			return fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: inode.RootID, NewParent: inode.RootID, Name: "d", NewName: "e"})
+		}, "e/new"},
+	} {
+		for _, alone := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, with the locks %v", what, alone), func(t *testing.T) {
+				r := newRig(t, 3)
+				underRename(r, "d/old", 4)
+				fs := r.open()
+				fs.SetAlone(alone)
+				fs.journal.takings.left.Add(1)
+				if alone {
+					time.Sleep(settleTime)
+					r.wantOutcome(r.move(fs, 2, 0, "d", "new")[0], mover.InUse)
+				}
+				if err := tt.take(fs, r.admit(fs, "d").ID); err != nil {
+					t.Fatal(err)
+				}
+				if alone {
+					fs = r.open()
+				}
+				fs.Replay()
+				for rank := range 3 {
+					for _, at := range []string{"d/new", "d/old", "d/c", "e/new"} {
+						r.want(rank, at, rank == 2 && at == tt.want)
+					}
+				}
+				r.wantTidy()
+			})
+		}
 	}
 }
 

@@ -218,9 +218,7 @@ func (r *record) forget() {
 // leave lets the record stand until the chores have done todo, or else for the
 // next mount.
 func (r *record) leave(todo chore) {
-	if r.in.Kind == intentMove {
-		r.j.takings.left.Add(1)
-	}
+	r.j.takings.left.Add(1)
 	if r.todo = todo; todo == nextMount {
 		return
 	}

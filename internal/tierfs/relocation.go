@@ -277,7 +277,7 @@ func (s *settlement) settle() error {
 	}
 	ours := final != nil && s.fs.isCopy(s.to, s.f, final)
 	switch {
-	case aside != nil && s.fs.unchanged(s.from, &s.f.Source, aside) && (ours || s.fs.journal.taken(s.f)):
+	case aside != nil && s.fs.unchanged(s.from, &s.f.Source, aside) && (ours || s.fs.journal.taken(s.f.Aside)):
 		var other *tier.Dir
 		if ours {
 			other = s.dd

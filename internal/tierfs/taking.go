@@ -20,24 +20,25 @@ import (
 //
 // To whoever settles, the copy is lost, and the file in the trash the last there
 // is. That it was removed, renamed or replaced, only we know. For it to count, what
-// had the name must have been the copy: it was complete, and in place.
+// had the name must have been the copy: it was complete, and in place. So it is
+// with a file that was renamed over one of a higher tier, which is set aside.
 //
 // It is remembered and not settled at once: the other daemon may be alive, and
-// about to give the file in the trash its name again. Who has the locks removes that
+// about to give the file its name again. Who has the locks removes that
 // file before, as memory ends with the daemon.
 type takings struct {
-	left, seen atomic.Uint64 // records of moves that we were left to settle while we serve; up to where none stands any more
+	left, seen atomic.Uint64 // records that we were left to settle while we serve; up to where none stands any more
 
 	mu    sync.Mutex
-	aside map[string]bool        // the files' names in a trash; GUARDED_BY(mu)
-	read  map[string]*relocation // what stands, as far as it has been read; GUARDED_BY(mu)
+	aside map[string]bool    // the files' names in a trash or a staging directory; GUARDED_BY(mu)
+	read  map[string]*intent // what stands, as far as it has been read; GUARDED_BY(mu)
 }
 
-// taken reports whether clients have taken the name from the copy of a file.
-func (j *journal) taken(f *relocated) bool {
+// taken reports whether clients have taken the name that the file aside would get again.
+func (j *journal) taken(aside string) bool {
 	j.takings.mu.Lock()
 	defer j.takings.mu.Unlock()
-	return j.takings.aside[f.Aside]
+	return j.takings.aside[aside]
 }
 
 func (j *journal) take(asides []string) {
@@ -70,57 +71,112 @@ func (j *journal) takingsOf(x *renaming) (take func()) {
 }
 
 // taking is for a name in p, and for those below if it is a directory's: the originals
-// of the copies that have them are removed, and those that are not are returned, to be
-// remembered. With removed, the copies go for good.
-func (j *journal) taking(records []*relocation, p *inode.Inode, name string, removed bool) (asides []string) {
+// of the files that have them are removed, and those that are not are returned, to be
+// remembered. With removed, the files go for good.
+func (j *journal) taking(records []*intent, p *inode.Inode, name string, removed bool) (asides []string) {
 	path, ok := j.fs.pathOf(p, name)
-	for _, r := range records {
-		from, to, err := j.ends(r)
-		if !ok || err != nil {
-			continue
-		}
-		for i := range r.Files {
-			f := &r.Files[i]
-			at := join(string(r.Dir), string(f.Name))
-			if at != path && !strings.HasPrefix(at, path+"/") {
-				continue
-			}
-			s := settlement{fs: j.fs, from: from, to: to, dir: string(r.Dir), f: f, removed: removed}
-			st, err := to.Lstat(at)
-			if err == nil && j.fs.isCopy(to, f, &st) && !s.forgo() {
-				asides = append(asides, f.Aside)
-			}
+	if !ok {
+		return nil
+	}
+	goes := func(at string) bool { return at == path || strings.HasPrefix(at, path+"/") }
+	for _, in := range records {
+		if in.Kind == intentMove {
+			asides = append(asides, j.takingCopies(in.Relocation, goes, removed)...)
+		} else if goes(in.To) {
+			asides = append(asides, j.takingUnder(in)...)
 		}
 	}
 	return asides
 }
 
-// keeps reports whether a record that stands has the original of a file in a trash: who
-// settles it looks for the copy where it is now.
+// takingCopies is taking for the copies of a move.
+func (j *journal) takingCopies(r *relocation, goes func(path string) bool, removed bool) (asides []string) {
+	from, to, err := j.ends(r)
+	if err != nil {
+		return nil
+	}
+	for i := range r.Files {
+		f := &r.Files[i]
+		at := join(string(r.Dir), string(f.Name))
+		if !goes(at) {
+			continue
+		}
+		s := settlement{fs: j.fs, from: from, to: to, dir: string(r.Dir), f: f, removed: removed}
+		st, err := to.Lstat(at)
+		if err == nil && j.fs.isCopy(to, f, &st) && !s.forgo() {
+			asides = append(asides, f.Aside)
+		}
+	}
+	return asides
+}
+
+// takingUnder is taking for the new name of a rename whose old one has gone, which is
+// finished. One that has failed is not: the client was told so.
+func (j *journal) takingUnder(in *intent) (asides []string) {
+	home, err := j.member(in.Moves[0].Member)
+	if err != nil || in.Undo {
+		return nil
+	}
+	u := unfinished{j: j, in: in, home: home}
+	if u.sd, u.old, err = u.below(in.From); err != nil {
+		return nil
+	}
+	defer putAny(u.sd)
+	if u.dd, u.now, err = u.below(in.To); err != nil {
+		return nil
+	}
+	defer putAny(u.dd)
+	if !u.gone() || !u.is(u.now) || j.fs.alone.Load() && u.finish() == nil {
+		return nil
+	}
+	for _, m := range in.Replaced {
+		asides = append(asides, m.Aside)
+	}
+	return asides
+}
+
+// keeps reports whether a record that stands has the original of a file out of sight:
+// who settles it looks for the file where that is now.
 func (j *journal) keeps(p *inode.Inode, name string) bool {
 	records := j.unsettled()
 	if len(records) == 0 {
 		return false
 	}
 	path, ok := j.fs.pathOf(p, name)
-	return ok && slices.ContainsFunc(records, func(r *relocation) bool {
-		return slices.ContainsFunc(r.Files, func(f relocated) bool {
-			if join(string(r.Dir), string(f.Name)) != path {
+	return ok && slices.ContainsFunc(records, func(in *intent) bool {
+		return slices.ContainsFunc(in.originals(), func(o original) bool {
+			if o.name != path {
 				return false
 			}
-			from, _, err := j.ends(r)
+			t, err := j.member(o.member)
 			if err == nil {
-				_, err = from.Lstat(join(hiddenName+"/trash", f.Aside))
+				_, err = t.Lstat(o.at)
 			}
 			return !absent(err)
 		})
 	})
 }
 
-// unsettled are the records of moves that stand, if they may be settled while
+// original is a file that a record may give its name again, and where it is on a member.
+type original struct{ name, member, at string }
+
+func (in *intent) originals() (all []original) {
+	if r := in.Relocation; in.Kind == intentMove {
+		for _, f := range r.Files {
+			all = append(all, original{join(string(r.Dir), string(f.Name)), r.Source, hiddenName + "/trash/" + f.Aside})
+		}
+		return all
+	}
+	for _, m := range in.Replaced {
+		all = append(all, original{in.To, m.Member, hiddenName + "/staging/" + m.Aside})
+	}
+	return all
+}
+
+// unsettled are the records that stand and name originals, if they may be settled while
 // clients are served: there are a few at most, and most of the time none. A tier
 // that cannot be read keeps nobody from a name.
-func (j *journal) unsettled() (stand []*relocation) {
+func (j *journal) unsettled() (stand []*intent) {
 	if !j.fs.union || j.members.Load() == nil || j.fs.alone.Load() && j.takings.left.Load() == j.takings.seen.Load() {
 		return nil
 	}
@@ -128,10 +184,10 @@ func (j *journal) unsettled() (stand []*relocation) {
 	j.takings.mu.Lock()
 	known := j.takings.read
 	j.takings.mu.Unlock()
-	read, all := map[string]*relocation{}, true
+	read, all := map[string]*intent{}, true
 	for _, t := range j.fs.Tiers() {
 		if !t.ReadOnly() {
-			all = !t.Suspect() && readMoves(t, known, read) && all
+			all = !t.Suspect() && readUnsettled(t, known, read) && all
 		}
 	}
 	if all && len(read) == 0 {
@@ -146,9 +202,9 @@ func (j *journal) unsettled() (stand []*relocation) {
 	return stand
 }
 
-// readMoves adds a tier's records of moves to read, and reports whether it has them all. A
+// readUnsettled adds a tier's records that name originals to read, and reports whether it has them all. A
 // record does not change, so one that is known is not read again.
-func readMoves(t *tier.Tier, known, read map[string]*relocation) (all bool) {
+func readUnsettled(t *tier.Tier, known, read map[string]*intent) (all bool) {
 	d, names, err := listed(t, "journal")
 	if err != nil {
 		return false
@@ -161,8 +217,8 @@ func readMoves(t *tier.Tier, known, read map[string]*relocation) (all bool) {
 			continue
 		}
 		switch in, err := readIntent(d, name); {
-		case err == nil && in.Kind == intentMove:
-			read[name] = in.Relocation
+		case err == nil && (in.Kind == intentMove || in.Kind == intentUnder):
+			read[name] = in
 		case err != nil && err != errNoRecord && !absent(err):
 			all = false
 		}
