@@ -101,8 +101,9 @@ func (g *graph) ids() (ids []string) {
 	return ids
 }
 
-// extend takes fallbacks in at the end, one after the other, and tells how many
-// before an error. The mount is at dir, and own its device.
+// extend takes fallbacks in at the end, one after the other, tells how many before
+// an error, and finishes what a daemon that had them has left. The mount is at dir,
+// and own its device.
 func (g *graph) extend(roots []string, dir, own string) (taken int, err error) {
 	if len(roots) == 0 {
 		return 0, nil
@@ -111,6 +112,17 @@ func (g *graph) extend(roots []string, dir, own string) (taken int, err error) {
 		return 0, err
 	}
 	defer g.pause()()
+	taken, err = g.takeIn(roots, dir, own)
+	if _, alone := g.owner(); alone && taken > 0 {
+		g.claiming.Lock()
+		defer g.claiming.Unlock()
+		g.fs.Replay()
+	}
+	return taken, err
+}
+
+// takeIn is extend but for what was left.
+func (g *graph) takeIn(roots []string, dir, own string) (taken int, err error) {
 	g.joinMu.Lock()
 	defer g.joinMu.Unlock()
 	for _, root := range roots {

@@ -164,6 +164,7 @@ func (fs *FS) Extend(t *tier.Tier, ids []string) error {
 		return err
 	}
 	fs.SetMembers(ids)
+	fs.journal.takings.left.Add(1) // what its journal has, no replay has seen
 	fs.table.Extend(&st, fs.dirs)
 	fs.tellByName(t)
 	fs.set.Append(t)

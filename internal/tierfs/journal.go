@@ -270,9 +270,9 @@ func writeFile(d *tier.Dir, name string, b []byte, durable bool) error {
 	return f.Sync(false)
 }
 
-// Replay finishes what earlier daemons left. It is called by the daemon that
-// holds the members' locks: before the mount, or when it gets them later. Records that cannot be understood,
-// or whose tiers are not all here, stay and are reported.
+// Replay finishes what earlier daemons left. It is called by the daemon that holds the
+// members' locks: before the mount, when it gets them later, or takes in another tier.
+// Records that cannot be understood, or whose tiers are not all here, stay and are reported.
 func (fs *FS) Replay() {
 	if !fs.union {
 		return
@@ -282,6 +282,7 @@ func (fs *FS) Replay() {
 			continue
 		}
 		if err := fs.journal.replayTier(t); err != nil {
+			fs.journal.takings.left.Add(1)
 			fs.log.Warn("cannot read .tierfs/journal, so what a crash interrupted may stay unfinished; check the disk and mount anew", "tier", t.Root, "err", err)
 		}
 	}

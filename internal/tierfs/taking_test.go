@@ -230,3 +230,17 @@ func TestNamesAreTakenWithoutALookWhereNothingIsLeft(t *testing.T) {
 		}
 	}
 }
+
+// A journal that could not be read may have records.
+func TestNamesAreTakenWithALookWhereAJournalWasNotRead(t *testing.T) {
+	r := newRig(t, 2)
+	fs := r.open()
+	r.write(1, ".tierfs/journal", "no directory")
+	fs.Replay()
+	fs.SetAlone(true)
+	r.remove(1, ".tierfs/journal")
+	r.setAsideBy(fs)
+	if all := fs.journal.unsettled(); len(all) != 1 {
+		t.Errorf("read %v", all)
+	}
+}

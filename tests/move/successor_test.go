@@ -19,20 +19,26 @@ import (
 func interrupted(t *testing.T, bin string) mount {
 	t.Helper()
 	m := newMount(t)
-	m.Put(0, "d/f", "content")
-	m.Put(0, "d/other", "other")
+	m.interrupt(bin, 0)
+	return m
+}
+
+// interrupt mounts for a move down of d/f from a tier that ends so.
+func (m mount) interrupt(bin string, from int) {
+	m.t.Helper()
+	m.Put(from, "d/f", "content")
+	m.Put(from, "d/other", "other")
 	time.Sleep(quiet)
 	d := &death{}
 	if _, stderr, code := m.UpBy(d.doomed(m.Mount, bin, "aside")); code != 0 {
-		t.Fatal(stderr)
+		m.t.Fatal(stderr)
 	}
 	m.carryNothing("d/f")
 	m.Gone(128 + int(unix.SIGKILL))
-	harness.Must(t, "umount", "-l", m.Dir)
-	if got := len(leftovers(t, m.Tiers)); got != 2 {
-		t.Fatalf("left behind: %q", leftovers(t, m.Tiers))
+	harness.Must(m.t, "umount", "-l", m.Dir)
+	if got := len(leftovers(m.t, m.Tiers)); got != 2 {
+		m.t.Fatalf("left behind: %q", leftovers(m.t, m.Tiers))
 	}
-	return m
 }
 
 // carryNothing asks for a move that the daemon does not live to end.
@@ -202,6 +208,29 @@ func TestTakenNamesDoNotComeBack(t *testing.T) {
 			m.Adopt() // it holds the locks now
 		})
 	}
+}
+
+// TestFallbackThatIsAddedBringsNothingBack: the record of the move is on a fallback that the
+// next mount does without, and a remount adds. Nobody read it, and a file that was removed then
+// was back at the mount after.
+func TestFallbackThatIsAddedBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	m := mount{harness.New(t, 2), t}
+	m.interrupt(faulty(t), 1)
+	all := m.Fallbacks
+	m.Fallbacks = all[:1]
+	if _, stderr, code := m.TryUp(); code != 0 {
+		t.Fatal(stderr)
+	}
+	harness.Must(t, "mount", "-o", "remount,"+harness.FallbackOption(all...), m.Dir)
+	m.Adopt()
+	m.wantTidy()
+	harness.WantRead(t, m.Path("d/f"), "content")
+	ok(t, "remove", os.Remove(m.Path("d/f")))
+	m.Down()
+	m.Fallbacks = all
+	m.Up()
+	harness.WantList(t, m.Path("d"), "other")
 }
 
 // TestMountDoesNotWaitForADaemonThatServes, where its mount is not to be seen at its
