@@ -15,8 +15,8 @@ import (
 // fstype is the type of our mounts in mountinfo.
 const fstype = "fuse.tierfs"
 
-// helper is what mount(8) calls.
-func helper(args []string) error {
+// helper is what mount(8) calls. It is inside if it is in the namespace of -N already.
+func helper(args []string, inside bool) error {
 	daemon.SetPath()
 	cmd, err := mountopt.ParseCommand(args[1:])
 	switch {
@@ -27,17 +27,18 @@ func helper(args []string) error {
 	case err != nil:
 		return err
 	}
+	if cmd.Namespace != "" && !inside {
+		if err := daemon.EnterNamespace(cmd.Namespace); err != nil {
+			return err
+		}
+		return execStage(stageInside)
+	}
 	for _, w := range cmd.Options.Warnings {
 		say(helperName, w)
 	}
 	if !cmd.Options.Remount { // which need not say all
 		for _, w := range cmd.Options.Advice() {
 			say(helperName, w)
-		}
-	}
-	if cmd.Namespace != "" {
-		if err := daemon.EnterNamespace(cmd.Namespace); err != nil {
-			return err
 		}
 	}
 	point, err := daemon.FindMountPoint(cmd.Dir)

@@ -7,7 +7,8 @@
 // TIERFS_STAGE in the environment. The arguments stay as they were given, so
 // that ps(1) shows what is mounted:
 //
-//	helper  checks, starts the next and waits for its word
+//	helper  checks, starts the next and waits for its word; with -N it is
+//	        executed again, inside: threads that run already stay outside
 //	enter   closes strays, cuts its capabilities, executes the next
 //	serve   opens the tiers, mounts, serves: the daemon
 //
@@ -34,9 +35,10 @@ const stageEnv = "TIERFS_STAGE"
 
 // Stages after the first.
 const (
-	stageEnter = "enter"
-	stageServe = "serve"
-	stageGuard = "guard"
+	stageInside = "inside" // the helper, in the namespace of -N
+	stageEnter  = "enter"
+	stageServe  = "serve"
+	stageGuard  = "guard"
 )
 
 func main() {
@@ -56,7 +58,7 @@ func run(stage string, args []string) int {
 	case len(args) > 0 && filepath.Base(args[0]) == generatorName:
 		return report(generatorName, generate(args[1:]))
 	case len(args) > 0 && isHelper(args):
-		return report(helperName, helper(args))
+		return report(helperName, helper(args, stage == stageInside))
 	}
 	return cli(args)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tierfs/tierfs/tests/harness"
+	"golang.org/x/sys/unix"
 )
 
 // otherNamespace starts a process with a mount namespace of its own, after it
@@ -77,6 +78,22 @@ func TestNamespaceFlagMountsInThatNamespaceAlone(t *testing.T) {
 		enter("umount", m.Dir)
 		m.Gone(0)
 	}
+}
+
+// TestDeadMountInANamespaceIsNamedAsSuch: it was looked for in the caller's.
+func TestDeadMountInANamespaceIsNamedAsSuch(t *testing.T) {
+	m := harness.New(t, 0)
+	ns := fmt.Sprint(otherNamespace(t, ""))
+	mount := []string{"mount", "-N", ns, "-t", "fuse.tierfs", m.Primary, m.Dir}
+	harness.Must(t, mount...)
+	m.Adopt()
+	unix.Kill(m.Pid(), unix.SIGKILL)
+	m.Gone(128 + int(unix.SIGKILL))
+	_, stderr, code := harness.Run(t, mount...)
+	if code != failed {
+		t.Errorf("exit code %d, want %d", code, failed)
+	}
+	harness.OneLine(t, stderr, "umount -l")
 }
 
 func TestNamespaceThatIsNoneIsRefused(t *testing.T) {
