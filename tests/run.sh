@@ -41,13 +41,17 @@ tests() {
 	CGO_ENABLED=$cgo go test -v -count=1 $race -timeout 20m ${ARGS:-} ./internal/... ./mount.tierfs/... ./bench 2>&1 || failed=1
 	# The recipes of the cookbook, with all that they need, are of make system.
 	# shellcheck disable=SC2046,SC2086
-	go test -v -count=1 -timeout 60m ${ARGS:-} $(go list ./tests/... | grep -v '/cookbook$') 2>&1 || failed=1
+	TMPDIR=$scratch go test -v -count=1 -timeout 60m ${ARGS:-} $(go list ./tests/... | grep -v '/cookbook$') 2>&1 || failed=1
 	return $failed
 }
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'umount -q "$work/scratch"; rm -rf "$work"' EXIT
+# Disks for tests are images in memory where that can be had: nobody wants them after.
+scratch=$work/scratch
+mkdir "$scratch" && chmod 711 "$work"
+mount -t tmpfs tests "$scratch" 2>/dev/null || chmod 1777 "$scratch"
 TIERFS_SKIPLOG=${TIERFS_SKIPLOG:-$work/skips}
 TIERFS_REQUIRE=${TIERFS_REQUIRE-$(capabilities | paste -sd, -)}
 TIERFS_BIN=$(realpath "${TIERFS_BIN:-bin/mount.tierfs}")

@@ -23,13 +23,19 @@ var looking = map[string]bool{"LOOKUP": true, "GETATTR": true, "OPENDIR": true, 
 // picker chooses calls, by what they are and by their number.
 type picker func(c faultfs.Call, n int) bool
 
-// every picks all calls that change or move something, and of those that only
-// look one in step.
-func every(step int) picker {
+// each picks one call in changes of those that change or move something, and one in
+// looks of those that only look.
+func each(changes, looks int) picker {
 	if soak {
-		step = 1
+		changes, looks = 1, 1
 	}
-	return func(c faultfs.Call, n int) bool { return n%step == step/2 || !looking[c.Op] }
+	return func(c faultfs.Call, n int) bool {
+		step := changes
+		if looking[c.Op] {
+			step = looks
+		}
+		return n%step == step/2
+	}
 }
 
 // changing are the calls that a disk may refuse for want of room, or because it
@@ -41,10 +47,10 @@ var changing = []string{"CREATE", "TMPFILE", "MKDIR", "MKNOD", "SYMLINK", "LINK"
 // middle of whatever is going on.
 func TestOneFailingCallUndoesTheOperation(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, every(16), some)
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, every(16), some, linkless)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, each(1, 16), some)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, each(1, 16), some, linkless)
 	if soak {
-		b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ENOMEM}, every(1), some)
+		b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ENOMEM}, each(1, 1), some)
 	}
 	b.settled(some)
 	y.hold(t, "one call fails", len(b.cases))
@@ -62,8 +68,8 @@ func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
 	for disk, name := range []string{"primary", "fallback"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, every(36), some)
-			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, every(36), some, linkless)
+			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, each(2, 36), some)
+			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, each(2, 36), some, linkless)
 			b.settled(some)
 			n += len(b.cases)
 		})
@@ -75,9 +81,9 @@ func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
 // room, and from there on.
 func TestFullDiskIsPassedOverOrAnswered(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, every(1), some)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, each(2, 1), some)
 	if soak {
-		b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EDQUOT}, every(1), some)
+		b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EDQUOT}, each(2, 1), some)
 	}
 	b.settled(some)
 	y.hold(t, "no room", len(b.cases))
@@ -88,8 +94,8 @@ func TestFullDiskIsPassedOverOrAnswered(t *testing.T) {
 func TestOneFailingCallWithCreatePrimary(t *testing.T) {
 	b, y := newBench(t, "create=primary"), tally{}
 	rows := []string{"create", "O_TMPFILE", "mkdir, mknod, symlink"}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, every(36), some, rows...)
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, every(1), some, rows...)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, each(2, 36), some, rows...)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, each(2, 1), some, rows...)
 	b.settled(some)
 	y.within(t, "one call fails", len(b.cases))
 }
@@ -97,7 +103,7 @@ func TestOneFailingCallWithCreatePrimary(t *testing.T) {
 // TestDiskThatTurnsReadOnly: what ext4 does after an error.
 func TestDiskThatTurnsReadOnly(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EROFS}, every(1), some)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EROFS}, each(3, 1), some)
 	b.settled(some)
 	y.hold(t, "read-only", len(b.cases))
 }
@@ -106,7 +112,7 @@ func TestDiskThatTurnsReadOnly(t *testing.T) {
 // looked up anew by the kernel.
 func TestStaleHandle(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ESTALE}, every(64), some)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ESTALE}, each(3, 64), some)
 	b.settled(some)
 	y.hold(t, "stale", len(b.cases))
 }

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -166,11 +167,26 @@ func TestKilledMoverLosesNothing(t *testing.T) {
 	die(t, deaths(t), []string{harness.On(t, "ext4", "256M"), harness.On(t, "ext4", "256M")}, plant, 0)
 }
 
+// faulty is a binary that dies where it is told to.
+func faulty(t *testing.T) string {
+	t.Helper()
+	harness.Require(t, "root", "fuse")
+	faultyOnce.Do(func() {
+		faultyBin = filepath.Join(filepath.Dir(harness.TempDir(t)), "faulty.tierfs")
+		harness.Build(t, faultyBin, "-trimpath", "-tags", "faultpoints")
+	})
+	return faultyBin
+}
+
+var (
+	faultyOnce sync.Once
+	faultyBin  string
+)
+
 // die has all cases die on the disks, with the files that plant makes, and looks at
 // what the next daemon makes of it, a pause later.
 func die(t *testing.T, all []*death, disks []string, plant func(t *testing.T, tier string) map[string]traits, pause time.Duration) {
-	bin := harness.TempDir(t) + "/mount.tierfs"
-	harness.Build(t, bin, "-trimpath", "-tags", "faultpoints")
+	bin := faulty(t)
 	for i, d := range all {
 		for _, disk := range disks {
 			d.tiers = append(d.tiers, fmt.Sprintf("%s/%d", disk, i))
@@ -181,6 +197,9 @@ func die(t *testing.T, all []*death, disks []string, plant func(t *testing.T, ti
 	time.Sleep(quiet)
 	for _, d := range all {
 		t.Run(d.name(), func(t *testing.T) {
+			if pause > 0 { // most of what it takes
+				t.Parallel()
+			}
 			m := harness.NewOn(t, d.tiers, "minfree=0%")
 			d.die(t, m, bin)
 			if d.replay != "" {

@@ -70,8 +70,7 @@ func TestKilledMoverKnowsItsCopyThoughItsNumberChanges(t *testing.T) {
 // TestAnotherFileIsNoCopyThoughItHasTheNumber: somebody has put a file under the name
 // of a killed mover's copy, with the same size and time.
 func TestAnotherFileIsNoCopyThoughItHasTheNumber(t *testing.T) {
-	bin := harness.TempDir(t) + "/mount.tierfs"
-	harness.Build(t, bin, "-trimpath", "-tags", "faultpoints")
+	bin := faulty(t)
 	for _, point := range []string{"named", "aside"} {
 		t.Run(point, func(t *testing.T) {
 			_, m := numberless(t)

@@ -61,14 +61,6 @@ func (m mount) holdLock(signature string) (release func()) {
 	return func() { f.Close() }
 }
 
-func faulty(t *testing.T) string {
-	t.Helper()
-	harness.Require(t, "root", "fuse")
-	bin := harness.TempDir(t) + "/mount.tierfs"
-	harness.Build(t, bin, "-trimpath", "-tags", "faultpoints")
-	return bin
-}
-
 // TestMountWaitsForADaemonThatEnds: the kernel takes a while to end a killed
 // daemon, which keeps its locks until then. A mount that did not wait would serve
 // a file whose move is not settled: removed, it came back when it was.

@@ -124,8 +124,7 @@ var interludes = []interlude{
 // a batch had moved a moment before, found it again after a power cut, under the name
 // that was gone durably or as it had been before it was written.
 func TestPowerCutDoesNotUndoWhatFollowsAMove(t *testing.T) {
-	bin := harness.TempDir(t) + "/mount.tierfs"
-	harness.Build(t, bin, "-trimpath", "-tags", "faultpoints")
+	bin := faulty(t)
 	for _, fstype := range cutKinds(t) {
 		medium := newMedium(t, fstype)
 		for _, i := range interludes {
