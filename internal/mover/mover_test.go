@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -439,11 +440,31 @@ func TestNoRoomIsMadeOnTheSameFilesystem(t *testing.T) {
 	r := newRig(t, 2, Policy{High: 1, Low: 0})
 	r.m.now = func() time.Time { return time.Now().Add(2 * quietTime) }
 	r.file(0, "f", 1<<20, 0)
+	occupy(t, 2)
 	s := &schedule{m: r.m, policy: r.m.currentPolicy()}
 	s.makeRoom(context.Background())
 	r.want(0, "f")
 	if last := r.m.Status().Last; last == nil || last.Kind != kindRoom || last.Skipped[Lowest] != 1 {
 		t.Errorf("last %+v", last)
+	}
+}
+
+// occupy has so many percent of the filesystem of temporary files taken.
+func occupy(t *testing.T, percent uint64) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	if want, is := st.Blocks*percent/100, st.Blocks-st.Bfree; is < want {
+		if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(want-is)*st.Bsize); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
