@@ -21,12 +21,16 @@ type bench struct {
 	t     *testing.T
 	disks *faultfs.FS
 	dirs  int
+	opts  []string
 	cases []*trial
-	calls map[string][]faultfs.Call // of an op; its name, and NoLinks
 }
 
-// known is what the ops do, by their names. It is found out once.
-var known = map[string]*expected{}
+// known is what the ops do, by their names, and made the calls that they make, by the
+// mount's options and NoLinks too. Each is found out once.
+var (
+	known = map[string]*expected{}
+	made  = map[string][]faultfs.Call{}
+)
 
 // expected is what an op does when nothing fails.
 type expected struct {
@@ -68,7 +72,7 @@ func (c *trial) String() string {
 // tiers, and the disks see every question.
 func newBench(t *testing.T, opts ...string) *bench {
 	t.Helper()
-	b := &bench{t: t, disks: faultfs.New(t, 2), calls: map[string][]faultfs.Call{}}
+	b := &bench{t: t, disks: faultfs.New(t, 2), opts: opts}
 	b.Mount = harness.NewOn(t, b.disks.Disks, append(opts, "entry_timeout=0", "attr_timeout=0")...)
 	b.Up()
 	return b
@@ -104,13 +108,13 @@ func (b *bench) expect(o op) *expected {
 // callsOf are the calls of the op that the plan counts.
 func (b *bench) callsOf(o op, p faultfs.Plan) []faultfs.Call {
 	b.expect(o)
-	key := fmt.Sprint(o.name, p.NoLinks)
-	calls, ok := b.calls[key]
+	key := fmt.Sprint(o.name, p.NoLinks, b.opts)
+	calls, ok := made[key]
 	if !ok { // in a directory that nobody knows yet, as those of the trials
 		b.disks.Arm(faultfs.Plan{Disk: -1, Nth: 1 << 30, NoLinks: p.NoLinks})
 		o.do(b.Path(b.fresh()))
 		calls = b.disks.Disarm().Calls
-		b.calls[key] = calls
+		made[key] = calls
 	}
 	return slices.DeleteFunc(slices.Clone(calls), func(c faultfs.Call) bool {
 		return p.Disk >= 0 && p.Disk != c.Disk || len(p.Ops) > 0 && !slices.Contains(p.Ops, c.Op)

@@ -34,8 +34,8 @@ func TestDiskThatDeniesWhatItHasDoneLosesNothing(t *testing.T) {
 				switch {
 				case slices.Contains(tt.rows, o.row) || len(tt.rows) == 0 && soak:
 					b.deny(o, tt.calm, 1, 1)
-				case len(tt.rows) == 0: // one of its first two, and each second from there
-					b.deny(o, tt.calm, 1+i%2, 2)
+				case len(tt.rows) == 0: // one of its first three, and each fourth from there
+					b.deny(o, tt.calm, 1+i%3, 4)
 				}
 			}
 			b.Down()

@@ -47,7 +47,7 @@ var changing = []string{"CREATE", "TMPFILE", "MKDIR", "MKNOD", "SYMLINK", "LINK"
 // middle of whatever is going on.
 func TestOneFailingCallUndoesTheOperation(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, each(1, 16), some)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, each(3, 48), some)
 	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, each(1, 16), some, linkless)
 	if soak {
 		b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ENOMEM}, each(1, 1), some)
@@ -68,7 +68,7 @@ func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
 	for disk, name := range []string{"primary", "fallback"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, each(2, 36), some)
+			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, each(6, 96), some)
 			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, each(2, 36), some, linkless)
 			b.settled(some)
 			n += len(b.cases)
@@ -81,7 +81,7 @@ func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
 // room, and from there on.
 func TestFullDiskIsPassedOverOrAnswered(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, each(2, 1), some)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, each(3, 1), some)
 	if soak {
 		b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EDQUOT}, each(2, 1), some)
 	}
@@ -103,7 +103,7 @@ func TestOneFailingCallWithCreatePrimary(t *testing.T) {
 // TestDiskThatTurnsReadOnly: what ext4 does after an error.
 func TestDiskThatTurnsReadOnly(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EROFS}, each(3, 1), some)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EROFS}, each(4, 1), some)
 	b.settled(some)
 	y.hold(t, "read-only", len(b.cases))
 }
@@ -112,7 +112,7 @@ func TestDiskThatTurnsReadOnly(t *testing.T) {
 // looked up anew by the kernel.
 func TestStaleHandle(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ESTALE}, each(3, 64), some)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ESTALE}, each(6, 128), some)
 	b.settled(some)
 	y.hold(t, "stale", len(b.cases))
 }

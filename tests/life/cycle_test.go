@@ -54,7 +54,7 @@ func (l *load) end() {
 func TestCyclesUnderLoadLeaveNoDaemon(t *testing.T) {
 	m := harness.New(t, 1)
 	harness.Mkdir(t, m.Fallbacks[0]+"/only")
-	cycles := 200
+	cycles := 80
 	if testing.Short() {
 		cycles = 20
 	}

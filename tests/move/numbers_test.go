@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,11 @@ func TestKilledMoverKnowsItsCopyThoughItsNumberChanges(t *testing.T) {
 		}
 		return all
 	}
-	die(t, deaths(t), []string{harness.On(t, "ext4", "256M"), disk.Disks[0]}, plain, 1200*time.Millisecond)
+	all, n := deaths(t), 0
+	if os.Getenv("TIERFS_SOAK") == "" { // one in three
+		all = slices.DeleteFunc(all, func(*death) bool { n++; return n%3 != 1 })
+	}
+	die(t, all, []string{harness.On(t, "ext4", "256M"), disk.Disks[0]}, plain, 1200*time.Millisecond)
 }
 
 // TestAnotherFileIsNoCopyThoughItHasTheNumber: somebody has put a file under the name

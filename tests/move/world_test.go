@@ -623,6 +623,9 @@ func TestMovedFilesLookAsBefore(t *testing.T) {
 		err := filepath.WalkDir(m.Dir, func(path string, _ os.DirEntry, err error) error {
 			if err == nil {
 				st := harness.Stat(t, path)
+				if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+					st.Size = 0 // of a tmpfs it counts the names
+				}
 				text += fmt.Sprintln(path, st.Mode, st.Size, st.Mtim, st.Ino)
 			}
 			return err
