@@ -47,7 +47,7 @@ tests() {
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 work=$(mktemp -d)
-trap 'umount -q "$work/scratch"; rm -rf "$work"' EXIT
+trap 'umount -ql "$work/scratch"; rm -rf --one-file-system "$work"' EXIT
 # Disks for tests are images in memory where that can be had: nobody wants them after.
 scratch=$work/scratch
 mkdir "$scratch" && chmod 711 "$work"

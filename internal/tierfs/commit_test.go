@@ -216,11 +216,7 @@ func TestAMoveThatWasLeftKeepsTwoVersions(t *testing.T) {
 
 // A disk that removes no record removes none of the next ones, and each was told of.
 func TestRecordsThatStayAreToldOnce(t *testing.T) {
-	r := newRig(t, 2)
-	r.write(0, "f", "content")
-	r.write(0, "g", "content")
-	time.Sleep(settleTime)
-	fs := r.open()
+	r, fs := newSettled(t, 0, "g")
 	atFault = func(point string) {
 		if point != "removed" {
 			return

@@ -26,12 +26,14 @@ func (r *rig) old(rank int, name string) {
 // settleTime is when a file counts as quiet.
 const settleTime = 50 * time.Millisecond
 
-// newSettled is a filesystem of two tiers, and on one of them a file f that may
+// newSettled is a filesystem of two tiers, and on one of them a file f, and others, that may
 // move.
-func newSettled(t *testing.T, rank int) (*rig, *FS) {
+func newSettled(t *testing.T, rank int, also ...string) (*rig, *FS) {
 	t.Helper()
 	r := newRig(t, 2)
-	r.write(rank, "f", "content")
+	for _, name := range append(also, "f") {
+		r.write(rank, name, "content")
+	}
 	time.Sleep(settleTime)
 	return r, r.open()
 }

@@ -202,8 +202,8 @@ func (j *journal) unsettled() (stand []*intent) {
 	return stand
 }
 
-// readUnsettled adds a tier's records that name originals to read, and reports whether it has them all. A
-// record does not change, so one that is known is not read again.
+// readUnsettled adds a tier's records that name originals to read, and reports whether it
+// has them all. A record does not change, so one that is known is not read again.
 func readUnsettled(t *tier.Tier, known, read map[string]*intent) (all bool) {
 	d, names, err := listed(t, "journal")
 	if err != nil {

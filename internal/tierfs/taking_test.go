@@ -49,6 +49,14 @@ func (r *rig) replayInUse(fs *FS) *os.File {
 	return open
 }
 
+// wantSettled has the chores settle what is left.
+func (r *rig) wantSettled(fs *FS) {
+	r.Helper()
+	if n := fs.journal.tidy(); n != 0 {
+		r.Errorf("%d records left", n)
+	}
+}
+
 // A move that cannot be ended at the mount, as somebody has the file in the trash
 // open, is ended later, or at the next mount. Who has taken the file's name by then does
 // not see it again.
@@ -89,8 +97,8 @@ func TestMoveEndedLaterBringsNothingBack(t *testing.T) {
 				open.Close()
 				if killed {
 					r.open().Replay()
-				} else if n := fs.journal.tidy(); n != 0 {
-					t.Errorf("%d records left", n)
+				} else {
+					r.wantSettled(fs)
 				}
 				for _, at := range []string{"0:d/f", "0:e/f", "1:d/f", "1:d/g", "1:e/f"} {
 					r.want(int(at[0]-'0'), at[2:], at == tt.want)
@@ -113,9 +121,7 @@ func TestOriginalStaysWhileItIsOpenAndTheCopyIsRenamed(t *testing.T) {
 	}
 	r.write(0, ".tierfs/trash/x-1", "written")
 	open.Close()
-	if n := fs.journal.tidy(); n != 0 {
-		t.Errorf("%d records left", n)
-	}
+	r.wantSettled(fs)
 	r.wantContent(0, "d/f", "written")
 	r.wantContent(1, "d/g", "content")
 	r.wantTidy()
@@ -130,9 +136,7 @@ func TestFileWhoseMoveIsNotEndedStays(t *testing.T) {
 	time.Sleep(settleTime)
 	r.wantOutcome(r.move(fs, 1, 0, "d", "f")[0], mover.InUse)
 	open.Close()
-	if n := fs.journal.tidy(); n != 0 {
-		t.Errorf("%d records left", n)
-	}
+	r.wantSettled(fs)
 	r.wantOutcome(r.move(fs, 1, 0, "d", "f")[0], mover.Moved)
 	r.wantTidy()
 }
@@ -162,9 +166,7 @@ func TestNameIsTakenBeforeTheMoveEnds(t *testing.T) {
 	}
 	defer func() { atFault = nil }()
 	r.wantOutcome(r.move(fs, 0, 1, "", "f")[0], mover.Moved)
-	if n := fs.journal.tidy(); n != 0 {
-		t.Errorf("%d records left", n)
-	}
+	r.wantSettled(fs)
 	r.want(0, "f", false)
 	r.wantTidy()
 }

@@ -85,11 +85,7 @@ func TestNameWhoseRemovalCannotBeSyncedStays(t *testing.T) {
 // batch is about to go. The sync for f counted for g too, so that nothing was synced for who
 // removed g next.
 func TestSyncBeforeARemovalIsNotOfIt(t *testing.T) {
-	r := newRig(t, 2)
-	r.write(0, "f", "content")
-	r.write(0, "g", "content")
-	time.Sleep(settleTime)
-	fs := r.open()
+	r, fs := newSettled(t, 0, "g")
 	root := fs.table.Root()
 	f, g := entryName{root, "f"}, entryName{root, "g"}
 	asked := make(chan error, 1)
