@@ -101,9 +101,9 @@ func (g *graph) ids() (ids []string) {
 	return ids
 }
 
-// extend takes fallbacks in at the end, one after the other, tells how many before
-// an error, and finishes what a daemon that had them has left. The mount is at dir,
-// and own its device.
+// extend takes fallbacks in at the end, one after the other, and tells how many before
+// an error. What a daemon that had them has left is finished after that, which may take
+// long: until then nothing moves. The mount is at dir, and own its device.
 func (g *graph) extend(roots []string, dir, own string) (taken int, err error) {
 	if len(roots) == 0 {
 		return 0, nil
@@ -111,12 +111,17 @@ func (g *graph) extend(roots []string, dir, own string) (taken int, err error) {
 	if err := g.set.Answer(); err != nil {
 		return 0, err
 	}
-	defer g.pause()()
+	had := len(g.set.Tiers())
+	resume := g.pause()
 	taken, err = g.takeIn(roots, dir, own)
-	if _, alone := g.owner(); alone && taken > 0 {
+	replay := func() {
+		defer resume()
 		g.claiming.Lock()
 		defer g.claiming.Unlock()
-		g.fs.Replay()
+		g.fs.ReplayAdded(had)
+	}
+	if _, alone := g.owner(); taken == 0 || !alone || !g.begin(replay) {
+		resume()
 	}
 	return taken, err
 }

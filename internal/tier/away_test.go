@@ -3,6 +3,7 @@ package tier
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -292,4 +293,16 @@ func TestAddedTierIsWatched(t *testing.T) {
 	hang(t, tr, false)
 	until(t, "the added tier is away", tr.Away)
 	until(t, "it is probed", func() bool { return judge.asked.Load() > 0 })
+}
+
+// A tier that is known to be away is not waited for.
+func TestSetWithATierAwayDoesNotAnswer(t *testing.T) {
+	s := newPlace(t, "a", "b").openSet(time.Hour, "a", "b")
+	if err := s.Answer(); err != nil {
+		t.Fatal(err)
+	}
+	s.Tiers()[1].lose(unix.EIO)
+	if err := s.Answer(); err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("error %v", err)
+	}
 }

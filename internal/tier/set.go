@@ -274,15 +274,17 @@ func (s *Set) Away() bool {
 // waits for its disk may wait for ever.
 func (s *Set) Answer() error {
 	for _, t := range s.Tiers() {
-		timeout := time.Duration(t.timeout.Load())
+		answered := false
 		if !t.Away() {
 			select {
 			case <-t.spaceAsked.ask(t.lookSpace):
-				continue
-			case <-time.After(timeout):
+				answered = !t.Away() // an error of one that is away by now is none
+			case <-time.After(time.Duration(t.timeout.Load())):
 			}
 		}
-		return fmt.Errorf("tier %q: has not answered for %s; check its disk or server", t.Root, human.Exactly(timeout))
+		if !answered {
+			return fmt.Errorf("tier %q: it does not answer; check its disk or server, and wait until it is back", t.Root)
+		}
 	}
 	return nil
 }

@@ -141,18 +141,26 @@ func (u *unfinished) at(t *tier.Tier, p *inode.Inode, name string) (*tier.Dir, *
 	if err != nil {
 		return nil, nil, unlessAbsent(err)
 	}
-	st, err := stat(d, path.Base(name))
-	return d, st, err
+	return lookIn(d, path.Base(name))
 }
 
-// below is at on home, for who has the names.
-func (u *unfinished) below(p string) (*tier.Dir, *unix.Stat_t, error) {
-	d, name, err := u.home.OpenParent(p)
+// below is at by the path alone, for who has the names.
+func below(t *tier.Tier, p string) (*tier.Dir, *unix.Stat_t, error) {
+	d, name, err := t.OpenParent(p)
 	if err != nil {
 		return nil, nil, unlessAbsent(err)
 	}
+	return lookIn(d, name)
+}
+
+// lookIn is d, for putAny, and what it has under a name; after an error it is put.
+func lookIn(d *tier.Dir, name string) (*tier.Dir, *unix.Stat_t, error) {
 	st, err := stat(d, name)
-	return d, st, err
+	if err != nil {
+		d.Put()
+		return nil, nil, err
+	}
+	return d, st, nil
 }
 
 func putAny(d *tier.Dir) {
@@ -168,6 +176,31 @@ func (u *unfinished) gone() bool { return u.sd != nil && u.old == nil }
 func (u *unfinished) is(st *unix.Stat_t) bool {
 	return st != nil && u.j.fs.numbered(u.home, &u.in.Moves[0], st)
 }
+
+// aside reports whether all that is replaced is known to be out of sight, for who has the
+// names.
+func (u *unfinished) aside() bool {
+	for i := range u.in.Replaced {
+		err := u.j.at(&u.in.Replaced[i], func(t *tier.Tier, m *move) error {
+			d, st, err := below(t, u.in.To)
+			if err != nil || st == nil {
+				putAny(d)
+				return err
+			}
+			defer d.Put()
+			if !u.j.fs.NumbersLast(t) || u.j.fs.recorded(d, path.Base(u.in.To), m, st) {
+				return errShown
+			}
+			return nil
+		})
+		if err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+var errShown = errors.New("what is to be replaced has its name")
 
 // finish removes what is replaced, lowest first, durably: the new name may go before the
 // record does.

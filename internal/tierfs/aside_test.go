@@ -173,6 +173,43 @@ func TestReplayPutsNothingBackWhoseNameWasTaken(t *testing.T) {
 	}
 }
 
+// The daemon was killed before it had set all aside that is replaced, and a client removed
+// the old name. Who takes the new name then has what that shows, and it is not removed before.
+func TestNameThatStillShowsWhatIsReplacedIsTakenWithThat(t *testing.T) {
+	for steps := 1; steps < 3; steps++ {
+		r := newRig(t, 3)
+		underRename(r, "d/old", steps)
+		r.remove(2, "d/old")
+		fs := r.open()
+		fs.SetAlone(true)
+		fs.journal.takings.left.Add(1)
+		d := r.admit(fs, "d").ID
+		if err := fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: d, NewParent: d, Name: "new", NewName: "c"}); err != nil {
+			t.Fatal(err)
+		}
+		r.wantContent(0, "d/c", "was there 0")
+	}
+}
+
+// The directory of the old name has gone, so that whether the rename was done is not known.
+// Who removes the new name does not see again what it was to replace, while the daemon lives.
+func TestNameIsTakenFromARenameOutOfADirectoryThatIsGone(t *testing.T) {
+	r := newRig(t, 3)
+	underRename(r, "o/old", 4)
+	r.remove(2, "o")
+	fs := r.open()
+	fs.SetAlone(true)
+	fs.journal.takings.left.Add(1)
+	if err := fs.unlink(&fusedev.Request{}, r.admit(fs, "d").ID, "new"); err != nil {
+		t.Fatal(err)
+	}
+	fs.Replay()
+	for rank := range 3 {
+		r.want(rank, "d/new", false)
+	}
+	r.wantTidy()
+}
+
 // The directory of the old name has another one: whether that has gone is not known.
 // Another tier may have a directory of that name.
 func TestReplayFinishesNoRenameOutOfADirectoryThatIsNotThere(t *testing.T) {

@@ -168,6 +168,7 @@ func (fs *FS) Extend(t *tier.Tier, ids []string) error {
 	fs.table.Extend(&st, fs.dirs)
 	fs.tellByName(t)
 	fs.set.Append(t)
+	fs.journal.takings.left.Add(1) // and of those read meanwhile some may be of this tier
 	fs.coherence.include(t)
 	return nil
 }

@@ -271,9 +271,14 @@ func writeFile(d *tier.Dir, name string, b []byte, durable bool) error {
 }
 
 // Replay finishes what earlier daemons left. It is called by the daemon that holds the
-// members' locks: before the mount, when it gets them later, or takes in another tier.
-// Records that cannot be understood, or whose tiers are not all here, stay and are reported.
-func (fs *FS) Replay() {
+// members' locks: before the mount, or when it gets them later. Records that cannot be
+// understood, or whose tiers are not all here, stay and are reported.
+func (fs *FS) Replay() { fs.ReplayAdded(0) }
+
+// ReplayAdded is Replay for the tiers of that rank and below, which the mount has been
+// given: for what is on them, and the records elsewhere that name one of them. Others may
+// be of an operation under way, of a mount without the locks.
+func (fs *FS) ReplayAdded(rank int) {
 	if !fs.union {
 		return
 	}
@@ -281,13 +286,14 @@ func (fs *FS) Replay() {
 		if t.ReadOnly() {
 			continue
 		}
-		if err := fs.journal.replayTier(t); err != nil {
+		concerns := func(in *intent) bool { return t.Rank >= rank || fs.journal.names(in, rank) }
+		if err := fs.journal.replayTier(t, concerns); err != nil {
 			fs.journal.takings.left.Add(1)
 			fs.log.Warn("cannot read .tierfs/journal, so what a crash interrupted may stay unfinished; check the disk and mount anew", "tier", t.Root, "err", err)
 		}
 	}
 	named, err := fs.journal.named()
-	for _, t := range fs.Tiers() {
+	for _, t := range fs.Tiers()[rank:] {
 		if !t.ReadOnly() {
 			fs.sweepStaging(t, func(name string) bool { return named[name] != nil || err != nil })
 		}
@@ -354,7 +360,8 @@ const maxRecords = 4096
 
 var errMany = errors.New("more than that")
 
-func (j *journal) replayTier(t *tier.Tier) error {
+// replayTier replays the records on a tier that concern us. One that cannot be read does.
+func (j *journal) replayTier(t *tier.Tier, concerns func(in *intent) bool) error {
 	d, names, err := listed(t, "journal")
 	if err != nil {
 		return err
@@ -364,16 +371,16 @@ func (j *journal) replayTier(t *tier.Tier) error {
 		if j.stands(name) {
 			continue
 		}
-		j.replay(d, name)
+		j.replay(d, name, concerns)
 	}
 	return nil
 }
 
 // replay finishes what a record in d says, and removes it. Since it was listed it may have
-// gone, if it is of an operation of ours that was under way.
-func (j *journal) replay(d *tier.Dir, name string) {
+// gone, if it is of an operation that was under way.
+func (j *journal) replay(d *tier.Dir, name string, concerns func(in *intent) bool) {
 	in, err := readIntent(d, name)
-	if absent(err) {
+	if absent(err) || err == nil && !concerns(in) {
 		return
 	}
 	if err == nil {
@@ -467,11 +474,27 @@ func inside(p string) bool {
 		p != ".." && !strings.HasPrefix(p, "../") && p != hiddenName && !strings.HasPrefix(p, hiddenName+"/")
 }
 
+// names reports whether an intent names a tier of that rank or below.
+func (j *journal) names(in *intent, rank int) bool {
+	var ids []string
+	for _, m := range slices.Concat(in.Moves, in.Replaced) {
+		ids = append(ids, m.Member)
+	}
+	if r := in.Relocation; r != nil {
+		ids = append(ids, r.Source, r.Target)
+	}
+	return slices.ContainsFunc(ids, func(id string) bool {
+		t, err := j.member(id)
+		return err == nil && t.Rank >= rank
+	})
+}
+
 // member is the tier with the ID.
 func (j *journal) member(id string) (*tier.Tier, error) {
+	tiers := j.fs.Tiers() // one that is being added has an ID first
 	for rank, have := range *j.members.Load() {
-		if have == id {
-			return j.fs.Tiers()[rank], nil
+		if have == id && rank < len(tiers) {
+			return tiers[rank], nil
 		}
 	}
 	return nil, fmt.Errorf("member %q is not in this mount", id)

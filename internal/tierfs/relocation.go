@@ -19,6 +19,8 @@ type relocation struct {
 	Target string      `json:"target"`
 	Dir    []byte      `json:"dir"` // names are bytes, not UTF-8
 	Files  []relocated `json:"files"`
+
+	durable int // how many of them are known to be settled durably
 }
 
 // relocated is one of them: the source as it was when it was copied, the copy as
@@ -111,7 +113,14 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 	if moved > 0 {
 		j.fs.log.Info("files whose move was interrupted have moved after all", "files", moved, "dir", string(r.Dir), "from", from.Root, "to", to.Root)
 	}
-	return errors.Join(append(all, tier.SyncNames(trash), j.endIn(from, r), j.endIn(to, r))...)
+	if done := len(r.Files) - len(all); done == len(r.Files) || done > r.durable { // else a try that was in vain wakes no disk
+		if err := errors.Join(tier.SyncNames(trash), j.endIn(from, r), j.endIn(to, r)); err != nil {
+			all = append(all, err)
+		} else {
+			r.durable = done
+		}
+	}
+	return errors.Join(all...)
 }
 
 // ends are the tiers between which files moved.

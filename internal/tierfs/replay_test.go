@@ -415,3 +415,32 @@ func TestReplayLeavesALaterFileWithTheNumber(t *testing.T) {
 		r.wantContent(1, "f", "new")
 	}
 }
+
+// A remount adds tier 2. A mount without the locks may be in the midst of what else there is.
+func TestReplayOfAnAddedTierLeavesTheRecordsOfOthers(t *testing.T) {
+	for on := range 2 { // where the record is of what was to be done on tier 2
+		r := newRig(t, 3)
+		for rank := range 3 {
+			r.write(rank, fmt.Sprint("old", rank, "/f"), "content")
+			r.write(rank, ".tierfs/staging/x", "prepared")
+		}
+		others := r.record(0, intentRename, "old0", "new0", []moved{{0, r.ino(0, "old0")}}, nil)
+		r.record(on, intentRename, "old2", "new2", []moved{{2, r.ino(2, "old2")}}, nil)
+		r.record(2, intentRename, "old1", "new1", []moved{{1, r.ino(1, "old1")}}, nil)
+		r.open().ReplayAdded(2)
+		for at, has := range map[string]bool{"0:old0": true, "1:new1": true, "2:new2": true, "0:" + others: true,
+			"0:.tierfs/staging/x": true, "1:.tierfs/staging/x": true, "2:.tierfs/staging/x": false} {
+			r.want(int(at[0]-'0'), at[2:], has)
+		}
+		r.wantRecords(1)
+	}
+}
+
+// A remount that adds a tier tells its ID before it is there.
+func TestMemberThatIsBeingAddedIsNotThereYet(t *testing.T) {
+	fs := newRig(t, 2).open()
+	fs.SetMembers([]string{member(0), member(1), member(2)})
+	if _, err := fs.journal.member(member(2)); err == nil {
+		t.Error("it is there")
+	}
+}

@@ -111,22 +111,27 @@ func (j *journal) takingCopies(r *relocation, goes func(path string) bool, remov
 }
 
 // takingUnder is taking for the new name of a rename whose old one has gone, which is
-// finished. One that has failed is not: the client was told so.
+// finished. One that has failed is not: the client was told so. Nor is one that has not
+// put out of sight yet what it replaces: clients see that under the name, and have it there.
+// With the old name's directory gone it is remembered only.
 func (j *journal) takingUnder(in *intent) (asides []string) {
 	home, err := j.member(in.Moves[0].Member)
 	if err != nil || in.Undo {
 		return nil
 	}
 	u := unfinished{j: j, in: in, home: home}
-	if u.sd, u.old, err = u.below(in.From); err != nil {
+	if u.sd, u.old, err = below(home, in.From); err != nil {
 		return nil
 	}
 	defer putAny(u.sd)
-	if u.dd, u.now, err = u.below(in.To); err != nil {
+	if u.dd, u.now, err = below(home, in.To); err != nil {
 		return nil
 	}
 	defer putAny(u.dd)
-	if !u.gone() || !u.is(u.now) || j.fs.alone.Load() && u.finish() == nil {
+	if u.old != nil || !u.is(u.now) || !u.aside() {
+		return nil
+	}
+	if u.gone() && j.fs.alone.Load() && u.finish() == nil {
 		return nil
 	}
 	for _, m := range in.Replaced {
@@ -152,7 +157,7 @@ func (j *journal) keeps(p *inode.Inode, name string) bool {
 			if err == nil {
 				_, err = t.Lstat(o.at)
 			}
-			return !absent(err)
+			return !absent(err) // it may be on a tier that this mount is without, and a later one has
 		})
 	})
 }

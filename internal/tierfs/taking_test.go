@@ -209,7 +209,7 @@ func TestRecordThatEndsDuringAReplayIsNoError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Put()
-	fs.journal.replay(d, "1-1")
+	fs.journal.replay(d, "1-1", nil)
 	if r.log.Len() > 0 || fs.journal.takings.left.Load() != 0 || fs.Replays() != 0 {
 		t.Errorf("%d left, log %s", fs.journal.takings.left.Load(), r.log.String())
 	}

@@ -216,6 +216,7 @@ func TestFallbackThatIsAddedBringsNothingBack(t *testing.T) {
 	}
 	harness.Must(t, "mount", "-o", "remount,"+harness.FallbackOption(all...), m.Dir)
 	m.Adopt()
+	harness.Eventually(t, "what was left is settled", func() bool { return len(leftovers(t, m.Tiers)) == 0 })
 	m.wantTidy()
 	harness.WantRead(t, m.Path("d/f"), "content")
 	ok(t, "remove", os.Remove(m.Path("d/f")))
