@@ -199,6 +199,32 @@ func TestStaleSocketIsReplacedAndALaterOneKept(t *testing.T) {
 	}
 }
 
+// A daemon that is stopped while it makes its socket held up every other mount for good.
+func TestListenWaitsForNoStoppedDaemon(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := lock(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	listens := make(chan error, 1)
+	go func() {
+		l, err := Listen(Path(dir, 0, 46))
+		if err == nil {
+			defer l.Close()
+		}
+		listens <- err
+	}()
+	select {
+	case err := <-listens:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * lockTime):
+		t.Error("it waits")
+	}
+}
+
 func TestListenSweepsWhatKilledDaemonsLeft(t *testing.T) {
 	path, _ := serve(t, &stub{})
 	dir := filepath.Dir(path)

@@ -71,12 +71,14 @@ type Listener struct {
 // is none that nobody listens on.
 func Listen(path string) (*Listener, error) {
 	dir := filepath.Dir(path)
-	unlock, err := lock(dir)
-	if err != nil {
+	unlock, err := lock(dir, lockTime)
+	switch {
+	case err == nil:
+		defer unlock()
+		sweep(dir)
+	case err != unix.EWOULDBLOCK:
 		return nil, err
 	}
-	defer unlock()
-	sweep(dir)
 	temp := filepath.Join(dir, tempPrefix+strconv.Itoa(os.Getpid()))
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temp, Net: "unix"})
 	if err != nil {
@@ -112,7 +114,7 @@ func (l *Listener) Close() (err error) {
 }
 
 func (l *Listener) close() error {
-	if unlock, err := lock(filepath.Dir(l.path)); err == nil {
+	if unlock, err := lock(filepath.Dir(l.path), lockTime); err == nil {
 		defer unlock()
 	}
 	var st unix.Stat_t

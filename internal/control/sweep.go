@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,33 +17,30 @@ const (
 	tempPrefix   = ".new-" // of a socket that is not in its place yet
 )
 
-// lock keeps other daemons from making and removing sockets in dir. Between two
+// lock keeps other daemons from making and removing sockets in dir, or fails with
+// EWOULDBLOCK if one keeps us from it for longer than patience. Between two
 // of them otherwise: one finds a socket dead, the other puts its own in that
 // place, the first removes it.
-func lock(dir string) (unlock func(), err error) { return lockBy(dir, unix.LOCK_EX) }
-
-func lockBy(dir string, how int) (unlock func(), err error) {
+func lock(dir string, patience time.Duration) (unlock func(), err error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = unix.Flock(fd, how)
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
+	if err := sys.Lock(fd, patience); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
 	return func() { unix.Close(fd) }, nil
 }
 
+// lockTime is how long another daemon is waited for, which is at its socket for some
+// milliseconds; one that is stopped keeps nobody from mounting.
+const lockTime = 2 * time.Second
+
 // Sweep removes from dir what daemons that were killed have left, unless one is
 // at it.
 func Sweep(dir string) {
-	unlock, err := lockBy(dir, unix.LOCK_EX|unix.LOCK_NB)
+	unlock, err := lock(dir, 0)
 	if err != nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,18 +74,13 @@ func (p MountPoint) Lock() (release func()) {
 	if err != nil {
 		return func() {}
 	}
-	for begun := time.Now(); unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == unix.EWOULDBLOCK && time.Since(begun) < lockTime; {
-		time.Sleep(lockPoll)
-	}
+	_ = sys.Lock(fd, lockTime)
 	return func() { unix.Close(fd) }
 }
 
-// Bounds of a wait for a lock that anybody may hold who can read the directory: a mount
-// takes some milliseconds.
-const (
-	lockTime = 2 * time.Second
-	lockPoll = 2 * time.Millisecond
-)
+// lockTime bounds the wait for a lock that anybody may hold who can read the directory:
+// a mount takes some milliseconds.
+const lockTime = 2 * time.Second
 
 // Dead reports whether the FUSE mount here has lost its daemon. It asks for
 // fresh attributes, which a living daemon answers; one that is stopped, or waits
