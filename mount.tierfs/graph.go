@@ -28,6 +28,7 @@ const (
 	graceTime    = 5 * time.Second // after the connection's end, for ops that are stuck
 	takeOverTime = 5 * time.Second // between tries to get the members' locks
 	inspectTime  = time.Second     // for tiers to answer a status
+	replayTime   = 5 * time.Second // that a remount takes at most for what was left on a tier
 	maxDirs      = 8192            // directory descriptors kept, if a quarter of the limit allows
 )
 
@@ -102,8 +103,9 @@ func (g *graph) ids() (ids []string) {
 }
 
 // extend takes fallbacks in at the end, one after the other, and tells how many before
-// an error. What a daemon that had them has left is finished after that, which may take
-// long: until then nothing moves. The mount is at dir, and own its device.
+// an error. What a daemon that had them has left is finished then. That may take long,
+// and is not waited for then, but until it is done nothing moves. The mount is at dir,
+// and own its device.
 func (g *graph) extend(roots []string, dir, own string) (taken int, err error) {
 	if len(roots) == 0 {
 		return 0, nil
@@ -114,16 +116,26 @@ func (g *graph) extend(roots []string, dir, own string) (taken int, err error) {
 	had := len(g.set.Tiers())
 	resume := g.pause()
 	taken, err = g.takeIn(roots, dir, own)
-	replay := func() {
-		defer resume()
-		g.claiming.Lock()
-		defer g.claiming.Unlock()
-		g.fs.ReplayAdded(had)
-	}
-	if _, alone := g.owner(); taken == 0 || !alone || !g.begin(replay) {
+	replayed := make(chan struct{})
+	if taken == 0 || !g.begin(func() { g.replay(had, had+taken); resume(); close(replayed) }) {
 		resume()
+		return taken, err
+	}
+	select {
+	case <-replayed:
+	case <-time.After(replayTime):
 	}
 	return taken, err
+}
+
+// replay finishes what was left on the tiers with the ranks from first up to before end,
+// if this daemon has the locks: whoever gets them later finishes it all.
+func (g *graph) replay(first, end int) {
+	g.claiming.Lock()
+	defer g.claiming.Unlock()
+	if _, alone := g.owner(); alone {
+		g.fs.ReplayTiers(g.begun, first, end)
+	}
 }
 
 // takeIn is extend but for what was left.
@@ -481,7 +493,7 @@ func (g *graph) claim() bool {
 		return false
 	}
 	g.log.Info("the tiers' locks are free: this daemon has them now")
-	g.fs.Replay()
+	g.fs.ReplayTiers(g.begun, 0, len(g.set.Tiers()))
 	g.permit()
 	return true
 }
@@ -500,11 +512,14 @@ func (g *graph) tryTakeOver() bool {
 // wait returns when the connection to the kernel has ended.
 func (g *graph) wait() error { return g.srv.Wait(graceTime) }
 
-// close gives up everything, as far as it was put together.
+// close gives up everything, as far as it was put together. What a task still works
+// with, such as the members' locks, is left to the end of the process.
 func (g *graph) close() {
 	g.endWork()
 	g.set.Stop()
-	g.awaitTasks()
+	if !g.awaitTasks() {
+		return
+	}
 	if g.fs != nil {
 		g.fs.Close()
 	}
@@ -515,14 +530,16 @@ func (g *graph) close() {
 }
 
 // awaitTasks waits for the background tasks, but not for ever: one may hang in
-// a tier that does not answer.
-func (g *graph) awaitTasks() {
+// a tier that does not answer. It reports whether they have ended.
+func (g *graph) awaitTasks() bool {
 	done := make(chan struct{})
 	go func() { g.tasks.Wait(); close(done) }()
 	select {
 	case <-done:
+		return true
 	case <-time.After(graceTime):
 		g.log.Warn("a task still waits for a tier that does not answer, and is left behind; check the tier's disk or server")
+		return false
 	}
 }
 

@@ -177,30 +177,17 @@ func (u *unfinished) is(st *unix.Stat_t) bool {
 	return st != nil && u.j.fs.numbered(u.home, &u.in.Moves[0], st)
 }
 
-// aside reports whether all that is replaced is known to be out of sight, for who has the
-// names.
-func (u *unfinished) aside() bool {
-	for i := range u.in.Replaced {
-		err := u.j.at(&u.in.Replaced[i], func(t *tier.Tier, m *move) error {
-			d, st, err := below(t, u.in.To)
-			if err != nil || st == nil {
-				putAny(d)
-				return err
-			}
-			defer d.Put()
-			if !u.j.fs.NumbersLast(t) || u.j.fs.recorded(d, path.Base(u.in.To), m, st) {
-				return errShown
-			}
-			return nil
-		})
-		if err != nil {
-			return false
-		}
+// shown reports whether m, which is replaced, has the new name still, or may have it, for
+// who has the names. Of a tier that is not in the mount clients see nothing.
+func (u *unfinished) shown(m *move) bool {
+	t, err := u.j.member(m.Member)
+	if err != nil {
+		return false
 	}
-	return true
+	d, st, err := below(t, u.in.To)
+	defer putAny(d)
+	return err != nil || st != nil && (!u.j.fs.NumbersLast(t) || u.j.fs.recorded(d, path.Base(u.in.To), m, st))
 }
-
-var errShown = errors.New("what is to be replaced has its name")
 
 // finish removes what is replaced, lowest first, durably: the new name may go before the
 // record does.

@@ -174,7 +174,8 @@ func TestReplayPutsNothingBackWhoseNameWasTaken(t *testing.T) {
 }
 
 // The daemon was killed before it had set all aside that is replaced, and a client removed
-// the old name. Who takes the new name then has what that shows, and it is not removed before.
+// the old name. Who takes the new name then has what that shows, and it is not removed before;
+// what was aside does not come to light.
 func TestNameThatStillShowsWhatIsReplacedIsTakenWithThat(t *testing.T) {
 	for steps := 1; steps < 3; steps++ {
 		r := newRig(t, 3)
@@ -187,8 +188,49 @@ func TestNameThatStillShowsWhatIsReplacedIsTakenWithThat(t *testing.T) {
 		if err := fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: d, NewParent: d, Name: "new", NewName: "c"}); err != nil {
 			t.Fatal(err)
 		}
+		fs.Replay()
 		r.wantContent(0, "d/c", "was there 0")
+		for rank := range 3 {
+			r.want(rank, "d/new", false)
+		}
+		r.wantTidy()
 	}
+}
+
+// The daemon was killed before it had removed the old name, so that both show the file. Who
+// removes the new one does not see again what that was to replace.
+func TestNewNameIsTakenWhileTheOldOneIsThere(t *testing.T) {
+	r := newRig(t, 3)
+	underRename(r, "d/old", 3)
+	fs := r.open()
+	fs.SetAlone(true)
+	fs.journal.takings.left.Add(1)
+	if err := fs.unlink(&fusedev.Request{}, r.admit(fs, "d").ID, "new"); err != nil {
+		t.Fatal(err)
+	}
+	fs.Replay()
+	for rank := range 3 {
+		r.want(rank, "d/new", false)
+	}
+	r.wantContent(2, "d/old", "comes")
+	r.wantTidy()
+}
+
+// A tier of what was replaced is not in the mount, and is added when the new name was taken.
+func TestNameIsTakenFromARenameBeforeATierIsAdded(t *testing.T) {
+	r := newRig(t, 3)
+	underRename(r, "d/old", 4)
+	fs := r.open(0, 2)
+	fs.Replay()
+	fs.SetAlone(true)
+	if err := fs.unlink(&fusedev.Request{}, r.admit(fs, "d").ID, "new"); err != nil {
+		t.Fatal(err)
+	}
+	r.add(fs, 1)
+	for rank := range 3 {
+		r.want(rank, "d/new", false)
+	}
+	r.wantTidy()
 }
 
 // The directory of the old name has gone, so that whether the rename was done is not known.

@@ -2,6 +2,7 @@ package tierfs
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -273,28 +274,30 @@ func writeFile(d *tier.Dir, name string, b []byte, durable bool) error {
 // Replay finishes what earlier daemons left. It is called by the daemon that holds the
 // members' locks: before the mount, or when it gets them later. Records that cannot be
 // understood, or whose tiers are not all here, stay and are reported.
-func (fs *FS) Replay() { fs.ReplayAdded(0) }
+func (fs *FS) Replay() { fs.ReplayTiers(context.Background(), 0, len(fs.Tiers())) }
 
-// ReplayAdded is Replay for the tiers of that rank and below, which the mount has been
-// given: for what is on them, and the records elsewhere that name one of them. Others may
-// be of an operation under way, of a mount without the locks.
-func (fs *FS) ReplayAdded(rank int) {
+// ReplayTiers is Replay for the tiers with the ranks from first up to before end: for what
+// is on them, and the records elsewhere that name one of them. Others may be of an
+// operation under way, of a mount without the locks. Between two records it ends with ctx.
+func (fs *FS) ReplayTiers(ctx context.Context, first, end int) {
 	if !fs.union {
 		return
 	}
-	for _, t := range fs.Tiers() {
+	among := func(t *tier.Tier) bool { return first <= t.Rank && t.Rank < end }
+	tiers := fs.Tiers()[:end] // one that is added meanwhile has a replay of its own
+	for _, t := range tiers {
 		if t.ReadOnly() {
 			continue
 		}
-		concerns := func(in *intent) bool { return t.Rank >= rank || fs.journal.names(in, rank) }
-		if err := fs.journal.replayTier(t, concerns); err != nil {
+		concerns := func(in *intent) bool { return among(t) || fs.journal.names(in, among) }
+		if err := fs.journal.replayTier(ctx, t, concerns); err != nil {
 			fs.journal.takings.left.Add(1)
 			fs.log.Warn("cannot read .tierfs/journal, so what a crash interrupted may stay unfinished; check the disk and mount anew", "tier", t.Root, "err", err)
 		}
 	}
 	named, err := fs.journal.named()
-	for _, t := range fs.Tiers()[rank:] {
-		if !t.ReadOnly() {
+	for _, t := range tiers {
+		if among(t) && !t.ReadOnly() {
 			fs.sweepStaging(t, func(name string) bool { return named[name] != nil || err != nil })
 		}
 	}
@@ -361,17 +364,16 @@ const maxRecords = 4096
 var errMany = errors.New("more than that")
 
 // replayTier replays the records on a tier that concern us. One that cannot be read does.
-func (j *journal) replayTier(t *tier.Tier, concerns func(in *intent) bool) error {
+func (j *journal) replayTier(ctx context.Context, t *tier.Tier, concerns func(in *intent) bool) error {
 	d, names, err := listed(t, "journal")
 	if err != nil {
 		return err
 	}
 	defer d.Put()
 	for _, name := range names {
-		if j.stands(name) {
-			continue
+		if ctx.Err() == nil && !j.stands(name) {
+			j.replay(d, name, concerns)
 		}
-		j.replay(d, name, concerns)
 	}
 	return nil
 }
@@ -474,8 +476,8 @@ func inside(p string) bool {
 		p != ".." && !strings.HasPrefix(p, "../") && p != hiddenName && !strings.HasPrefix(p, hiddenName+"/")
 }
 
-// names reports whether an intent names a tier of that rank or below.
-func (j *journal) names(in *intent, rank int) bool {
+// names reports whether an intent names one of some tiers.
+func (j *journal) names(in *intent, among func(t *tier.Tier) bool) bool {
 	var ids []string
 	for _, m := range slices.Concat(in.Moves, in.Replaced) {
 		ids = append(ids, m.Member)
@@ -485,7 +487,7 @@ func (j *journal) names(in *intent, rank int) bool {
 	}
 	return slices.ContainsFunc(ids, func(id string) bool {
 		t, err := j.member(id)
-		return err == nil && t.Rank >= rank
+		return err == nil && among(t)
 	})
 }
 

@@ -20,7 +20,8 @@ type relocation struct {
 	Dir    []byte      `json:"dir"` // names are bytes, not UTF-8
 	Files  []relocated `json:"files"`
 
-	durable int // how many of them are known to be settled durably
+	synced  bool // what was found settled is durable
+	durable int  // and how many of them are
 }
 
 // relocated is one of them: the source as it was when it was copied, the copy as
@@ -113,11 +114,11 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 	if moved > 0 {
 		j.fs.log.Info("files whose move was interrupted have moved after all", "files", moved, "dir", string(r.Dir), "from", from.Root, "to", to.Root)
 	}
-	if done := len(r.Files) - len(all); done == len(r.Files) || done > r.durable { // else a try that was in vain wakes no disk
+	if done := len(r.Files) - len(all); !r.synced || len(all) == 0 || done > r.durable { // else a try that was in vain wakes no disk
 		if err := errors.Join(tier.SyncNames(trash), j.endIn(from, r), j.endIn(to, r)); err != nil {
 			all = append(all, err)
 		} else {
-			r.durable = done
+			r.synced, r.durable = true, done
 		}
 	}
 	return errors.Join(all...)

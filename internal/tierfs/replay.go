@@ -14,6 +14,11 @@ import (
 // replayRename finishes the rename of a directory, lowest tier first, or takes it
 // back. What is not known for one of the directories stays where it is.
 func (j *journal) replayRename(in *intent) error {
+	if !j.calm.TryLock() {
+		return errUsed
+	}
+	defer j.calm.Unlock()
+	defer j.fs.moves.mark(j.inodesOf(in))()
 	finish, err := j.renamed(in)
 	if err != nil {
 		return err
@@ -123,6 +128,11 @@ func (j *journal) replayReplace(in *intent) error {
 	if err != nil {
 		return err
 	}
+	_, done, err := j.fs.holdName(in.To)
+	if err != nil {
+		return err
+	}
+	defer done()
 	d, name, err := t.OpenParent(in.To)
 	if absent(err) {
 		return nil

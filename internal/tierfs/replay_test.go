@@ -427,7 +427,7 @@ func TestReplayOfAnAddedTierLeavesTheRecordsOfOthers(t *testing.T) {
 		others := r.record(0, intentRename, "old0", "new0", []moved{{0, r.ino(0, "old0")}}, nil)
 		r.record(on, intentRename, "old2", "new2", []moved{{2, r.ino(2, "old2")}}, nil)
 		r.record(2, intentRename, "old1", "new1", []moved{{1, r.ino(1, "old1")}}, nil)
-		r.open().ReplayAdded(2)
+		r.open().ReplayTiers(t.Context(), 2, 3)
 		for at, has := range map[string]bool{"0:old0": true, "1:new1": true, "2:new2": true, "0:" + others: true,
 			"0:.tierfs/staging/x": true, "1:.tierfs/staging/x": true, "2:.tierfs/staging/x": false} {
 			r.want(int(at[0]-'0'), at[2:], has)

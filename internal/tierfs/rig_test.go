@@ -139,6 +139,19 @@ func (r *rig) open(order ...int) *FS {
 	return fs
 }
 
+// add takes in one more tier, by the rank it was made with, as a remount does.
+func (r *rig) add(fs *FS, rank int) {
+	r.Helper()
+	t, err := fs.set.Open(r.at(rank, ""))
+	if err == nil {
+		err = fs.Extend(t, append(slices.Clone(*fs.journal.members.Load()), member(rank)))
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	fs.ReplayTiers(r.Context(), t.Rank, t.Rank+1)
+}
+
 // admit looks a path up, as the kernel would.
 func (r *rig) admit(fs *FS, path string) *inode.Inode {
 	r.Helper()

@@ -91,10 +91,11 @@ func (j *journal) taking(records []*intent, p *inode.Inode, name string, removed
 
 // takingCopies is taking for the copies of a move.
 func (j *journal) takingCopies(r *relocation, goes func(path string) bool, removed bool) (asides []string) {
-	from, to, err := j.ends(r)
+	to, err := j.member(r.Target)
 	if err != nil {
 		return nil
 	}
+	from, missing := j.member(r.Source) // it may be added later
 	for i := range r.Files {
 		f := &r.Files[i]
 		at := join(string(r.Dir), string(f.Name))
@@ -103,17 +104,16 @@ func (j *journal) takingCopies(r *relocation, goes func(path string) bool, remov
 		}
 		s := settlement{fs: j.fs, from: from, to: to, dir: string(r.Dir), f: f, removed: removed}
 		st, err := to.Lstat(at)
-		if err == nil && j.fs.isCopy(to, f, &st) && !s.forgo() {
+		if err == nil && j.fs.isCopy(to, f, &st) && (missing != nil || !s.forgo()) {
 			asides = append(asides, f.Aside)
 		}
 	}
 	return asides
 }
 
-// takingUnder is taking for the new name of a rename whose old one has gone, which is
-// finished. One that has failed is not: the client was told so. Nor is one that has not
-// put out of sight yet what it replaces: clients see that under the name, and have it there.
-// With the old name's directory gone it is remembered only.
+// takingUnder is taking for the new name of a rename. If the old one has gone, and nothing
+// that is replaced is seen under the new one, the rename is finished; else what is out of
+// sight already is remembered. A rename that has failed is not finished: the client was told so.
 func (j *journal) takingUnder(in *intent) (asides []string) {
 	home, err := j.member(in.Moves[0].Member)
 	if err != nil || in.Undo {
@@ -128,14 +128,16 @@ func (j *journal) takingUnder(in *intent) (asides []string) {
 		return nil
 	}
 	defer putAny(u.dd)
-	if u.old != nil || !u.is(u.now) || !u.aside() {
+	if !u.is(u.now) {
 		return nil
 	}
-	if u.gone() && j.fs.alone.Load() && u.finish() == nil {
-		return nil
+	for i := range in.Replaced {
+		if !u.shown(&in.Replaced[i]) {
+			asides = append(asides, in.Replaced[i].Aside)
+		}
 	}
-	for _, m := range in.Replaced {
-		asides = append(asides, m.Aside)
+	if u.gone() && len(asides) == len(in.Replaced) && j.fs.alone.Load() && u.finish() == nil {
+		return nil
 	}
 	return asides
 }

@@ -199,6 +199,21 @@ func TestNamesAreTakenWithoutALookAfterTheLastIsSettled(t *testing.T) {
 	}
 }
 
+// The tier with the original is not in the mount, and is added when the name was taken.
+func TestNameIsTakenFromACopyBeforeATierIsAdded(t *testing.T) {
+	r := newRig(t, 3)
+	r.setAsideBy(r.open())
+	fs := r.open(1, 2)
+	fs.Replay()
+	fs.SetAlone(true)
+	if err := fs.unlink(&fusedev.Request{}, r.admit(fs, "d").ID, "f"); err != nil {
+		t.Fatal(err)
+	}
+	r.add(fs, 0)
+	r.want(0, "d/f", false)
+	r.wantTidy()
+}
+
 // A record of our own that ends between the listing of a journal and the reading is no
 // failure.
 func TestRecordThatEndsDuringAReplayIsNoError(t *testing.T) {
