@@ -184,14 +184,3 @@ func (m *Mount) holders() string {
 	}
 	return text.String()
 }
-
-// stacksOf tells where the threads of a daemon that does not end wait.
-func stacksOf(pid int) string {
-	var text strings.Builder
-	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	for _, task := range tasks {
-		stack, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/stack", pid, task.Name()))
-		fmt.Fprintf(&text, "thread %s:\n%s", task.Name(), stack)
-	}
-	return text.String()
-}

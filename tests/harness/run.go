@@ -54,11 +54,17 @@ func RunCmd(t testing.TB, cmd *exec.Cmd) (stdout, stderr string, code int) {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%q: %v", cmd.Args, err)
 	}
-	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
+	var where string
+	known := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		where = hung(cmd)
+		close(known)
+		cmd.Process.Kill()
+	})
 	err := cmd.Wait()
-	stop()
-	if ctx.Err() != nil {
-		t.Fatalf("%q: not done after %v\n%s%s", cmd.Args, patience, &out, &errs)
+	if !stop() {
+		<-known
+		t.Fatalf("%q: not done after %v\n%s%s%s", cmd.Args, patience, where, &out, &errs)
 	}
 	if errors.Is(err, exec.ErrWaitDelay) {
 		t.Fatalf("%q: ended, but something it started holds its output open", cmd.Args)
