@@ -60,11 +60,11 @@ race: ## run every test against a daemon that looks for races and broken invaria
 # How long the model is run, with new seeds each time.
 TIERFS_MODEL ?= 1h
 
-soak: build ## load for SOAKTIME (10m), a million files; moves killed, and cut off from power, for SOAKTIME each; every call's failure; the model for TIERFS_MODEL (1h)
+soak: build ## load for SOAKTIME (10m), a million files; moves killed, and cut off from power, for SOAKTIME each; every call's failure, and all else of which a test takes some; the model for TIERFS_MODEL (1h)
 	@tests/requirements.sh
 	TIERFS_SOAK=$(SOAKTIME) TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/load -count=1 -v -timeout 3h
 	TIERFS_SOAK=$(SOAKTIME) TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/move -count=1 -v -timeout 3h
-	TIERFS_SOAK=1 TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/faults -count=1 -v -timeout 0
+	TIERFS_SOAK=1 TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test -p 1 -count=1 -v -timeout 0 ./tests/faults ./tests/acl ./tests/union ./tests/life ./tests/coherent
 	TIERFS_MODEL=$(TIERFS_MODEL) TIERFS_BIN=$(CURDIR)/bin/mount.tierfs $(GO) test ./tests/model -count=1 -v -timeout 0
 
 bench: build ## measure the mount beside a native directory and its peers; half an hour, into bench/results.md and .svg

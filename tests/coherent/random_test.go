@@ -171,7 +171,7 @@ func clients(m *harness.Mount, paths []string) (stop func()) {
 // on for so long with each set of tiers.
 func TestEveryChangeBehindTheMountIsSeen(t *testing.T) {
 	for _, types := range [][]string{{"ext4", "xfs"}, {"tmpfs", "btrfs"}, {"ext4", "same", "tmpfs"}, {"xfs"}} {
-		t.Run(fmt.Sprint(types), func(t *testing.T) { changes(t, types, 600) })
+		t.Run(fmt.Sprint(types), func(t *testing.T) { changes(t, types, harness.Times(300, 6000)) })
 	}
 }
 

@@ -128,7 +128,8 @@ func (b *bench) try(o op, p faultfs.Plan, at faultfs.Call) *trial {
 	e := b.expect(o)
 	c := b.once(o, p)
 	for n := 0; n < 3 && c != nil && c.at.Op != at.Op && b.records() > 0; n++ {
-		time.Sleep(100 * time.Millisecond) // it may have been a call of the chores, who undo what an earlier trial has left
+		// It may have been a call of the chores, who undo what an earlier trial has left.
+		harness.Within(100*time.Millisecond, func() bool { return b.records() == 0 })
 		c = b.once(o, p)
 	}
 	if c == nil || c.at.Op == "FLUSH" {

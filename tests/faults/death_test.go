@@ -17,12 +17,12 @@ func TestServerThatDiesInTheMiddle(t *testing.T) {
 	p := faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EIO, Stays: true, Die: true}
 	rows := []string{"create", "mkdir, mknod, symlink", "link", "unlink", "rmdir", "rename of a file", "rename of a directory", "exchange"}
 	for _, o := range ops {
-		if !slices.Contains(rows, o.row) || !soak && o.name != "rename of a merged directory over an empty one on the fallback" {
+		if !slices.Contains(rows, o.row) || !harness.Soak && o.name != "rename of a merged directory over an empty one on the fallback" {
 			continue
 		}
 		p.Nth = 0
 		for _, call := range b.callsOf(o, p) {
-			if p.Nth++; !soak && call.Op != "RENAME2" {
+			if p.Nth++; !harness.Soak && call.Op != "RENAME2" {
 				continue
 			}
 			b.die(o, p, call)

@@ -166,7 +166,7 @@ func TestPrimaryServesWhile64ClientsWaitForTheFallback(t *testing.T) {
 	h.hang()
 	answers := h.stuck()
 	h.served(45 * time.Second)
-	if soak {
+	if harness.Soak {
 		time.Sleep(time.Minute)
 		h.served(25 * time.Second)
 	}
@@ -312,7 +312,7 @@ func TestKilledClientsLeaveAHungFallback(t *testing.T) {
 func TestFallbackThatComesAndGoesLeaksNothing(t *testing.T) {
 	h := newHanging(t, "tier_timeout=1")
 	turns := 4
-	if soak {
+	if harness.Soak {
 		turns = 20
 	}
 	stop := make(chan struct{})

@@ -1,16 +1,13 @@
 package faults
 
 import (
-	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tierfs/tierfs/tests/faultfs"
+	"github.com/tierfs/tierfs/tests/harness"
 )
-
-// soak is a run that takes every call; otherwise some stand for their like.
-var soak = os.Getenv("TIERFS_SOAK") != ""
 
 // some is how many cases there are for each that is looked at through the mount
 // too; the others are looked at on the disks.
@@ -26,15 +23,11 @@ type picker func(c faultfs.Call, n int) bool
 // each picks one call in changes of those that change or move something, and one in
 // looks of those that only look.
 func each(changes, looks int) picker {
-	if soak {
-		changes, looks = 1, 1
-	}
 	return func(c faultfs.Call, n int) bool {
-		step := changes
 		if looking[c.Op] {
-			step = looks
+			return harness.Takes(n, looks)
 		}
-		return n%step == step/2
+		return harness.Takes(n, changes)
 	}
 }
 
@@ -47,9 +40,9 @@ var changing = []string{"CREATE", "TMPFILE", "MKDIR", "MKNOD", "SYMLINK", "LINK"
 // middle of whatever is going on.
 func TestOneFailingCallUndoesTheOperation(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, each(3, 48), some)
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, each(1, 16), some, linkless)
-	if soak {
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, each(4, 64), some)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO, NoLinks: true}, each(2, 24), some, linkless)
+	if harness.Soak {
 		b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ENOMEM}, each(1, 1), some)
 	}
 	b.settled(some)
@@ -68,8 +61,8 @@ func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
 	for disk, name := range []string{"primary", "fallback"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, each(6, 96), some)
-			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, each(2, 36), some, linkless)
+			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true}, each(8, 128), some)
+			b.run(y, faultfs.Plan{Disk: disk, Errno: unix.EIO, Stays: true, NoLinks: true}, each(3, 48), some, linkless)
 			b.settled(some)
 			n += len(b.cases)
 		})
@@ -81,8 +74,8 @@ func TestDiskThatFailsForGoodLosesNothing(t *testing.T) {
 // room, and from there on.
 func TestFullDiskIsPassedOverOrAnswered(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, each(3, 1), some)
-	if soak {
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, each(4, 1), some)
+	if harness.Soak {
 		b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EDQUOT}, each(2, 1), some)
 	}
 	b.settled(some)
@@ -94,8 +87,8 @@ func TestFullDiskIsPassedOverOrAnswered(t *testing.T) {
 func TestOneFailingCallWithCreatePrimary(t *testing.T) {
 	b, y := newBench(t, "create=primary"), tally{}
 	rows := []string{"create", "O_TMPFILE", "mkdir, mknod, symlink"}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, each(2, 36), some, rows...)
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, each(2, 1), some, rows...)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.EIO}, each(3, 48), some, rows...)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.ENOSPC}, each(3, 1), some, rows...)
 	b.settled(some)
 	y.within(t, "one call fails", len(b.cases))
 }
@@ -103,7 +96,7 @@ func TestOneFailingCallWithCreatePrimary(t *testing.T) {
 // TestDiskThatTurnsReadOnly: what ext4 does after an error.
 func TestDiskThatTurnsReadOnly(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EROFS}, each(4, 1), some)
+	b.run(y, faultfs.Plan{Disk: -1, Ops: changing, Errno: unix.EROFS}, each(5, 1), some)
 	b.settled(some)
 	y.hold(t, "read-only", len(b.cases))
 }
@@ -112,7 +105,7 @@ func TestDiskThatTurnsReadOnly(t *testing.T) {
 // looked up anew by the kernel.
 func TestStaleHandle(t *testing.T) {
 	b, y := newBench(t), tally{}
-	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ESTALE}, each(6, 128), some)
+	b.run(y, faultfs.Plan{Disk: -1, Errno: unix.ESTALE}, each(8, 128), some)
 	b.settled(some)
 	y.hold(t, "stale", len(b.cases))
 }

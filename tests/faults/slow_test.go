@@ -17,7 +17,7 @@ import (
 func oneOfEachRow() (some []op) {
 	rows := map[string]bool{}
 	for _, o := range ops {
-		if soak || !rows[o.row] {
+		if harness.Soak || !rows[o.row] {
 			some = append(some, o)
 		}
 		rows[o.row] = true

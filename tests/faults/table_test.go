@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tierfs/tierfs/tests/harness"
 )
 
 // tally collects the outcomes of each row of the table, with a case for each.
@@ -37,7 +39,7 @@ func (y tally) hold(t *testing.T, column string, cases int) {
 	t.Helper()
 	y.within(t, column, cases)
 	for row, words := range readColumn(t, column) {
-		if soak && y[row] != nil && strings.Count(words, ",")+1 > len(y[row]) {
+		if harness.Soak && y[row] != nil && strings.Count(words, ",")+1 > len(y[row]) {
 			t.Logf("docs/semantics.md, Faults, %q, %q: says %q, and only %q was seen", row, column, words, y.cell(row))
 		}
 	}

@@ -54,10 +54,7 @@ func (l *load) end() {
 func TestCyclesUnderLoadLeaveNoDaemon(t *testing.T) {
 	m := harness.New(t, 1)
 	harness.Mkdir(t, m.Fallbacks[0]+"/only")
-	cycles := 80
-	if testing.Short() {
-		cycles = 20
-	}
+	cycles := harness.Times(40, 400)
 	var ops int64
 	for i := range cycles {
 		m.Up()

@@ -24,7 +24,7 @@ func TestTerminateAndInterruptUnmount(t *testing.T) {
 // A service manager may stop what it has just started.
 func TestTerminateRightAfterMountingUnmounts(t *testing.T) {
 	m := harness.New(t, 0)
-	for range 40 {
+	for range harness.Times(20, 400) {
 		m.Up()
 		unix.Kill(m.Pid(), unix.SIGTERM)
 		m.Gone(0)

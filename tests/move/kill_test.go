@@ -161,10 +161,20 @@ func deaths(t *testing.T) (all []*death) {
 // TestKilledMoverLosesNothing: the daemon is killed at every point of a move,
 // when it comes there for the second time: one directory or one file has moved
 // by then, others have not. In some cases the next daemon is killed as well,
-// while it settles what the first has left.
+// while it settles what the first has left. A run takes one point in two.
 func TestKilledMoverLosesNothing(t *testing.T) {
 	harness.Require(t, "root", "fuse", "loop", "ext4")
-	die(t, deaths(t), []string{harness.On(t, "ext4", "256M"), harness.On(t, "ext4", "256M")}, plant, 0)
+	die(t, some(deaths(t), 2), []string{harness.On(t, "ext4", "256M"), harness.On(t, "ext4", "256M")}, plant, 0)
+}
+
+// some are those cases that this run takes, one in n.
+func some(all []*death, n int) (these []*death) {
+	for i, d := range all {
+		if harness.Takes(i, n) {
+			these = append(these, d)
+		}
+	}
+	return these
 }
 
 // faulty is a binary that dies where it is told to.
