@@ -20,7 +20,7 @@ const module = "github.com/tierfs/tierfs"
 var mayImport = map[string][]string{
 	"internal/sys":       {},
 	"internal/mountopt":  {},
-	"internal/control":   {},
+	"internal/control":   {"internal/sys"},
 	"internal/human":     {},
 	"internal/tier":      {"internal/human", "internal/sys"},
 	"internal/watch":     {"internal/sys"},
