@@ -25,11 +25,12 @@ import (
 
 // Bounds of a mount.
 const (
-	graceTime    = 5 * time.Second // after the connection's end, for ops that are stuck
-	takeOverTime = 5 * time.Second // between tries to get the members' locks
-	inspectTime  = time.Second     // for tiers to answer a status
-	replayTime   = 5 * time.Second // that a remount takes at most for what was left on a tier
-	maxDirs      = 8192            // directory descriptors kept, if a quarter of the limit allows
+	graceTime    = 5 * time.Second  // after the connection's end, for ops that are stuck
+	takeOverTime = 5 * time.Second  // between tries to get the members' locks
+	inspectTime  = time.Second      // for tiers to answer a status
+	replayTime   = 5 * time.Second  // that a remount takes at most for what was left on a tier
+	failingTime  = 10 * time.Minute // that a tier is said to fail after a call it has failed
+	maxDirs      = 8192             // directory descriptors kept, if a quarter of the limit allows
 )
 
 // graph is what serves the mount: the tiers, their membership, the filesystem
@@ -560,8 +561,10 @@ func (g *graph) tiers() []control.Tier {
 	for _, t := range g.set.Tiers() {
 		st := t.LastSpace()
 		unit := uint64(st.Frsize)
+		errors, last := t.Failures()
 		all = append(all, control.Tier{
 			Rank: t.Rank, Path: t.Root, PathState: string(t.PathState()), Away: t.Away(), Stalled: !t.Away() && t.Stalled() > inspectTime,
+			Errors: errors, Failing: errors > 0 && time.Since(last) < failingTime,
 			ReadOnly: t.ReadOnly() || st.Flags&unix.ST_RDONLY != 0, MountAnew: t.Writable(),
 			Size: st.Blocks * unit, Free: st.Bavail * unit,
 		})

@@ -18,7 +18,7 @@ import (
 )
 
 // status is tierfs status. Its exit code is 1 if a daemon does not answer, a
-// tier is away, or moving has failed for a day, and 2 if there is no such mount;
+// tier is away or fails, or moving has failed for a day, and 2 if there is no such mount;
 // the others are shown all the same.
 func status(f flags, args []string) error {
 	tidy(control.Dir(os.Geteuid()))
@@ -110,7 +110,7 @@ func (a *answer) code() int {
 	switch {
 	case a.err != nil && a.mount.Type == "":
 		return exitCannot
-	case a.err != nil, moverFails(a.Status), slices.ContainsFunc(a.Tiers, func(t control.Tier) bool { return t.Away }):
+	case a.err != nil, moverFails(a.Status), slices.ContainsFunc(a.Tiers, func(t control.Tier) bool { return t.Away || t.Failing }):
 		return exitTrouble
 	}
 	return exitOK
@@ -251,6 +251,8 @@ func tierState(t control.Tier) string {
 	switch {
 	case t.Away:
 		state = "away: it does not answer; check its disk or server"
+	case t.Failing:
+		state += fmt.Sprintf(", fails: %d errors of its disk; check that, and see the log", t.Errors)
 	case t.Stalled:
 		state += ", does not answer at the moment"
 	case t.MountAnew:

@@ -48,6 +48,8 @@ type Tier struct {
 	MountAnew bool   `json:"mount_anew,omitempty"` // its filesystem has become writable, which takes effect at the next mount
 	Away      bool   `json:"away,omitempty"`
 	Stalled   bool   `json:"stalled,omitempty"` // it keeps requests waiting, and is not away yet
+	Errors    uint64 `json:"errors,omitempty"`  // calls that its disk has failed since the mount, data aside that the kernel passes through
+	Failing   bool   `json:"failing,omitempty"` // it has failed one in the last ten minutes
 	Size      uint64 `json:"size"`              // bytes
 	Free      uint64 `json:"free"`              // bytes, for ordinary users
 }

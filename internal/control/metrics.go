@@ -104,15 +104,17 @@ func space(tiers []Tier) []family {
 	size := gauge("tierfs_tier_size_bytes", "bytes", "Size of the tier's filesystem.")
 	free := gauge("tierfs_tier_free_bytes", "bytes", "Free for ordinary users.")
 	away := gauge("tierfs_tier_away", "", "1 if the tier does not answer.")
+	failed := counter("tierfs_tier_errors", "", "Calls that the tier's disk has failed.")
 	readOnly := gauge("tierfs_tier_read_only", "", "1 if the tier cannot be written to.")
 	for _, t := range tiers {
 		labels := []string{"rank", strconv.Itoa(t.Rank), "path", t.Path}
 		size.samples = append(size.samples, number(t.Size, labels...))
 		free.samples = append(free.samples, number(t.Free, labels...))
 		away.samples = append(away.samples, number(bit(t.Away), labels...))
+		failed.samples = append(failed.samples, number(t.Errors, labels...))
 		readOnly.samples = append(readOnly.samples, number(bit(t.ReadOnly), labels...))
 	}
-	return []family{size, free, away, readOnly}
+	return []family{size, free, away, failed, readOnly}
 }
 
 func bit(b bool) int {

@@ -83,6 +83,9 @@ func (t *Tier) run(gen uint32, long bool, call func() error) error {
 		}
 		return unix.EIO
 	}
+	if Fails(err) {
+		t.failures.note(t.log, t.Root, err)
+	}
 	return err
 }
 

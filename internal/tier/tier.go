@@ -53,6 +53,8 @@ type Tier struct {
 	fuse     bool                 // what the numbers are is the server's affair
 	byNode   bool                 // see TellByNode
 
+	failures failures
+
 	spaceAsked, pathAsked question
 
 	path struct {

@@ -75,7 +75,7 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 		switch {
 		case absent(err) && (asked > 0 || len(removed) > 0 || c.Rank != copies[len(copies)-1].Rank), err == unix.ESTALE && asked > 0:
 			continue // removed out of band; the next lookup tells
-		case err != nil && asked > 0 && t.Away():
+		case tier.Fails(err) && asked > 0:
 			partial = true
 			continue
 		case err != nil:

@@ -126,7 +126,7 @@ func (fs *FS) listingAt(h *dirHandle, off uint64) (*listing, error) {
 }
 
 // list merges the listings of a directory's copies, highest first. A tier that
-// is away is left out, and the listing ends in EIO: no backup may take it for
+// is away or fails is left out, and the listing ends in EIO: no backup may take it for
 // complete. One that is longer than uid may have memory for is ENOMEM: a tier
 // may be a filesystem whose directories never end.
 func (fs *FS) list(in *inode.Inode, uid uint32, l *listing) error {
@@ -163,11 +163,12 @@ type merger struct {
 }
 
 func (m *merger) mergeAll(tiers []*tier.Tier) error {
-	for rank, t := range tiers {
-		if err := m.merge(rank); err != nil {
-			if !t.Away() || err == unix.ENOMEM {
-				return err
-			}
+	for rank := range tiers {
+		err := m.merge(rank)
+		if err != nil && !tier.Fails(err) {
+			return err
+		}
+		if err != nil {
 			m.l.err = unix.EIO
 		}
 	}

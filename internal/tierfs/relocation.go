@@ -100,19 +100,29 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 	}
 	defer trash.Put()
 	var all []error
-	moved := 0
+	var settled []string
+	moved, doubled := 0, 0
 	for i := range r.Files {
 		s := settlement{fs: j.fs, from: from, to: to, trash: trash, dir: string(r.Dir), f: &r.Files[i], apart: apart}
 		if err := s.run(); err != nil {
 			all = append(all, fmt.Errorf("%s: %w", join(s.dir, s.name()), err))
+		} else {
+			settled = append(settled, s.f.Aside)
 		}
 		if s.moved {
 			moved++
 		}
+		if s.doubled {
+			doubled++
+		}
 		fault("settled")
 	}
+	j.unstageAll(to, settled) // copies that never came into place
 	if moved > 0 {
 		j.fs.log.Info("files whose move was interrupted have moved after all", "files", moved, "dir", string(r.Dir), "from", from.Root, "to", to.Root)
+	}
+	if doubled > 0 {
+		j.fs.log.Warn("files of a move that was interrupted are on another tier too, since they were moved or made while a tier was left out of the mount; see tierfs check", "files", doubled, "dir", string(r.Dir), "tier", to.Root)
 	}
 	if done := len(r.Files) - len(all); !r.synced || len(all) == 0 || done > r.durable { // else a try that was in vain wakes no disk
 		if err := errors.Join(tier.SyncNames(trash), j.endIn(from, r), j.endIn(to, r)); err != nil {
@@ -122,6 +132,18 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 		}
 	}
 	return errors.Join(all...)
+}
+
+// unstageAll removes what there is of some names in a tier's staging directory.
+func (j *journal) unstageAll(t *tier.Tier, names []string) {
+	staging, err := j.fs.staging(t)
+	if err != nil {
+		return // the next sweep will
+	}
+	defer staging.Put()
+	for _, name := range names {
+		_ = j.fs.unstage(staging, name)
+	}
 }
 
 // ends are the tiers between which files moved.
@@ -154,6 +176,7 @@ type settlement struct {
 	apart    bool            // the file in the trash may get another name
 	removed  bool            // a client removes the copy, so that nothing written into the source counts any more
 	moved    bool            // the source has gone: run tells
+	doubled  bool            // a third tier has the name too: run tells
 	in       *inode.Inode    // the directory, while it is locked; nil if clients see none
 	sd, dd   *tier.Dir       // the directory on both, nil where there is none
 	dropped  *tier.Dir       // where a name was removed, if one was
@@ -295,8 +318,11 @@ func (s *settlement) settle() error {
 		return s.drop(s.trash, s.f.Aside, aside, other) // it was about to go
 	case aside != nil:
 		return s.putBack(source, final, ours)
-	case !ours || source == nil:
-		return nil // the copy was never placed, or nothing is left to do
+	case !ours:
+		return nil // the copy was never placed
+	case source == nil: // nothing is left to do, but to tell who has what came later that he has both
+		s.doubled, err = s.elsewhere()
+		return err
 	}
 	return s.oneOfTwo(source, final)
 }

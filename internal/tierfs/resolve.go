@@ -12,7 +12,7 @@ type found struct {
 	rank    int
 	st      unix.Stat_t // the winner's; of a directory, merged
 	copies  []inode.Copy
-	partial bool // a lower tier did not answer in time
+	partial bool // a lower tier did not answer, or not in time
 }
 
 func (f *found) isDir() bool { return f.st.Mode&unix.S_IFMT == unix.S_IFDIR }
@@ -56,7 +56,7 @@ func (fs *FS) resolveOnce(p *inode.Inode, name string, f *found, beforeMerge fun
 		switch {
 		case absent(err):
 			continue
-		case err != nil && f.rank >= 0 && t.Away():
+		case tier.Fails(err) && f.rank >= 0:
 			f.partial = true
 			continue
 		case err != nil:

@@ -36,7 +36,7 @@ func (fs *FS) statfsSum(op *fuseops.StatFSOp) (err error) {
 		} else if now, e := t.Space(); e == nil {
 			st = now
 		} else {
-			if !t.Away() {
+			if !tier.Fails(e) {
 				err = e
 			}
 			return
