@@ -124,6 +124,7 @@ func (g *graph) extend(roots []string, dir, own string) (taken int, err error) {
 	}
 	select {
 	case <-replayed:
+	case <-g.begun.Done():
 	case <-time.After(replayTime):
 	}
 	return taken, err
@@ -493,9 +494,9 @@ func (g *graph) claim() bool {
 	if !g.tryTakeOver() {
 		return false
 	}
+	defer g.pause()()
 	g.log.Info("the tiers' locks are free: this daemon has them now")
 	g.fs.ReplayTiers(g.begun, 0, len(g.set.Tiers()))
-	g.permit()
 	return true
 }
 

@@ -283,6 +283,9 @@ func (fs *FS) ReplayTiers(ctx context.Context, first, end int) {
 	if !fs.union {
 		return
 	}
+	if fs.srv != nil {
+		fs.journal.takings.left.Add(1) // clients take names from what stands, until it is through
+	}
 	among := func(t *tier.Tier) bool { return first <= t.Rank && t.Rank < end }
 	tiers := fs.Tiers()[:end] // one that is added meanwhile has a replay of its own
 	for _, t := range tiers {

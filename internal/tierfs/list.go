@@ -359,8 +359,9 @@ func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string, f *f
 		return fusedev.Entry{}, nil
 	}
 	in, err := fs.look(dir, name, f, func(uint64) error {
-		// A file that comes up is on both tiers for a while.
-		if row.typ == unix.DT_DIR || row.rank > 0 && fs.names.total() != l.taken {
+		// A file that comes up is on both tiers for a while, and a tier that was left out may
+		// have the name.
+		if row.typ == unix.DT_DIR || row.rank > 0 && (l.err != nil || fs.names.total() != l.taken) {
 			return fs.resolve(dir, name, f, nil)
 		}
 		return fs.resolveAt(dir, name, int(row.rank), f)
@@ -368,7 +369,7 @@ func (fs *FS) rowEntry(dir *inode.Inode, l *listing, row *row, name string, f *f
 	if err != nil {
 		return fusedev.Entry{}, nil
 	}
-	return fs.entry(in, &f.st, entryName{dir, name}, l.since), in
+	return fs.entry(in, &f.st, entryName{dir, name}, f.holds(l.since)), in
 }
 
 // resolveAt is resolve for a name whose winner a listing has just told: the

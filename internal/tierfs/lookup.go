@@ -32,7 +32,7 @@ func (fs *FS) lookup(r *fusedev.Request, op *fusedev.LookupOp) error {
 		if !in.IsDir() {
 			fs.habits.looked(r.PID, p)
 		}
-		fs.tellEntry(r, in, spare, &f.st, at, since)
+		fs.tellEntry(r, in, spare, &f.st, at, f.holds(since))
 		return nil
 	}
 	if e := fs.negative(at, since); err == unix.ENOENT && e.EntryTTL > 0 {

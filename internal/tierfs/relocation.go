@@ -321,8 +321,8 @@ func (s *settlement) settle() error {
 	case !ours:
 		return nil // the copy was never placed
 	case source == nil: // nothing is left to do, but to tell who has what came later that he has both
-		s.doubled, err = s.elsewhere()
-		return err
+		s.doubled, _ = s.elsewhere()
+		return nil
 	}
 	return s.oneOfTwo(source, final)
 }

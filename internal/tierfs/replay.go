@@ -14,11 +14,12 @@ import (
 // replayRename finishes the rename of a directory, lowest tier first, or takes it
 // back. What is not known for one of the directories stays where it is.
 func (j *journal) replayRename(in *intent) error {
-	if !j.calm.TryLock() {
-		return errUsed
+	if slices.ContainsFunc(j.fs.Tiers(), (*tier.Tier).Suspect) || !j.calm.TryLock() {
+		return errUsed // who hangs in a tier may be on the way
 	}
 	defer j.calm.Unlock()
 	defer j.fs.moves.mark(j.inodesOf(in))()
+	defer j.fs.dirs.DropTier(-1) // what was opened before may have another name now
 	finish, err := j.renamed(in)
 	if err != nil {
 		return err

@@ -15,6 +15,15 @@ type found struct {
 	partial bool // a lower tier did not answer, or not in time
 }
 
+// holds is since, or none for what a tier that did not answer may tell otherwise: no event
+// ends what the kernel is told of that.
+func (f *found) holds(since moment) moment {
+	if f.partial {
+		return 0
+	}
+	return since
+}
+
 func (f *found) isDir() bool { return f.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 // resolve asks the tiers for name in p in rank order; the first that has it
