@@ -36,6 +36,23 @@ func underRename(r *rig, old string, steps int) {
 
 const underSteps = 6
 
+// openLeft mounts with the locks, where a record was left to settle.
+func (r *rig) openLeft() *FS {
+	r.Helper()
+	fs := r.open()
+	fs.SetAlone(true)
+	fs.journal.takings.left.Add(1)
+	return fs
+}
+
+// wantNowhere wants no tier to have the name.
+func (r *rig) wantNowhere(name string) {
+	r.Helper()
+	for rank := range r.tiers {
+		r.want(rank, name, false)
+	}
+}
+
 // What was replaced was removed by the next mount, and both names stayed.
 func TestReplayUndoesARenameUnderAFileUntilTheOldNameIsGone(t *testing.T) {
 	for steps := range underSteps + 1 {
@@ -181,18 +198,14 @@ func TestNameThatStillShowsWhatIsReplacedIsTakenWithThat(t *testing.T) {
 		r := newRig(t, 3)
 		underRename(r, "d/old", steps)
 		r.remove(2, "d/old")
-		fs := r.open()
-		fs.SetAlone(true)
-		fs.journal.takings.left.Add(1)
+		fs := r.openLeft()
 		d := r.admit(fs, "d").ID
 		if err := fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: d, NewParent: d, Name: "new", NewName: "c"}); err != nil {
 			t.Fatal(err)
 		}
 		fs.Replay()
 		r.wantContent(0, "d/c", "was there 0")
-		for rank := range 3 {
-			r.want(rank, "d/new", false)
-		}
+		r.wantNowhere("d/new")
 		r.wantTidy()
 	}
 }
@@ -202,16 +215,10 @@ func TestNameThatStillShowsWhatIsReplacedIsTakenWithThat(t *testing.T) {
 func TestNewNameIsTakenWhileTheOldOneIsThere(t *testing.T) {
 	r := newRig(t, 3)
 	underRename(r, "d/old", 3)
-	fs := r.open()
-	fs.SetAlone(true)
-	fs.journal.takings.left.Add(1)
-	if err := fs.unlink(&fusedev.Request{}, r.admit(fs, "d").ID, "new"); err != nil {
-		t.Fatal(err)
-	}
+	fs := r.openLeft()
+	r.unlink(fs, "d", "new")
 	fs.Replay()
-	for rank := range 3 {
-		r.want(rank, "d/new", false)
-	}
+	r.wantNowhere("d/new")
 	r.wantContent(2, "d/old", "comes")
 	r.wantTidy()
 }
@@ -223,13 +230,9 @@ func TestNameIsTakenFromARenameBeforeATierIsAdded(t *testing.T) {
 	fs := r.open(0, 2)
 	fs.Replay()
 	fs.SetAlone(true)
-	if err := fs.unlink(&fusedev.Request{}, r.admit(fs, "d").ID, "new"); err != nil {
-		t.Fatal(err)
-	}
+	r.unlink(fs, "d", "new")
 	r.add(fs, 1)
-	for rank := range 3 {
-		r.want(rank, "d/new", false)
-	}
+	r.wantNowhere("d/new")
 	r.wantTidy()
 }
 
@@ -239,16 +242,10 @@ func TestNameIsTakenFromARenameOutOfADirectoryThatIsGone(t *testing.T) {
 	r := newRig(t, 3)
 	underRename(r, "o/old", 4)
 	r.remove(2, "o")
-	fs := r.open()
-	fs.SetAlone(true)
-	fs.journal.takings.left.Add(1)
-	if err := fs.unlink(&fusedev.Request{}, r.admit(fs, "d").ID, "new"); err != nil {
-		t.Fatal(err)
-	}
+	fs := r.openLeft()
+	r.unlink(fs, "d", "new")
 	fs.Replay()
-	for rank := range 3 {
-		r.want(rank, "d/new", false)
-	}
+	r.wantNowhere("d/new")
 	r.wantTidy()
 }
 

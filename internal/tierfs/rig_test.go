@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
 	"golang.org/x/sys/unix"
@@ -137,6 +138,14 @@ func (r *rig) open(order ...int) *FS {
 	r.Cleanup(fs.Close)
 	fs.SetMembers(ids)
 	return fs
+}
+
+// unlink removes the name in a directory, as a client does.
+func (r *rig) unlink(fs *FS, dir, name string) {
+	r.Helper()
+	if err := fs.unlink(&fusedev.Request{}, r.admit(fs, dir).ID, name); err != nil {
+		r.Fatal(err)
+	}
 }
 
 // add takes in one more tier, by the rank it was made with, as a remount does.

@@ -206,9 +206,7 @@ func TestNameIsTakenFromACopyBeforeATierIsAdded(t *testing.T) {
 	fs := r.open(1, 2)
 	fs.Replay()
 	fs.SetAlone(true)
-	if err := fs.unlink(&fusedev.Request{}, r.admit(fs, "d").ID, "f"); err != nil {
-		t.Fatal(err)
-	}
+	r.unlink(fs, "d", "f")
 	r.add(fs, 0)
 	r.want(0, "d/f", false)
 	r.wantTidy()
