@@ -168,9 +168,9 @@ func (d *Dir) OpenQuietly(name string, flags int) (*File, error) {
 func (d *Dir) Getxattr(name, attr string, dst []byte) (n int, err error) {
 	err = d.do(func() (err error) {
 		n, err = sys.Getxattrat(d.fd, name, attr, dst)
-		return err
+		return d.Tier.xattrError(attr, err)
 	})
-	return n, d.Tier.xattrError(attr, err)
+	return n, err
 }
 
 // Open is openat(2), never following a symlink.
@@ -287,7 +287,7 @@ func (d *Dir) HasDefaultACL() bool {
 		if err == unix.EBADF { // O_PATH
 			size, err = unix.Getxattr(sys.FDPath(d.fd), name, nil)
 		}
-		return err
+		return d.Tier.xattrError(name, err)
 	})
 	return size > 0
 }

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"sync"
+	"time"
 
 	"github.com/tierfs/tierfs/internal/sys"
 	"golang.org/x/sys/unix"
@@ -77,6 +78,11 @@ func (f *File) Sync(dataOnly bool) error {
 	})
 }
 
+// Lock takes the exclusive lock of flock(2), and waits no longer than patience: see sys.Lock.
+func (f *File) Lock(patience time.Duration) error {
+	return f.do(func() error { return sys.Lock(f.FD, patience) })
+}
+
 // Flush is what close(2) of one more descriptor says: errors of earlier
 // writes on NFS and SSHFS.
 func (f *File) Flush() error {
@@ -142,9 +148,9 @@ func (f *File) Getxattr(name string, dst []byte) (n int, err error) {
 		if err == unix.EBADF { // O_PATH
 			n, err = unix.Getxattr(sys.FDPath(f.FD), name, dst)
 		}
-		return err
+		return f.Tier.xattrError(name, err)
 	})
-	return n, f.Tier.xattrError(name, err)
+	return n, err
 }
 
 // Listxattr is listxattr(2).
@@ -154,21 +160,23 @@ func (f *File) Listxattr(dst []byte) (n int, err error) {
 		if err == unix.EBADF { // O_PATH
 			n, err = unix.Listxattr(sys.FDPath(f.FD), dst)
 		}
-		return err
+		return f.Tier.xattrError("user.none", err)
 	})
-	return n, f.Tier.xattrError("user.none", err)
+	return n, err
 }
 
 // Setxattr is setxattr(2).
 func (f *File) Setxattr(name string, value []byte, flags int) error {
-	err := f.doLong(func() error { return unix.Setxattr(sys.FDPath(f.FD), name, value, flags) })
-	return f.Tier.xattrError(name, err)
+	return f.doLong(func() error {
+		return f.Tier.xattrError(name, unix.Setxattr(sys.FDPath(f.FD), name, value, flags))
+	})
 }
 
 // Removexattr is removexattr(2).
 func (f *File) Removexattr(name string) error {
-	err := f.doLong(func() error { return unix.Removexattr(sys.FDPath(f.FD), name) })
-	return f.Tier.xattrError(name, err)
+	return f.doLong(func() error {
+		return f.Tier.xattrError(name, unix.Removexattr(sys.FDPath(f.FD), name))
+	})
 }
 
 // Pread is pread(2), again until dst is full or the file ends.

@@ -38,18 +38,15 @@ func (f *File) Xattr(name string) ([]byte, error) {
 
 // xattrError is what err means for a call on an extended attribute of that name.
 // rclone has none, and says so of directories alone: of a file it is an I/O error,
-// which would be one of everybody who looks for an ACL.
+// which would be one of everybody who looks for an ACL. It is called within run, which
+// counts what a disk fails.
 func (t *Tier) xattrError(name string, err error) error {
 	if err != unix.EIO || !t.Network || t.Remote {
 		return err
 	}
 	d := t.RootDir()
 	defer d.Put()
-	asked := d.do(func() error {
-		_, err := unix.Getxattr(sys.FDPath(d.fd), name, nil)
-		return err
-	})
-	if asked == unix.EOPNOTSUPP {
+	if _, asked := unix.Getxattr(sys.FDPath(d.fd), name, nil); asked == unix.EOPNOTSUPP {
 		return asked
 	}
 	return err

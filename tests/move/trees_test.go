@@ -279,6 +279,15 @@ func killAmong(t *testing.T, m *harness.Mount, all []*gardener, random *rand.Ran
 	t.Helper()
 	var dying atomic.Bool
 	var crew sync.WaitGroup
+	var commands []string
+	defer func() {
+		if t.Failed() {
+			t.Logf("commands:\n%s", strings.Join(commands[max(0, len(commands)-8):], "\n"))
+			for _, g := range all {
+				t.Logf("%s:\n%s", g.top, g.history())
+			}
+		}
+	}()
 	defer crew.Wait()
 	defer dying.Store(true)
 	for _, g := range all {
@@ -311,7 +320,9 @@ func killAmong(t *testing.T, m *harness.Mount, all []*gardener, random *rand.Ran
 			for _, g := range all {
 				args = append(args, m.Path(g.top))
 			}
-			exec.Command(harness.CLI, args...).Run()
+			begun := time.Now()
+			text, err := exec.Command(harness.CLI, args...).CombinedOutput()
+			commands = append(commands, fmt.Sprintf("%s to %s %s: %v %s", begun.Format("05.000"), time.Now().Format("05.000"), args[0], err, text))
 		}
 	})
 	time.Sleep(time.Duration(800+random.IntN(1500)) * time.Millisecond)

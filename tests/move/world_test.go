@@ -398,6 +398,7 @@ func TestTargetThatHasNoXattrs(t *testing.T) {
 	time.Sleep(quiet)
 	m.carry("promote", "plain").wantMoved(t, 1)
 	m.wantOn(0, "plain", "plain")
+	harness.Must(t, harness.CLI, "status", m.Dir) // 1 for a disk that fails
 	disk.Disarm()
 	m.Down()
 }
