@@ -27,6 +27,13 @@ func Remote(st *unix.Statfs_t) bool {
 	return false
 }
 
+// LocksData reports whether flock(2) of a file keeps others from reading and writing it,
+// as a client in the kernel makes a lock of SMB of it (cifs_flock; SMB2 LOCK).
+func LocksData(st *unix.Statfs_t) bool {
+	t := uint32(st.Type)
+	return t == cifsMagic || t == smb2Magic
+}
+
 // CountsInodes reports whether the filesystem says how many inodes are free. Btrfs
 // has no number of them (statfs(2)). That none is free counts for nothing with
 // FUSE: bazil.org/fuse, on which rclone mount stands, leaves that field empty.

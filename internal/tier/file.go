@@ -78,9 +78,13 @@ func (f *File) Sync(dataOnly bool) error {
 	})
 }
 
-// Lock takes the exclusive lock of flock(2), and waits no longer than patience: see sys.Lock.
+// Lock takes the exclusive lock of flock(2), as sys.Lock does, if that keeps nobody from
+// reading the file: else the error is EOPNOTSUPP.
 func (f *File) Lock(patience time.Duration) error {
-	return f.do(func() error { return sys.Lock(f.FD, patience) })
+	if f.Tier.locking {
+		return unix.EOPNOTSUPP
+	}
+	return sys.LockBy(func() error { return f.do(func() error { return unix.Flock(f.FD, unix.LOCK_EX|unix.LOCK_NB) }) }, patience)
 }
 
 // Flush is what close(2) of one more descriptor says: errors of earlier

@@ -43,6 +43,15 @@ func (fs *FS) End(f mover.Finding) error {
 	if fs.Owned(f.Rank, "journal", path.Base(f.Path)) {
 		return errChanged
 	}
+	d, err := fs.Tiers()[f.Rank].Private("journal")
+	if err != nil {
+		return err
+	}
+	defer d.Put()
+	lock, err := lockRecord(d, path.Base(f.Path))
+	if err != nil {
+		return err
+	}
 	defer fs.coherence.everything() // the watch leaves out what we do ourselves
 	if in.Kind == intentUnder {
 		err = fs.journal.replayUnder(in, true)
@@ -50,17 +59,10 @@ func (fs *FS) End(f mover.Finding) error {
 		err = fs.journal.endMove(in.Relocation, true)
 	}
 	if err != nil {
+		lock.Close()
 		return err
 	}
-	d, err := fs.Tiers()[f.Rank].Private("journal")
-	if err != nil {
-		return err
-	}
-	defer d.Put()
-	if err := d.Unlink(path.Base(f.Path)); err != nil && !absent(err) {
-		return err
-	}
-	return d.Sync()
+	return dropLocked(d, path.Base(f.Path), lock)
 }
 
 var errNoMove = errors.New("it is not of a file; unmount and mount again")

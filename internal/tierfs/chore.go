@@ -91,6 +91,15 @@ func (r *record) retry() (err error) {
 			return errWait
 		}
 	}
+	lock, err := r.locked()
+	if absent(err) { // another daemon has ended it, or we could not sync that
+		return r.remove()
+	}
+	if err != nil {
+		return err
+	}
+	r.lock = lock
+	defer r.unlock()
 	defer r.j.fs.coherence.everything() // the watch leaves out what we do ourselves
 	switch r.todo {
 	case undoRename:
@@ -105,6 +114,16 @@ func (r *record) retry() (err error) {
 	}
 	r.todo = dropRecord
 	return r.remove()
+}
+
+// locked is the lock of the record.
+func (r *record) locked() (*tier.File, error) {
+	d, err := r.t.Private("journal")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Put()
+	return lockRecord(d, r.name)
 }
 
 // undo takes the rename of a directory back. Nobody else renames a directory
@@ -140,8 +159,6 @@ func (r *record) undo() error {
 	if err := r.j.sync(r.in); err != nil {
 		return err
 	}
-	putAll(r.held)
-	r.held = nil
 	fs.log.Info("undid the rename of a directory that a tier had refused", "from", r.in.From, "to", r.in.To)
 	return nil
 }

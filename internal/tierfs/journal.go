@@ -69,14 +69,14 @@ type journal struct {
 	calm sync.RWMutex
 
 	mu       sync.Mutex
-	standing map[string]bool // names of our own records, which a replay leaves alone; GUARDED_BY(mu)
-	left     []*record       // those of them that the chores are to finish; GUARDED_BY(mu)
+	standing map[string]*record // our own by name, which a replay leaves alone; GUARDED_BY(mu)
+	left     []*record          // those of them that the chores are to finish; GUARDED_BY(mu)
 
 	takings takings
 }
 
 func newJournal(fs *FS) *journal {
-	return &journal{fs: fs, news: make(chan struct{}, 1), standing: map[string]bool{}, takings: takings{aside: map[string]bool{}}}
+	return &journal{fs: fs, news: make(chan struct{}, 1), standing: map[string]*record{}, takings: takings{aside: map[string]bool{}}}
 }
 
 // SetMembers tells the tiers' member IDs, by rank.
@@ -108,6 +108,7 @@ type record struct {
 	in   *intent
 	t    *tier.Tier
 	name string
+	lock *tier.File // see lockRecord; nil if it is not had
 	todo chore
 	owed [2]*dirTimes // what directories are to get back when their tier answers again
 
@@ -178,7 +179,13 @@ func (j *journal) enact(staging *tier.Dir, temp string, in *intent) (*record, er
 		return nil, err
 	}
 	defer d.Put()
+	lock, err := lockRecord(staging, temp)
+	if err != nil {
+		j.fs.unstage(staging, temp)
+		return nil, err
+	}
 	r := j.stand(staging.Tier, in)
+	r.lock = lock
 	if err := staging.Rename(temp, d, r.name, 0); err != nil {
 		j.fs.unstage(staging, temp)
 		r.finish() // it may be there all the same
@@ -201,12 +208,14 @@ func (j *journal) adopt(t *tier.Tier, in *intent, name string) *record {
 	r := &record{j: j, in: in, t: t, name: name}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.standing[r.name] = true
+	j.standing[r.name] = r
 	return r
 }
 
 // forget is the end of a record that is not there any more.
 func (r *record) forget() {
+	putAll(r.held)
+	r.held = nil
 	r.j.mu.Lock()
 	defer r.j.mu.Unlock()
 	delete(r.j.standing, r.name)
@@ -216,10 +225,19 @@ func (r *record) forget() {
 	r.owed = [2]*dirTimes{}
 }
 
+// unlock gives up the lock.
+func (r *record) unlock() {
+	if r.lock != nil {
+		r.lock.Close()
+		r.lock = nil
+	}
+}
+
 // leave lets the record stand until the chores have done todo, or else for the
 // next mount.
 func (r *record) leave(todo chore) {
 	r.j.takings.left.Add(1)
+	r.unlock()
 	if r.todo = todo; todo == nextMount {
 		return
 	}
@@ -245,14 +263,31 @@ func (r *record) remove() error {
 		return err
 	}
 	defer d.Put()
-	if err := d.Unlink(r.name); err != nil && !absent(err) {
-		return err
-	}
-	if err := d.Sync(); err != nil {
+	lock := r.lock
+	r.lock = nil
+	if err := dropLocked(d, r.name, lock); err != nil {
 		return err
 	}
 	r.forget()
 	return nil
+}
+
+// dropLocked removes a record, durably, and gives up its lock, which may be nil. Where the
+// server or the client gives what is open another name (NFS, libfuse) it is closed first, as
+// that name would be a record.
+func dropLocked(d *tier.Dir, name string, lock *tier.File) error {
+	if lock != nil && d.Tier.Network {
+		lock.Close()
+		lock = nil
+	}
+	err := d.Unlink(name)
+	if lock != nil {
+		lock.Close()
+	}
+	if err != nil && !absent(err) {
+		return err
+	}
+	return d.Sync()
 }
 
 // writeFile writes the new file name in d, and with durable makes that of its content.
@@ -298,12 +333,23 @@ func (fs *FS) ReplayTiers(ctx context.Context, first, end int) {
 			fs.log.Warn("cannot read .tierfs/journal, so what a crash interrupted may stay unfinished; check the disk and mount anew", "tier", t.Root, "err", err)
 		}
 	}
-	named, err := fs.journal.named()
+	var sweeps []sweep
 	for _, t := range tiers {
-		if among(t) && !t.ReadOnly() {
-			fs.sweepStaging(t, func(name string) bool { return named[name] != nil || err != nil })
+		if !among(t) || t.ReadOnly() {
+			continue
+		}
+		if d, names, err := listed(t, "staging"); err == nil {
+			defer d.Put()
+			sweeps = append(sweeps, sweep{d, names})
 		}
 	}
+	// After the lists: what is set aside has a record first.
+	if named, err := fs.journal.named(); err == nil {
+		for _, s := range sweeps {
+			s.run(named)
+		}
+	}
+	fs.journal.tell()    // who had a record's lock may have gone
 	fs.dirs.DropTier(-1) // what was opened before may have another name now
 	fs.coherence.everything()
 }
@@ -311,17 +357,18 @@ func (fs *FS) ReplayTiers(ctx context.Context, first, end int) {
 // Replays counts the operations that Replay has finished.
 func (fs *FS) Replays() uint64 { return fs.journal.replays.Load() }
 
-// sweepStaging removes directories that were prepared and never put in place, and
-// copies. A file that was to be replaced stays as long as a record may name it.
-func (fs *FS) sweepStaging(t *tier.Tier, named func(name string) bool) {
-	d, names, err := listed(t, "staging")
-	if err != nil {
-		return
-	}
-	defer d.Put()
-	for _, name := range names {
-		if !strings.HasPrefix(name, stagingPrefix) && !named(name) { // of no operation under way
-			removeEither(d, name)
+// sweep is what a staging directory has.
+type sweep struct {
+	d     *tier.Dir
+	names []string
+}
+
+// run removes directories that were prepared and never put in place, and copies. A file
+// that was to be replaced stays as long as a record names it.
+func (s sweep) run(named map[string]error) {
+	for _, name := range s.names {
+		if !strings.HasPrefix(name, stagingPrefix) && named[name] == nil { // of no operation of ours under way
+			removeEither(s.d, name)
 		}
 	}
 }
@@ -388,8 +435,18 @@ func (j *journal) replay(d *tier.Dir, name string, concerns func(in *intent) boo
 	if absent(err) || err == nil && !concerns(in) {
 		return
 	}
+	var lock *tier.File
+	if err == nil {
+		lock, err = lockRecord(d, name)
+	}
+	if absent(err) {
+		return
+	}
 	if err == nil {
 		err = j.finish(in)
+	}
+	if err != nil && lock != nil {
+		lock.Close()
 	}
 	if inUse(err) {
 		j.adopt(d.Tier, in, name).leave(settleLater)
@@ -402,15 +459,42 @@ func (j *journal) replay(d *tier.Dir, name string, concerns func(in *intent) boo
 	}
 	j.replays.Add(1)
 	j.fs.log.Info("finished an operation that a crash had interrupted", "tier", d.Tier.Root)
-	d.Unlink(name)
-	d.Sync()
+	_ = dropLocked(d, name, lock)
+}
+
+// recordPatience bounds the wait for the lock of a record: the process that had it may
+// just be ending, which gives up its locks one by one.
+const recordPatience = 200 * time.Millisecond
+
+// lockRecord takes the lock of a record, flock(2). Whoever works on an operation has that of
+// its record, from before it can be seen until it has gone or is left; a daemon may do so
+// without the members' locks, beside another that replays. The error is errUsed while
+// another has it. Where the tier has no locks, nobody is kept out.
+func lockRecord(d *tier.Dir, name string) (*tier.File, error) {
+	mode := unix.O_RDONLY // as in openLock of package tier
+	if d.Tier.Remote {    // not FUSE: rclone puts off the rename of a file that is open so
+		mode = unix.O_RDWR
+	}
+	f, err := d.Open(name, mode|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if f.Lock(recordPatience) == unix.EWOULDBLOCK {
+		f.Close()
+		return nil, errUsed
+	}
+	if err := d.Stat(name, new(unix.Stat_t)); err != nil { // who had it has ended it
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // stands reports whether the record is our own.
 func (j *journal) stands(name string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.standing[name]
+	return j.standing[name] != nil
 }
 
 // finish does what is left to do of an intent.

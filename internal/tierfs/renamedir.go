@@ -184,7 +184,6 @@ func (fs *FS) undoAll(x *renaming, record *record, steps []step, replaced []*tie
 		}
 	}
 	if fs.undo(x, steps, replaced) && syncSteps(steps, nil) == nil {
-		putAll(record.held)
 		record.finish()
 		return
 	}

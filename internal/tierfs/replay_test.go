@@ -3,6 +3,7 @@ package tierfs
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/tierfs/tierfs/internal/fusedev"
 	"os"
 	"strings"
 	"testing"
@@ -442,5 +443,69 @@ func TestMemberThatIsBeingAddedIsNotThereYet(t *testing.T) {
 	fs.SetMembers([]string{member(0), member(1), member(2)})
 	if _, err := fs.journal.member(member(2)); err == nil {
 		t.Error("it is there")
+	}
+}
+
+// underWay is a rename of temp on tier 1 over f of tier 0, with the file under both names
+// and the other aside.
+func (r *rig) underWay(fs *FS) *under {
+	r.Helper()
+	r.write(0, "f", "replaced")
+	r.write(1, "temp", "saved")
+	root := fs.table.Root()
+	u := &under{fs: fs, x: &renaming{r: &fusedev.Request{}, from: root, to: root, name: "temp", newName: "f"}}
+	step := func(err error) {
+		r.Helper()
+		if err != nil {
+			r.Fatal(err)
+		}
+	}
+	var err error
+	u.x.src, err = fs.survey(root, u.x.name)
+	step(err)
+	u.higher, err = fs.survey(root, u.x.newName)
+	step(err)
+	u.sd, err = fs.dir(root, 1)
+	step(err)
+	r.Cleanup(u.sd.Put)
+	u.dd = u.sd
+	u.record, err = fs.intendUnder(u.x, u.higher)
+	step(err)
+	step(u.sd.Link(u.x.name, u.dd, u.x.newName))
+	step(u.setAside())
+	return u
+}
+
+// end ends what is under way.
+func (r *rig) end(u *under) {
+	r.Helper()
+	if err := u.dropOld(); err != nil {
+		r.Fatal(err)
+	}
+	u.end()
+}
+
+// A daemon without the locks is in the midst of a rename when another that has them replays.
+func TestReplayLeavesAnOperationUnderWay(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		r := newRig(t, 2)
+		fs, other := r.open(), r.beside()
+		u := r.underWay(other)
+		before := r.snapshot()
+		fs.ReplayTiers(t.Context(), 1, 2)
+		r.wantSame(before)
+		r.wantRecords(1)
+		if killed {
+			other.journal.unlockAll()
+		} else {
+			r.end(u)
+		}
+		if left := fs.journal.tidy(); left > 0 {
+			t.Errorf("killed %v: %d records left to do", killed, left)
+		}
+		r.wantTidy()
+		r.want(0, "f", killed)
+		r.want(1, "temp", killed)
+		r.want(1, "f", !killed)
 	}
 }

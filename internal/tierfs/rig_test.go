@@ -26,6 +26,7 @@ type rig struct {
 	dir   string
 	tiers int
 	log   bytes.Buffer
+	last  *FS
 }
 
 func newRig(t *testing.T, tiers int) *rig {
@@ -112,8 +113,28 @@ func (r *rig) wantContent(rank int, name, want string) {
 // member is the ID of the tier that was made with rank.
 func member(rank int) string { return fmt.Sprintf("m%d", rank) }
 
-// open mounts: the tiers by the ranks they were made with, in the given order.
+// open mounts: the tiers by the ranks they were made with, in the given order. The daemon
+// before has been killed.
 func (r *rig) open(order ...int) *FS {
+	r.Helper()
+	if r.last != nil {
+		r.last.journal.unlockAll()
+	}
+	r.last = r.beside(order...)
+	return r.last
+}
+
+// unlockAll is what the end of a process does to the locks of its records.
+func (j *journal) unlockAll() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, r := range j.standing {
+		r.unlock()
+	}
+}
+
+// beside is open while the daemon before lives on.
+func (r *rig) beside(order ...int) *FS {
 	r.Helper()
 	if order == nil {
 		for rank := range r.tiers {

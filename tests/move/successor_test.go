@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tierfs/tierfs/tests/faultfs"
 	"github.com/tierfs/tierfs/tests/harness"
 )
 
@@ -224,6 +225,40 @@ func TestFallbackThatIsAddedBringsNothingBack(t *testing.T) {
 	m.Fallbacks = all
 	m.Up()
 	harness.WantList(t, m.Path("d"), "other")
+}
+
+// TestFallbackThatIsAddedLeavesARenameUnderWay, of a second mount without the locks that has
+// that fallback already: what it is in the midst of is no leftover.
+func TestFallbackThatIsAddedLeavesARenameUnderWay(t *testing.T) {
+	t.Parallel()
+	disk := faultfs.New(t, 1)
+	m := newMountOn(t, []string{harness.TempDir(t), harness.TempDir(t), disk.Disks[0]}, "minfree=0")
+	m.Put(0, "d/f", "replaced")
+	m.Put(2, "d/temp", "saved")
+	other := newMountOn(t, m.Tiers, "minfree=0")
+	all := m.Fallbacks
+	m.Fallbacks = all[:1]
+	m.Up()
+	if _, stderr, code := other.TryUp(); code != 0 {
+		t.Fatal(stderr)
+	}
+	other.Adopt()
+	disk.Arm(faultfs.Plan{Ops: []string{"UNLINK"}, Nth: 1, DelayMS: 2000})
+	renamed := make(chan error)
+	go func() { renamed <- os.Rename(other.Path("d/temp"), other.Path("d/f")) }()
+	harness.Eventually(t, "what is to be replaced is aside", func() bool { return !harness.Exists(t, m.Tier(0, "d/f")) })
+	harness.Must(t, "mount", "-o", "remount,"+harness.FallbackOption(all...), m.Dir)
+	m.Adopt()
+	ok(t, "rename", <-renamed)
+	disk.Disarm()
+	harness.Eventually(t, "nothing is left", func() bool { return len(leftovers(t, m.Tiers)) == 0 })
+	for _, at := range []*harness.Mount{m.Mount, other.Mount} {
+		harness.WantRead(t, at.Path("d/f"), "saved")
+		harness.WantList(t, at.Path("d"), "f")
+	}
+	m.wantTidy()
+	other.Down()
+	m.Down()
 }
 
 // TestMountDoesNotWaitForADaemonThatServes, where its mount is not to be seen at its
