@@ -20,8 +20,7 @@ type relocation struct {
 	Dir    []byte      `json:"dir"` // names are bytes, not UTF-8
 	Files  []relocated `json:"files"`
 
-	synced  bool // what was found settled is durable
-	durable int  // and how many of them are
+	durable int // one more than were found settled and are durable; 0: none was looked at
 }
 
 // relocated is one of them: the source as it was when it was copied, the copy as
@@ -124,11 +123,11 @@ func (j *journal) endMove(r *relocation, apart bool) error {
 	if doubled > 0 {
 		j.fs.log.Warn("files of a move that was interrupted are on another tier too, since they were moved or made while a tier was left out of the mount; see tierfs check", "files", doubled, "dir", string(r.Dir), "tier", to.Root)
 	}
-	if done := len(r.Files) - len(all); !r.synced || len(all) == 0 || done > r.durable { // else a try that was in vain wakes no disk
+	if done := len(r.Files) - len(all); len(all) == 0 || done >= r.durable { // else a try that was in vain wakes no disk
 		if err := errors.Join(tier.SyncNames(trash), j.endIn(from, r), j.endIn(to, r)); err != nil {
 			all = append(all, err)
 		} else {
-			r.synced, r.durable = true, done
+			r.durable = done + 1
 		}
 	}
 	return errors.Join(all...)
