@@ -123,8 +123,13 @@ func (u *under) setAside() error {
 	return nil
 }
 
-// dropOld removes the old name.
+// dropOld removes the old name, unless another file has it by now: nobody but us keeps
+// others than our clients from it, and the visible file may have taken long to sync.
 func (u *under) dropOld() error {
+	var st unix.Stat_t
+	if err := u.sd.Stat(u.x.name, &st); err == nil && st.Ino != u.x.src[0].st.Ino && u.fs.NumbersLast(u.sd.Tier) {
+		return nil
+	}
 	return u.fs.onNetwork(u.sd.Tier, u.x.r, func() error { return u.sd.Unlink(u.x.name) })
 }
 

@@ -509,3 +509,16 @@ func TestReplayLeavesAnOperationUnderWay(t *testing.T) {
 		r.want(1, "f", !killed)
 	}
 }
+
+// Behind the mount, or through another, the old name is given to another file while the
+// visible one is synced.
+func TestRenameLeavesWhatHasTheOldName(t *testing.T) {
+	r := newRig(t, 2)
+	u := r.underWay(r.open())
+	r.write(1, "next", "theirs")
+	r.rename(1, "next", "temp")
+	r.end(u)
+	r.wantContent(1, "temp", "theirs")
+	r.wantContent(1, "f", "saved")
+	r.wantTidy()
+}
