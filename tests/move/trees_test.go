@@ -115,7 +115,7 @@ func (g *gardener) step() error {
 	isDir := func(_, text string) bool { return text == isTree }
 	isFile := func(_, text string) bool { return text != isTree }
 	dir, _ := g.any(isDir)
-	p := path.Join(dir, string(rune('a'+g.r.IntN(5))))
+	p := path.Join(dir, string(rune('a'+g.r.IntN(8))))
 	there := g.now[p]
 	rename := func(from string) error {
 		return g.do("rename "+from+" "+p, g.now.moved(from, p), func() error { return unix.Rename(g.at(from), g.at(p)) })
@@ -140,7 +140,7 @@ func (g *gardener) step() error {
 			return rename(from)
 		}
 	case 7:
-		if f, ok := g.any(isFile); ok {
+		if f, ok := g.any(isFile); ok && g.r.IntN(4) == 0 { // so that there are some, also old ones
 			return g.do("unlink "+f, g.now.without(f), func() error { return os.Remove(g.at(f)) })
 		}
 	case 8:
@@ -299,7 +299,13 @@ func killAmong(t *testing.T, m *harness.Mount, all []*gardener, random *rand.Ran
 					}
 					return
 				}
-				time.Sleep(time.Duration(g.r.IntN(30)) * time.Millisecond)
+				rest := time.Duration(g.r.IntN(20)) * time.Millisecond
+				if g.r.IntN(50) == 0 {
+					rest = 2 * time.Second // what changes all the time stays where it is
+				}
+				for end := time.Now().Add(rest); time.Now().Before(end) && !dying.Load(); {
+					time.Sleep(min(rest, 20*time.Millisecond))
+				}
 			}
 		})
 	}
