@@ -154,7 +154,7 @@ func (g *graph) permit() {
 	}
 }
 
-var errPaused = errors.New("what an earlier daemon left on a tier is finished first")
+var errPaused = errors.New("a tier was added or is back, or another daemon has ended: what was left there is finished first")
 
 // pause stops moving until the function that it returns is called: who waits for
 // the members' locks may get that of a tier which is back while it is taken anew. It

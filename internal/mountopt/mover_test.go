@@ -104,7 +104,7 @@ func TestAdvice(t *testing.T) {
 	for s, want := range map[string]string{
 		"demote=1d,promote=1/1d": "option demote: there is no tier to move files to; add fallback=DIR",
 		"high=90":                "option high: there is no tier to move files to; add fallback=DIR",
-		"fallback=/a,low=80":     "option low: has no effect by itself; add high=PERCENT%",
+		"fallback=/a,low=80":     "option low: has no effect by itself; add high=PERCENT%, or low=0",
 		"fallback=/a,demote=1d":  "",
 		"age=opened":             "",
 	} {

@@ -210,7 +210,7 @@ func (o *Options) Advice() (lines []string) {
 		warn(Error{What: "option " + set[0], Why: "there is no tier to move files to", Do: "add fallback=DIR"})
 	}
 	if o.Low > 0 && o.High == 0 {
-		warn(Error{What: "option low", Why: "has no effect by itself", Do: "add high=PERCENT%"})
+		warn(Error{What: "option low", Why: "has no effect by itself", Do: "add high=PERCENT%, or low=0"})
 	}
 	return lines
 }

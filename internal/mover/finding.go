@@ -55,7 +55,7 @@ func (f Finding) Text(over string) string {
 	case Staged:
 		return "a copy that never came into place"
 	case Record:
-		return "the record of an interrupted operation; unmount and mount again to have it finished, and see the system log"
+		return "the record of an interrupted operation; unmount and mount again to have it finished; if the system log says then that it is none, move it away"
 	case Trash:
 		return "a file that was to be removed and may be the only copy; look at it, then remove it or move it back, or let --rename show it"
 	case Foreign:

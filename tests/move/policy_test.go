@@ -104,7 +104,7 @@ func TestRemountChangesThePolicyAtOnce(t *testing.T) {
 	m.Put(0, "g", "text")
 	time.Sleep(3 * time.Second) // three scans, if there were any
 	m.comes(0, "g")
-	idle := fmt.Sprintf("mount.tierfs: remount %q: option low: has no effect by itself; add high=PERCENT%%\n", m.Dir)
+	idle := fmt.Sprintf("mount.tierfs: remount %q: option low: has no effect by itself; add high=PERCENT%%, or low=0\n", m.Dir)
 	for _, c := range []struct{ opts, says string }{{"low=10", idle}, {"high=90", ""}, {"low=20", ""}, {"high=0,low=20", idle}, {"low=0", ""}} {
 		if _, stderr, code := harness.Run(t, "mount", "-o", "remount,"+c.opts, m.Dir); code != 0 || stderr != c.says {
 			t.Errorf("%s: %d, %q, want %q", c.opts, code, stderr, c.says)
