@@ -62,7 +62,10 @@ func (fs *FS) End(f mover.Finding) error {
 		lock.Close()
 		return err
 	}
-	return dropLocked(d, path.Base(f.Path), lock)
+	if err := dropLocked(d, path.Base(f.Path), lock); err != nil {
+		return err
+	}
+	return d.Sync()
 }
 
 var errNoMove = errors.New("it is not of a file; unmount and mount again")

@@ -33,6 +33,8 @@ type intent struct {
 	Undo     bool   `json:"undo,omitempty"`     // with intentUnder, it has failed, and is not finished whatever there is
 
 	Relocation *relocation `json:"relocation,omitempty"` // all there is to a move between tiers
+
+	brief bool // its record outlives the daemon; a power cut may leave it, empty it, or take it
 }
 
 // Kinds of intents.
@@ -120,15 +122,15 @@ type record struct {
 }
 
 // write makes an intent durable: on the tier, or if that cannot take it on any
-// other. All records are read at the next mount.
+// other; not so a brief one, for which nobody is to wait. All records are read at the next mount.
 func (j *journal) write(t *tier.Tier, in *intent) (*record, error) {
 	b, err := in.text()
 	if err != nil {
 		return nil, err
 	}
 	r, err := j.writeOn(t, in, b)
-	if err == nil {
-		return r, nil
+	if err == nil || in.brief {
+		return r, err
 	}
 	for _, other := range j.fs.Tiers() {
 		if other == t || other.ReadOnly() || other.Suspect() {
@@ -163,7 +165,7 @@ func (j *journal) writeOn(t *tier.Tier, in *intent, b []byte) (*record, error) {
 	}
 	defer staging.Put()
 	temp := stagingName()
-	if err := writeFile(staging, temp, b, true); err != nil {
+	if err := writeFile(staging, temp, b, !in.brief); err != nil {
 		j.fs.unstage(staging, temp)
 		return nil, err
 	}
@@ -171,7 +173,7 @@ func (j *journal) writeOn(t *tier.Tier, in *intent, b []byte) (*record, error) {
 }
 
 // enact makes a record of the file temp in a staging directory, whose content is
-// durable. It takes the file away in any case.
+// durable if that of the record is to be. It takes the file away in any case.
 func (j *journal) enact(staging *tier.Dir, temp string, in *intent) (*record, error) {
 	d, err := staging.Tier.Private("journal")
 	if err != nil {
@@ -191,6 +193,9 @@ func (j *journal) enact(staging *tier.Dir, temp string, in *intent) (*record, er
 		r.finish() // it may be there all the same
 		return nil, err
 	}
+	if in.brief {
+		return r, nil
+	}
 	if err := d.Sync(); err != nil {
 		r.finish() // nothing has begun that it could finish
 		return nil, err
@@ -200,8 +205,15 @@ func (j *journal) enact(staging *tier.Dir, temp string, in *intent) (*record, er
 
 // stand makes a record that a replay leaves alone.
 func (j *journal) stand(t *tier.Tier, in *intent) *record {
-	return j.adopt(t, in, fmt.Sprintf("%x-%d", time.Now().UnixNano(), j.serial.Add(1)))
+	name := fmt.Sprintf("%x-%d", time.Now().UnixNano(), j.serial.Add(1))
+	if in.brief {
+		name = briefPrefix + name
+	}
+	return j.adopt(t, in, name)
 }
+
+// briefPrefix is how the name of a record begins that is not synced.
+const briefPrefix = "brief-"
 
 // adopt makes a record ours.
 func (j *journal) adopt(t *tier.Tier, in *intent, name string) *record {
@@ -265,14 +277,18 @@ func (r *record) remove() error {
 	defer d.Put()
 	lock := r.lock
 	r.lock = nil
-	if err := dropLocked(d, r.name, lock); err != nil {
+	err = dropLocked(d, r.name, lock)
+	if err == nil && !r.in.brief {
+		err = d.Sync()
+	}
+	if err != nil {
 		return err
 	}
 	r.forget()
 	return nil
 }
 
-// dropLocked removes a record, durably, and gives up its lock, which may be nil. Where the
+// dropLocked removes a record and gives up its lock, which may be nil. Where the
 // server or the client gives what is open another name (NFS, libfuse) it is closed first, as
 // that name would be a record.
 func dropLocked(d *tier.Dir, name string, lock *tier.File) error {
@@ -284,10 +300,7 @@ func dropLocked(d *tier.Dir, name string, lock *tier.File) error {
 	if lock != nil {
 		lock.Close()
 	}
-	if err != nil && !absent(err) {
-		return err
-	}
-	return d.Sync()
+	return unlessAbsent(err)
 }
 
 // writeFile writes the new file name in d, and with durable makes that of its content.
@@ -432,6 +445,10 @@ func (j *journal) replayTier(ctx context.Context, t *tier.Tier, concerns func(in
 // gone, if it is of an operation that was under way.
 func (j *journal) replay(d *tier.Dir, name string, concerns func(in *intent) bool) {
 	in, err := readIntent(d, name)
+	if void(name, err) {
+		d.Unlink(name)
+		return
+	}
 	if absent(err) || err == nil && !concerns(in) {
 		return
 	}
@@ -460,6 +477,7 @@ func (j *journal) replay(d *tier.Dir, name string, concerns func(in *intent) boo
 	j.replays.Add(1)
 	j.fs.log.Info("finished an operation that a crash had interrupted", "tier", d.Tier.Root)
 	_ = dropLocked(d, name, lock)
+	d.Sync()
 }
 
 // recordPatience bounds the wait for the lock of a record: the process that had it may
@@ -512,7 +530,13 @@ func (j *journal) finish(in *intent) error {
 	return fmt.Errorf("unknown kind %q", in.Kind)
 }
 
-var errNoRecord = errors.New("not a record")
+var errNoRecord = errors.New("not a record, or a damaged one; look at it, then move it away")
+
+// void reports whether reading a record has shown what a power cut leaves of one that was
+// not synced.
+func void(name string, err error) bool {
+	return err == errNoRecord && strings.HasPrefix(name, briefPrefix)
+}
 
 // readIntent reads a record as what it may be: hostile.
 func readIntent(d *tier.Dir, name string) (*intent, error) {

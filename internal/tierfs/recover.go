@@ -119,7 +119,7 @@ func namedOn(t *tier.Tier, all map[string]error) error {
 	for _, name := range records {
 		in, e := readIntent(d, name)
 		switch {
-		case absent(e): // finished meanwhile
+		case absent(e), void(name, e): // finished meanwhile, or never to be
 		case e != nil:
 			err = fmt.Errorf("the record %s in .tierfs/journal cannot be read, and may name it: %w", name, e)
 		default:

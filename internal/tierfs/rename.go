@@ -258,11 +258,19 @@ func split(all []copyAt, home int) (higher, same, lower []copyAt) {
 }
 
 // renameOver renames where no higher tier has the new name. Once it is done
-// the copies below are hidden. For one that cannot be removed a record stays,
-// and the next mount does it; that is not an error.
+// the copies below are hidden, and go. For one that cannot be removed a record stays,
+// and the next mount does it; that is not an error. So it does if the daemon is killed
+// before: a record that is not synced, as the steps would not be worth it, stands meanwhile.
 func (fs *FS) renameOver(x *renaming, sd, dd *tier.Dir, lower []copyAt) error {
-	err := fs.step(x, sd, dd)
-	if err != nil || len(lower) == 0 {
+	if len(lower) == 0 {
+		return fs.step(x, sd, dd)
+	}
+	defer fs.moves.pin(x.from, x.to)() // the paths in the record hold
+	record, err := fs.intendReplace(x, dd, lower, true)
+	if err == nil {
+		defer record.finish()
+	}
+	if err := fs.step(x, sd, dd); err != nil {
 		return err
 	}
 	if err = fs.durable(dd, x.newName, &x.src[0].st, lower); err == nil {
@@ -280,7 +288,7 @@ func (fs *FS) renameOver(x *renaming, sd, dd *tier.Dir, lower []copyAt) error {
 // replaceLater leaves a record by which the next mount removes the copies that
 // a file has replaced.
 func (fs *FS) replaceLater(x *renaming, dd *tier.Dir, replaced []copyAt, why error) {
-	record, err := fs.intendReplace(x, dd, replaced)
+	record, err := fs.intendReplace(x, dd, replaced, false)
 	if err != nil {
 		fs.log.Warn("a replaced file stays hidden on a lower tier; tierfs check names it, remove it there", "name", x.newName, "tier", fs.Tiers()[replaced[0].rank].Root, "err", why)
 		return
@@ -290,11 +298,12 @@ func (fs *FS) replaceLater(x *renaming, dd *tier.Dir, replaced []copyAt, why err
 }
 
 // intendReplace records that the file replaces the copies of the new name.
-func (fs *FS) intendReplace(x *renaming, dd *tier.Dir, replaced []copyAt) (*record, error) {
+func (fs *FS) intendReplace(x *renaming, dd *tier.Dir, replaced []copyAt, brief bool) (*record, error) {
 	in, err := fs.replacement(x, replaced)
 	if err != nil {
 		return nil, err
 	}
+	in.brief = brief
 	return fs.journal.write(dd.Tier, in)
 }
 

@@ -246,7 +246,7 @@ func (fs *FS) renameByIntent(x *renaming, sd, dd *tier.Dir, higher, lower []copy
 	if err := fs.durable(sd, x.name, &x.src[0].st, others); err != nil {
 		return err
 	}
-	record, err := fs.intendReplace(x, dd, others)
+	record, err := fs.intendReplace(x, dd, others, false)
 	if err != nil {
 		return err
 	}

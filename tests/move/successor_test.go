@@ -227,6 +227,32 @@ func TestFallbackThatIsAddedBringsNothingBack(t *testing.T) {
 	harness.WantList(t, m.Path("d"), "other")
 }
 
+// TestKilledInARenameOverALowerFile: the renamed file is seen, and what it has replaced goes
+// with the next mount.
+func TestKilledInARenameOverALowerFile(t *testing.T) {
+	t.Parallel()
+	disk := faultfs.New(t, 1)
+	m := newMountOn(t, []string{harness.TempDir(t), disk.Disks[0]}, "minfree=0")
+	m.Put(0, "d/temp", "saved")
+	m.Put(1, "d/f", "replaced")
+	m.Up()
+	disk.Arm(faultfs.Plan{Ops: []string{"UNLINK"}, Nth: 1, Hang: true, Errno: unix.EIO})
+	renamed := make(chan error, 1)
+	go func() { renamed <- os.Rename(m.Path("d/temp"), m.Path("d/f")) }()
+	harness.Eventually(t, "what is replaced is being removed", func() bool { return disk.Report().Stuck == 1 })
+	ok(t, "kill", unix.Kill(m.Pid(), unix.SIGKILL))
+	disk.Disarm()
+	<-renamed
+	m.Gone(128 + int(unix.SIGKILL))
+	harness.Must(t, "umount", "-l", m.Dir)
+	harness.WantRead(t, m.Tier(1, "d/f"), "replaced")
+	m.Up()
+	m.wantTidy()
+	harness.WantRead(t, m.Path("d/f"), "saved")
+	m.wantOn(0, "d/f", "saved")
+	m.Down()
+}
+
 // TestFallbackThatIsAddedLeavesARenameUnderWay, of a second mount without the locks that has
 // that fallback already: what it is in the midst of is no leftover.
 func TestFallbackThatIsAddedLeavesARenameUnderWay(t *testing.T) {
@@ -285,7 +311,7 @@ func TestMountDoesNotWaitForADaemonThatServes(t *testing.T) {
 			}
 			harness.Contains(t, stderr, "another tierfs serves these tiers")
 			f.Close()
-			unix.Unmount(moved, 0)
+			harness.Eventually(t, "nobody is in it", func() bool { return unix.Unmount(moved, 0) != unix.EBUSY })
 			m.Gone(0)
 			if !harness.Within(15*time.Second, func() bool { return next.carry("demote", "f").moved == 1 }) {
 				t.Error("it does not move files")
