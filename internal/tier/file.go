@@ -81,7 +81,7 @@ func (f *File) Sync(dataOnly bool) error {
 // Lock takes the exclusive lock of flock(2), as sys.Lock does, if that keeps nobody from
 // reading the file: else the error is EOPNOTSUPP.
 func (f *File) Lock(patience time.Duration) error {
-	if f.Tier.locking {
+	if f.Tier.exclude {
 		return unix.EOPNOTSUPP
 	}
 	return sys.LockBy(func() error { return f.do(func() error { return unix.Flock(f.FD, unix.LOCK_EX|unix.LOCK_NB) }) }, patience)

@@ -29,7 +29,7 @@ type Tier struct {
 	cfg     Config
 	log     *slog.Logger
 	timeout atomic.Int64 // a time.Duration
-	locking bool         // see sys.LocksData
+	exclude bool         // locks keep others from reading: see sys.LocksData
 	covered bool         // the path leads into our own mount: never open it again
 	verify  func(fd int) error
 
@@ -88,7 +88,7 @@ func open(root string, rank, fd int, cfg Config) (*Tier, error) {
 		return nil, err
 	}
 	t.unlocked = fs.Flags&unix.ST_RDONLY != 0
-	t.Network, t.Remote, t.Stacked, t.Logs, t.locking = sys.Network(&fs), sys.Remote(&fs), sys.Stacked(&fs), sys.Logs(&fs), sys.LocksData(&fs)
+	t.Network, t.Remote, t.Stacked, t.Logs, t.exclude = sys.Network(&fs), sys.Remote(&fs), sys.Stacked(&fs), sys.Logs(&fs), sys.LocksData(&fs)
 	last, known := sys.Numbers(&fs)
 	if t.fuse = !known; known {
 		t.numbers.Store(&last)

@@ -3,11 +3,11 @@ package tierfs
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/tierfs/tierfs/internal/fusedev"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/tierfs/tierfs/internal/fusedev"
 	"golang.org/x/sys/unix"
 )
 
