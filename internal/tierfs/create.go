@@ -134,6 +134,6 @@ func (fs *FS) firstHandle(r *fusedev.Request, in *inode.Inode, file *tier.File, 
 		fs.closeIfIdle(in)
 		return nil, err
 	}
-	fs.coherence.hush(h.opened)
+	h.opened.Written = true
 	return h, nil
 }

@@ -26,7 +26,10 @@ func (l listener) Named(n watch.Name) {
 
 // Changed is told of a change of a file or directory itself.
 func (l listener) Changed(o watch.Object) {
-	l.each(o, func(_ int, in *inode.Inode) { l.c.attr(in.ID) })
+	l.each(o, func(_ int, in *inode.Inode) {
+		l.c.hush(in)
+		l.c.attr(in.ID)
+	})
 }
 
 // each calls fn for each inode that the kernel holds of the backing inode o, in each
@@ -95,17 +98,25 @@ func (c *coherence) named(d *inode.Inode, rank int, n watch.Name) {
 	c.orders.again(d, n.Name, sub)
 }
 
-// hush leaves out what is written to a file that a client has open in passthrough.
-// Its attributes have their timeout as long as it is open (attrs), and those that
-// the kernel has from before are taken back at an open for writing.
-//
-// LOCKS_REQUIRED(Inode.Mu)
-func (c *coherence) hush(o *inode.Opened) {
-	if o.Quiet || o.Backing <= 0 || !c.on.Load() {
+// hush leaves out what is written to a file that clients have open for writing in
+// passthrough, from the second time on that the watch tells of it: to begin and to end
+// that costs more than the event of a file that is written in one go. Its attributes
+// have their timeout as long as it is open (attrs), and those that the kernel has from
+// before are taken back at an open for writing.
+func (c *coherence) hush(in *inode.Inode) {
+	if !in.Mu.TryLock() { // who has it may wait for a disk, and the next event comes soon
 		return
 	}
-	if w := c.watchOf(o.File.Tier); w != nil {
-		o.Quiet = w.Ignore(o.File.FD) == nil
+	defer in.Mu.Unlock()
+	o := in.Opened()
+	switch {
+	case o == nil || !o.Written || o.Quiet || o.Backing <= 0:
+	case !o.Heard:
+		o.Heard = true
+	default:
+		if w := c.watchOf(o.File.Tier); w != nil {
+			o.Quiet = w.Ignore(o.File.FD) == nil
+		}
 	}
 }
 
@@ -115,11 +126,13 @@ func (c *coherence) hush(o *inode.Opened) {
 //
 // LOCKS_REQUIRED(in.Mu)
 func (c *coherence) heed(in *inode.Inode, o *inode.Opened) {
-	if !o.Quiet {
+	if !o.Written {
 		return
 	}
-	if w := c.watchOf(o.File.Tier); w != nil {
-		_ = w.Heed(o.File.FD) // the mark may be gone by itself
+	if o.Quiet {
+		if w := c.watchOf(o.File.Tier); w != nil {
+			_ = w.Heed(o.File.FD) // the mark may be gone by itself
+		}
 	}
 	c.stampInode(in)
 }

@@ -201,7 +201,7 @@ type watcher struct {
 // is one read(2) and one write(2) a request.
 const traced = "newfstatat,fstat,statx,openat,close,getdents64,lseek,ioctl,fcntl,fstatfs,mkdirat,mknodat,unlinkat," +
 	"renameat,renameat2,linkat,symlinkat,readlinkat,getxattr,fgetxattr,setxattr,removexattr,flistxattr,fchmod,fchownat," +
-	"utimensat,truncate,ftruncate,fsync,syncfs,fanotify_mark,setfsuid,setfsgid"
+	"utimensat,truncate,ftruncate,fsync,syncfs,fanotify_mark,open_by_handle_at,setfsuid,setfsgid"
 
 // watch lets strace follow the daemon until the end of the test.
 func watch(t *testing.T, m *harness.Mount) *watcher {
