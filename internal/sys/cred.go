@@ -12,6 +12,11 @@ import (
 // client's root must not fill them through the daemon.
 const Nobody = 65534
 
+// SameGID is a gid of AsUser that leaves the fsgid as it is. Each change takes a copy
+// of the thread's credentials, and what is written by somebody else than root is so by
+// his fsuid.
+const SameGID = -1
+
 // ErrLostThread is what AsUser panics with.
 var ErrLostThread = errors.New("cannot set a thread's fsuid and fsgid back")
 
@@ -26,7 +31,10 @@ var ErrLostThread = errors.New("cannot set a thread's fsuid and fsgid back")
 // and Go ends the thread with it.
 func AsUser(uid, gid int, fn func() error) error {
 	runtime.LockOSThread()
-	oldGID, _ := unix.SetfsgidRetGid(gid)
+	oldGID := SameGID
+	if gid != SameGID {
+		oldGID, _ = unix.SetfsgidRetGid(gid)
+	}
 	oldUID, _ := unix.SetfsuidRetUid(uid)
 	defer func() {
 		if !restore(oldUID, oldGID) {
@@ -40,8 +48,12 @@ func AsUser(uid, gid int, fn func() error) error {
 // restore reports whether the thread's fsuid and fsgid are uid and gid again.
 func restore(uid, gid int) bool {
 	unix.SetfsuidRetUid(uid)
-	unix.SetfsgidRetGid(gid)
-	nowUID, _ := unix.SetfsuidRetUid(-1)
-	nowGID, _ := unix.SetfsgidRetGid(-1)
-	return nowUID == uid && nowGID == gid
+	if gid != SameGID {
+		unix.SetfsgidRetGid(gid)
+		if now, _ := unix.SetfsgidRetGid(-1); now != gid {
+			return false
+		}
+	}
+	now, _ := unix.SetfsuidRetUid(-1)
+	return now == uid
 }

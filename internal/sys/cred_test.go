@@ -56,6 +56,11 @@ func TestAsUserIsTheUserInsideAndItselfAfter(t *testing.T) {
 		t.Errorf("AsUser says %v, want fn's error", err)
 	}
 	wantIDs(t, "after an error", 0, 0)
+	_ = AsUser(1234, SameGID, func() error {
+		wantIDs(t, "inside, with its own group", 1234, 0)
+		return nil
+	})
+	wantIDs(t, "after that", 0, 0)
 	if err := os.WriteFile(file, nil, 0600); err != nil {
 		t.Fatal(err)
 	}

@@ -253,15 +253,19 @@ func (fs *FS) onNetwork(t *tier.Tier, r *fusedev.Request, fn func() error) error
 
 // asWriter runs fn, by which r's client takes up space or writes, as somebody
 // who may not use what the filesystem reserves for root; on a network
-// filesystem as the file's owner.
+// filesystem as the file's owner. The group only matters to a set-group-ID bit.
 func (fs *FS) asWriter(r *fusedev.Request, t *tier.Tier, st *unix.Stat_t, fn func() error) error {
 	switch {
+	case !fs.root:
+		return fn()
 	case t.Network:
 		return fs.as(st.Uid, st.Gid, fn)
 	case keepsMark(r, st):
-		return fs.as(sys.Nobody, st.Gid, fn)
+		return sys.AsUser(sys.Nobody, int(st.Gid), fn)
+	case st.Mode&unix.S_ISGID != 0:
+		return sys.AsUser(sys.Nobody, sys.Nobody, fn)
 	}
-	return fs.as(sys.Nobody, sys.Nobody, fn)
+	return sys.AsUser(sys.Nobody, sys.SameGID, fn)
 }
 
 // keepsMark reports whether a set-group-ID bit stays when r's client changes
