@@ -57,7 +57,7 @@ func (c *Copier) AsWriter(fn func()) {
 		fn()
 		return
 	}
-	_ = sys.AsUser(sys.Nobody, sys.SameGID, func() error {
+	_ = sys.AsNobody(func() error {
 		fn()
 		return nil
 	})

@@ -3,6 +3,7 @@ package sys
 import (
 	"errors"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,11 +12,6 @@ import (
 // ext4 opens its reserved blocks to fsuid 0 (ext4_has_free_clusters), and a
 // client's root must not fill them through the daemon.
 const Nobody = 65534
-
-// SameGID is a gid of AsUser that leaves the fsgid as it is. Each change takes a copy
-// of the thread's credentials, and what is written by somebody else than root is so by
-// his fsuid.
-const SameGID = -1
 
 // ErrLostThread is what AsUser panics with.
 var ErrLostThread = errors.New("cannot set a thread's fsuid and fsgid back")
@@ -31,8 +27,8 @@ var ErrLostThread = errors.New("cannot set a thread's fsuid and fsgid back")
 // and Go ends the thread with it.
 func AsUser(uid, gid int, fn func() error) error {
 	runtime.LockOSThread()
-	oldGID := SameGID
-	if gid != SameGID {
+	oldGID := sameGID
+	if gid != sameGID {
 		oldGID, _ = unix.SetfsgidRetGid(gid)
 	}
 	oldUID, _ := unix.SetfsuidRetUid(uid)
@@ -45,10 +41,26 @@ func AsUser(uid, gid int, fn func() error) error {
 	return fn()
 }
 
+// AsNobody is AsUser for what takes up space or writes, where the owner is somebody
+// already. The daemon keeps its group if that is root's, for which no filesystem has
+// reserved anything: each change takes a copy of the thread's credentials.
+func AsNobody(fn func() error) error { return AsUser(Nobody, nobodysGID(), fn) }
+
+// sameGID is a gid of AsUser that leaves the fsgid as it is.
+const sameGID = -1
+
+// nobodysGID is the daemon's own group if it is root's.
+var nobodysGID = sync.OnceValue(func() int {
+	if unix.Getegid() == 0 {
+		return sameGID
+	}
+	return Nobody
+})
+
 // restore reports whether the thread's fsuid and fsgid are uid and gid again.
 func restore(uid, gid int) bool {
 	unix.SetfsuidRetUid(uid)
-	if gid != SameGID {
+	if gid != sameGID {
 		unix.SetfsgidRetGid(gid)
 		if now, _ := unix.SetfsgidRetGid(-1); now != gid {
 			return false

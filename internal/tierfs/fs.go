@@ -265,7 +265,7 @@ func (fs *FS) asWriter(r *fusedev.Request, t *tier.Tier, st *unix.Stat_t, fn fun
 	case st.Mode&unix.S_ISGID != 0:
 		return sys.AsUser(sys.Nobody, sys.Nobody, fn)
 	}
-	return sys.AsUser(sys.Nobody, sys.SameGID, fn)
+	return sys.AsNobody(fn)
 }
 
 // keepsMark reports whether a set-group-ID bit stays when r's client changes
