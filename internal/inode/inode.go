@@ -85,7 +85,7 @@ type Opened struct {
 	File    *tier.File // readable where the daemon may read
 	Writes  bool       // File is open for writing too
 	Handles int        // GUARDED_BY(Inode.Mu)
-	Written bool       // a handle is, or was, open for writing; GUARDED_BY(Inode.Mu)
+	Written bool       // a handle writes, or did, in passthrough, and is watched; GUARDED_BY(Inode.Mu)
 	Heard   bool       // the watch has told of it since; GUARDED_BY(Inode.Mu)
 	Quiet   bool       // the watch leaves out what is written; GUARDED_BY(Inode.Mu)
 	Backing int32      // the kernel's backing ID; 0: data goes through the daemon

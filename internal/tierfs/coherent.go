@@ -42,8 +42,8 @@ import (
 // ENOENT, and is tried until it does, or has forgotten it.
 //
 // Events that wait in the queue need no thought: they are told when they are read,
-// which is after the answer. There is none of what clients change through the mount.
-// The kernel drops what it has of a directory then, and of what is renamed, but takes an
+// which is after the answer. There is none of what clients change through the mount,
+// but for data. The kernel drops what it has of a directory then, and of what is renamed, but takes an
 // answer that was asked for before (fuse_dir_changed and fuse_update_ctime leave
 // attr_version); so these are stamped too.
 type coherence struct {
@@ -57,6 +57,7 @@ type coherence struct {
 	stamps [stampSlots]atomic.Uint64 // the last stamps on names and backing inodes, by their hash
 	told   struct{ names, attrs, sweeps atomic.Uint64 }
 	lost   atomic.Int64 // when events were last said to be lost, in ns since 1970
+	loud   atomic.Int32 // how many open files are Written and not Quiet
 
 	orders    orders
 	negatives negatives
@@ -316,7 +317,7 @@ func (c *coherence) watch(t *tier.Tier, anew bool) error {
 		go old.Close()
 	}
 	c.watches[t.Dev()] = w
-	w.Run(listener{c, w.Dev})
+	w.Run(listener{c, w})
 	return nil
 }
 

@@ -250,7 +250,7 @@ func TestDirectoryThatComesToAnotherTier(t *testing.T) {
 	if err := unix.Stat(r.at(1, ""), &st); err != nil {
 		t.Fatal(err)
 	}
-	listener{fs.coherence, st.Dev}.Named(watch.Name{Dir: watch.Object{Dev: st.Dev, Ino: st.Ino}, Name: "d", Mask: unix.FAN_CREATE | unix.FAN_ONDIR})
+	listener{fs.coherence, &watch.Watch{Dev: st.Dev}}.Named(watch.Name{Dir: watch.Object{Dev: st.Dev, Ino: st.Ino}, Name: "d", Mask: unix.FAN_CREATE | unix.FAN_ONDIR})
 	r.write(1, "d/new", "x")
 	if _, _, err := fs.lookUp(d, "new"); err != nil {
 		t.Errorf("what is in it: %v", err)

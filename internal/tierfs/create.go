@@ -134,6 +134,6 @@ func (fs *FS) firstHandle(r *fusedev.Request, in *inode.Inode, file *tier.File, 
 		fs.closeIfIdle(in)
 		return nil, err
 	}
-	h.opened.Written = true
+	fs.coherence.written(h.opened)
 	return h, nil
 }

@@ -98,7 +98,7 @@ func (fs *FS) openNow(r *fusedev.Request, in *inode.Inode, flags int, debt debt)
 	}
 	fs.owe(h, debt)
 	if writing(flags) {
-		h.opened.Written = true
+		fs.coherence.written(h.opened)
 	}
 	if h.maps && fs.Options().AttrTTL > 0 || fs.coherence.on.Load() && writing(flags) {
 		fs.srv.InvalAttr(in.ID) // see attrs

@@ -11,8 +11,8 @@ import (
 
 // listener hears of what others do on one filesystem.
 type listener struct {
-	c   *coherence
-	dev uint64
+	c *coherence
+	w *watch.Watch
 }
 
 // Named is told of a name that came or went in a directory.
@@ -27,7 +27,7 @@ func (l listener) Named(n watch.Name) {
 // Changed is told of a change of a file or directory itself.
 func (l listener) Changed(o watch.Object) {
 	l.each(o, func(_ int, in *inode.Inode) {
-		l.c.hush(in)
+		l.heard(in)
 		l.c.attr(in.ID)
 	})
 }
@@ -36,11 +36,11 @@ func (l listener) Changed(o watch.Object) {
 // tier that is on this filesystem. It is stamped before the table is
 // asked: an op that has looked at it and is not in the table yet will see that.
 func (l listener) each(o watch.Object, fn func(rank int, in *inode.Inode)) {
-	if o.Dev != l.dev {
+	if o.Dev != l.w.Dev {
 		return
 	}
 	for rank, t := range l.c.fs.Tiers() {
-		if t.Dev() != l.dev {
+		if t.Dev() != l.w.Dev {
 			continue
 		}
 		k := l.c.fs.table.Key(rank, o.Dev, o.Ino)
@@ -98,26 +98,84 @@ func (c *coherence) named(d *inode.Inode, rank int, n watch.Name) {
 	c.orders.again(d, n.Name, sub)
 }
 
-// hush leaves out what is written to a file that clients have open for writing in
-// passthrough, from the second time on that the watch tells of it: to begin and to end
-// that costs more than the event of a file that is written in one go. Its attributes
-// have their timeout as long as it is open (attrs), and those that the kernel has from
-// before are taken back at an open for writing.
-func (c *coherence) hush(in *inode.Inode) {
-	if !in.Mu.TryLock() { // who has it may wait for a disk, and the next event comes soon
+// A file that a client has open for writing in passthrough is soon left out of the
+// watch: each event costs a write of a page half its time. To begin and to end that
+// costs more than the event of a file that is written in one go, so it begins
+//
+//   - when the watch tells of the file for the second time,
+//   - when it loses its last name, as it is not told of any more then,
+//   - at once if many files are written that the watch still tells of: who writes to
+//     more of them than the queue holds has everything looked up anew.
+//
+// Its attributes have their timeout as long as it is open (attrs), and those that
+// the kernel has from before are taken back at an open for writing.
+
+// loudMost is how many files are many.
+const loudMost = 64
+
+// written is told of an open for writing.
+//
+// LOCKS_REQUIRED(Inode.Mu)
+func (c *coherence) written(o *inode.Opened) {
+	if o.Written || o.Backing <= 0 || !c.on.Load() {
+		return
+	}
+	o.Written = true
+	if c.loud.Add(1) > loudMost {
+		c.hush(o, c.watchOf(o.File.Tier))
+	}
+}
+
+// heard is called when the watch tells of a file. Who has it locked may wait for a
+// disk, and the watch must not; the next event comes soon.
+func (l listener) heard(in *inode.Inode) {
+	if in.Opened() == nil || !in.Mu.TryLock() {
 		return
 	}
 	defer in.Mu.Unlock()
-	o := in.Opened()
-	switch {
-	case o == nil || !o.Written || o.Quiet || o.Backing <= 0:
+	switch o := in.Opened(); {
+	case o == nil || !o.Written:
 	case !o.Heard:
 		o.Heard = true
 	default:
-		if w := c.watchOf(o.File.Tier); w != nil {
-			o.Quiet = w.Ignore(o.File.FD) == nil
+		l.c.hush(o, l.w)
+	}
+}
+
+// nameless is called when a file has lost its last name.
+func (c *coherence) nameless(in *inode.Inode) {
+	if in.Opened() == nil || !in.Mu.TryLock() {
+		return
+	}
+	defer in.Mu.Unlock()
+	if o := in.Opened(); o != nil {
+		c.hush(o, c.watchOf(o.File.Tier))
+	}
+}
+
+// hush leaves out what is written to a file from now on; if that fails, it is not
+// tried again. A file that has a name on two tiers of one filesystem is two inodes,
+// of which the other may not be open.
+//
+// LOCKS_REQUIRED(Inode.Mu)
+func (c *coherence) hush(o *inode.Opened, w *watch.Watch) {
+	if !o.Written || o.Quiet || w == nil || c.shared(o.File) {
+		return
+	}
+	o.Quiet = true
+	c.loud.Add(-1)
+	_ = w.Ignore(o.File.FD)
+}
+
+// shared reports whether a file has several names, and another tier may have one.
+func (c *coherence) shared(f *tier.File) bool {
+	for _, t := range c.fs.Tiers() {
+		if t != f.Tier && t.Dev() == f.Tier.Dev() {
+			var st unix.Stat_t
+			return f.Stat(&st) != nil || st.Nlink > 1
 		}
 	}
+	return false
 }
 
 // heed ends it when the file is closed. What was written until then and not told
@@ -129,10 +187,10 @@ func (c *coherence) heed(in *inode.Inode, o *inode.Opened) {
 	if !o.Written {
 		return
 	}
-	if o.Quiet {
-		if w := c.watchOf(o.File.Tier); w != nil {
-			_ = w.Heed(o.File.FD) // the mark may be gone by itself
-		}
+	if !o.Quiet {
+		c.loud.Add(-1)
+	} else if w := c.watchOf(o.File.Tier); w != nil {
+		_ = w.Heed(o.File.FD) // the mark may be gone by itself
 	}
 	c.stampInode(in)
 }

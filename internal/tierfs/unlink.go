@@ -152,6 +152,7 @@ func (fs *FS) leave(r *fusedev.Request, p *inode.Inode, name string, c *copyAt) 
 		return nil
 	}
 	fs.table.Leave(in, f)
+	fs.coherence.nameless(in)
 	if f != nil && fs.table.Gone(in) != f { // it had one
 		fs.releaseHeld(f)
 	}
