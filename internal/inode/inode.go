@@ -85,8 +85,8 @@ type Opened struct {
 	File    *tier.File // readable where the daemon may read
 	Writes  bool       // File is open for writing too
 	Handles int        // GUARDED_BY(Inode.Mu)
-	Written bool       // a handle writes, or did, in passthrough, and is watched; GUARDED_BY(Inode.Mu)
-	Heard   bool       // the watch has told of it since; GUARDED_BY(Inode.Mu)
+	Writers int        // of them, those that write in passthrough; GUARDED_BY(Inode.Mu)
+	Heard   bool       // the watch has told of it while there are Writers; GUARDED_BY(Inode.Mu)
 	Quiet   bool       // the watch leaves out what is written; GUARDED_BY(Inode.Mu)
 	Backing int32      // the kernel's backing ID; 0: data goes through the daemon
 

@@ -57,7 +57,7 @@ type coherence struct {
 	stamps [stampSlots]atomic.Uint64 // the last stamps on names and backing inodes, by their hash
 	told   struct{ names, attrs, sweeps atomic.Uint64 }
 	lost   atomic.Int64 // when events were last said to be lost, in ns since 1970
-	loud   atomic.Int32 // how many open files are Written and not Quiet
+	loud   atomic.Int32 // how many open files have Writers and are not Quiet
 
 	orders    orders
 	negatives negatives

@@ -134,6 +134,5 @@ func (fs *FS) firstHandle(r *fusedev.Request, in *inode.Inode, file *tier.File, 
 		fs.closeIfIdle(in)
 		return nil, err
 	}
-	fs.coherence.written(h.opened)
 	return h, nil
 }

@@ -17,6 +17,7 @@ type fileHandle struct {
 	opened *inode.Opened
 	own    *tier.File   // with the client's flags; nil in passthrough
 	maps   bool         // counted in opened.Mappable
+	writes bool         // counted in opened.Writers
 	debt   debt         // the descriptors that it stands for
 	users  atomic.Int32 // ops under way, and one until the release
 }
@@ -97,9 +98,6 @@ func (fs *FS) openNow(r *fusedev.Request, in *inode.Inode, flags int, debt debt)
 		return err
 	}
 	fs.owe(h, debt)
-	if writing(flags) {
-		fs.coherence.written(h.opened)
-	}
 	if h.maps && fs.Options().AttrTTL > 0 || fs.coherence.on.Load() && writing(flags) {
 		fs.srv.InvalAttr(in.ID) // see attrs
 	}
@@ -300,6 +298,9 @@ func (fs *FS) newHandle(in *inode.Inode, flags int, own *tier.File) (*fileHandle
 			h.opened.Mappable.Add(1)
 			in.Mapped.Store(true)
 		}
+		if h.writes = writing(flags); h.writes {
+			fs.coherence.written(h.opened)
+		}
 	}
 	h.opened.Handles++
 	return h, nil
@@ -336,6 +337,9 @@ func (fs *FS) closeHandle(h *fileHandle) {
 	if h.maps {
 		h.opened.Mappable.Add(-1)
 	}
+	if h.writes {
+		fs.coherence.closed(h.in, h.opened)
+	}
 	fs.refund(h.debt)
 	h.opened.Handles--
 	fs.closeIfIdle(h.in)
@@ -350,7 +354,6 @@ func (fs *FS) closeIfIdle(in *inode.Inode) {
 	if o.Backing > 0 {
 		fs.pass.Drop(o.Backing)
 	}
-	fs.coherence.heed(in, o)
 	in.SetOpened(nil)
 	o.Close()
 }

@@ -107,21 +107,18 @@ func (c *coherence) named(d *inode.Inode, rank int, n watch.Name) {
 //   - at once if many files are written that the watch still tells of: who writes to
 //     more of them than the queue holds has everything looked up anew.
 //
-// Its attributes have their timeout as long as it is open (attrs), and those that
-// the kernel has from before are taken back at an open for writing.
+// It ends with the last handle that writes. The attributes have their timeout as long as
+// the file is open (attrs), and those that the kernel has from before are taken
+// back at an open for writing.
 
 // loudMost is how many files are many.
 const loudMost = 64
 
-// written is told of an open for writing.
+// written is told of an open for writing in passthrough.
 //
 // LOCKS_REQUIRED(Inode.Mu)
 func (c *coherence) written(o *inode.Opened) {
-	if o.Written || o.Backing <= 0 || !c.on.Load() {
-		return
-	}
-	o.Written = true
-	if c.loud.Add(1) > loudMost {
+	if o.Writers++; o.Writers == 1 && c.loud.Add(1) > loudMost {
 		c.hush(o, c.watchOf(o.File.Tier))
 	}
 }
@@ -134,7 +131,7 @@ func (l listener) heard(in *inode.Inode) {
 	}
 	defer in.Mu.Unlock()
 	switch o := in.Opened(); {
-	case o == nil || !o.Written:
+	case o == nil || o.Writers == 0:
 	case !o.Heard:
 		o.Heard = true
 	default:
@@ -159,7 +156,7 @@ func (c *coherence) nameless(in *inode.Inode) {
 //
 // LOCKS_REQUIRED(Inode.Mu)
 func (c *coherence) hush(o *inode.Opened, w *watch.Watch) {
-	if !o.Written || o.Quiet || w == nil || c.shared(o.File) {
+	if o.Writers == 0 || o.Quiet || w == nil || c.shared(o.File) {
 		return
 	}
 	o.Quiet = true
@@ -178,21 +175,27 @@ func (c *coherence) shared(f *tier.File) bool {
 	return false
 }
 
-// heed ends it when the file is closed. What was written until then and not told
-// must not be missed by who has asked for the attributes before and answers after:
-// he finds the file closed, and would answer for long.
+// closed is told of the close of a handle that writes; with the last the file is watched
+// again. What others wrote until then made no event, so that the kernel is told
+// once. And it must not be missed by who has asked for the attributes before and
+// answers after: he may find the file closed, and would answer for long.
 //
 // LOCKS_REQUIRED(in.Mu)
-func (c *coherence) heed(in *inode.Inode, o *inode.Opened) {
-	if !o.Written {
+func (c *coherence) closed(in *inode.Inode, o *inode.Opened) {
+	if o.Writers--; o.Writers > 0 {
 		return
 	}
-	if !o.Quiet {
+	quiet := o.Quiet
+	o.Heard, o.Quiet = false, false
+	if !quiet {
 		c.loud.Add(-1)
 	} else if w := c.watchOf(o.File.Tier); w != nil {
 		_ = w.Heed(o.File.FD) // the mark may be gone by itself
 	}
 	c.stampInode(in)
+	if quiet {
+		c.attr(in.ID)
+	}
 }
 
 // private leaves out what happens in a directory of our own, which no client sees.

@@ -251,6 +251,50 @@ func TestWriterThroughTheMountIsHeardTwice(t *testing.T) {
 	}
 }
 
+// TestFileIsWatchedAgainAfterItsLastWriter: also what others write in the moment of the
+// close is seen, and while a reader keeps the file open. A timeout would take a minute.
+func TestFileIsWatchedAgainAfterItsLastWriter(t *testing.T) {
+	harness.Require(t, "passthrough")
+	m := harness.NewOn(t, []string{harness.On(t, "ext4", "64M")}, "cache=coherent", "attr_timeout=60")
+	m.Up()
+	for writes := range 5 {
+		for i := range 20 {
+			rel := fmt.Sprintf("f%d.%d", writes, i)
+			f, err := os.OpenFile(m.Path(rel), os.O_WRONLY|os.O_CREATE, 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range writes {
+				if _, err := f.WriteString("more"); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Millisecond) // longer than events wait
+			}
+			if i%2 == 0 {
+				reader, err := os.Open(m.Path(rel))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer reader.Close()
+			}
+			behind, err := os.OpenFile(m.Tier(0, rel), os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			harness.Stat(t, m.Path(rel))
+			f.Close()
+			harness.Stat(t, m.Path(rel))
+			behind.WriteString("at once")
+			agree(t, m, []string{rel}, fmt.Sprint(writes, " writes and a close"))
+			for range 3 {
+				behind.WriteString("later")
+				agree(t, m, []string{rel}, "a write behind the mount")
+			}
+			behind.Close()
+		}
+	}
+}
+
 // TestWriterOfAFileWithANameOnEachTier: for the mount it is two files.
 func TestWriterOfAFileWithANameOnEachTier(t *testing.T) {
 	m := newMount(t, "ext4", "same")
