@@ -43,9 +43,9 @@ import (
 //
 // Events that wait in the queue need no thought: they are told when they are read,
 // which is after the answer. There is none of what clients change through the mount,
-// but for data. The kernel drops what it has of a directory then, and of what is renamed, but takes an
-// answer that was asked for before (fuse_dir_changed and fuse_update_ctime leave
-// attr_version); so these are stamped too.
+// but for data. The kernel drops what it has of a directory then, and of what is
+// renamed, but takes an answer that was asked for before (fuse_dir_changed and
+// fuse_update_ctime leave attr_version); so these are stamped too.
 type coherence struct {
 	fs     *FS
 	kernel kernel

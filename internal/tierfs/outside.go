@@ -175,10 +175,11 @@ func (c *coherence) shared(f *tier.File) bool {
 	return false
 }
 
-// closed is told of the close of a handle that writes; with the last the file is watched
-// again. What others wrote until then made no event, so that the kernel is told
-// once. And it must not be missed by who has asked for the attributes before and
-// answers after: he may find the file closed, and would answer for long.
+// closed is told of the close of a handle that writes; with the last the file is
+// watched again. What others wrote until then made no event, so that the kernel is
+// told once, of a name on another tier too. And it must not be missed by who has
+// asked for the attributes before and answers after: he may find the file closed, and
+// would answer for long.
 //
 // LOCKS_REQUIRED(in.Mu)
 func (c *coherence) closed(in *inode.Inode, o *inode.Opened) {
@@ -187,14 +188,19 @@ func (c *coherence) closed(in *inode.Inode, o *inode.Opened) {
 	}
 	quiet := o.Quiet
 	o.Heard, o.Quiet = false, false
+	c.stampInode(in)
 	if !quiet {
 		c.loud.Add(-1)
-	} else if w := c.watchOf(o.File.Tier); w != nil {
-		_ = w.Heed(o.File.FD) // the mark may be gone by itself
+		return
 	}
-	c.stampInode(in)
-	if quiet {
-		c.attr(in.ID)
+	w := c.watchOf(o.File.Tier)
+	if w == nil {
+		return
+	}
+	_ = w.Heed(o.File.FD) // the mark may be gone by itself
+	var st unix.Stat_t
+	if o.File.Stat(&st) == nil {
+		listener{c, w}.each(watch.Object{Dev: st.Dev, Ino: st.Ino}, func(_ int, in *inode.Inode) { c.attr(in.ID) })
 	}
 }
 
