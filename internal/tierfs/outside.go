@@ -123,30 +123,31 @@ func (c *coherence) written(o *inode.Opened) {
 	}
 }
 
-// heard is called when the watch tells of a file. Who has it locked may wait for a
-// disk, and the watch must not; the next event comes soon.
+// heard is called when the watch tells of a file. It goes by its own watch, as coherence.mu
+// may be held over a tier.
 func (l listener) heard(in *inode.Inode) {
-	if in.Opened() == nil || !in.Mu.TryLock() {
-		return
-	}
-	defer in.Mu.Unlock()
-	switch o := in.Opened(); {
-	case o == nil || o.Writers == 0:
-	case !o.Heard:
-		o.Heard = true
-	default:
-		l.c.hush(o, l.w)
-	}
+	ifOpen(in, func(o *inode.Opened) {
+		if o.Heard {
+			l.c.hush(o, l.w)
+		}
+		o.Heard = o.Writers > 0
+	})
 }
 
 // nameless is called when a file has lost its last name.
 func (c *coherence) nameless(in *inode.Inode) {
-	if in.Opened() == nil || !in.Mu.TryLock() {
+	ifOpen(in, func(o *inode.Opened) { c.hush(o, c.watchOf(o.File.Tier)) })
+}
+
+// ifOpen runs fn if clients have the file open and nobody has it locked, who may wait
+// for a disk: the watch must not, and what is missed only costs time.
+func ifOpen(in *inode.Inode, fn func(o *inode.Opened)) {
+	if !in.InUse() || !in.Mu.TryLock() {
 		return
 	}
 	defer in.Mu.Unlock()
 	if o := in.Opened(); o != nil {
-		c.hush(o, c.watchOf(o.File.Tier))
+		fn(o)
 	}
 }
 
