@@ -53,7 +53,8 @@ type Counts struct{ Read, Own, Told uint64 }
 type Watch struct {
 	Dev uint64
 
-	mount int // any directory there, for handles
+	mount int  // any directory there, for handles
+	plain bool // they have the inode number in them
 	own   int32
 	names int
 	attrs int
@@ -87,7 +88,7 @@ func Open(fd int) (*Watch, error) {
 	if !sys.Watchable(&fs) {
 		return nil, errors.New("its filesystem can change in ways that this kernel does not tell of")
 	}
-	w := &Watch{Dev: st.Dev, mount: -1, names: -1, attrs: -1, own: int32(os.Getpid())}
+	w := &Watch{Dev: st.Dev, plain: numbered(fd, st.Ino), mount: -1, names: -1, attrs: -1, own: int32(os.Getpid())}
 	var err error
 	if w.end, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		return nil, err
@@ -266,9 +267,17 @@ func (w *Watch) name(l Listener) func(event) error {
 	}
 }
 
+// attr tells of files by the number in the handle, if there is one: most are told of once,
+// and to open each costs more than all the rest. It may be gone by then, and the number
+// another's, for whom that is one word too many: it is asked for once more than it has to,
+// and may be left out of the watch sooner.
 func (w *Watch) attr(l Listener) func(event) error {
 	var k known
 	return func(e event) error {
+		if ino, ok := number(e.handle); ok && w.plain {
+			l.Changed(Object{w.Dev, ino})
+			return nil
+		}
 		o, err := k.resolve(w.mount, e.handle)
 		if gone(err) {
 			return nil
