@@ -49,6 +49,9 @@ const maxBackground = 512
 // buffer (fuse_dev_do_read: EINVAL).
 const bufferSize = maxWrite + 4096
 
+// minBuffer is enough before INIT is answered (FUSE_MIN_READ_BUFFER, linux/fuse.h).
+const minBuffer = 8192
+
 // offer is the set of features this mount would like.
 func offer(cfg *Config) uint64 {
 	f := uint64(initAsyncRead | initAtomicTrunc | initBigWrites | initDontMask | initIoctlDir | initAutoInvalData |
@@ -76,7 +79,7 @@ func offer(cfg *Config) uint64 {
 // handshake reads the kernel's INIT from dev and answers it. It returns the
 // features that both sides have, and the minor version that both speak.
 func handshake(dev int, cfg *Config) (use uint64, minor uint32, err error) {
-	buf := make([]byte, bufferSize)
+	buf := make([]byte, minBuffer)
 	n, err := readRequest(dev, buf)
 	if err != nil {
 		return 0, 0, fmt.Errorf("/dev/fuse: reading the kernel's INIT: %w; see the kernel log", err)

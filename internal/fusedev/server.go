@@ -15,6 +15,7 @@ package fusedev
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -217,7 +218,7 @@ func (s *Server) recruit() {
 	for s.readers.Load() < s.wanted() && !s.ended {
 		if n := len(s.parked); n > 0 {
 			w := s.parked[n-1]
-			s.parked = s.parked[:n-1]
+			s.parked = slices.Delete(s.parked, n-1, n)
 			w.duty.Store(true)
 			s.readers.Add(1)
 			w.wake <- true
@@ -251,7 +252,7 @@ func (s *Server) writeOff(w *worker) {
 
 // lost gives up a worker that could not be made.
 func (s *Server) lost(err error) {
-	s.cfg.Log.Warn("cannot start another worker, so others wait for those there are; raise the limit of open files", "err", err)
+	s.cfg.Log.Warn("cannot start another worker, so others wait for those there are; see what is short", "err", err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started--

@@ -523,3 +523,15 @@ func noDescriptors(t *testing.T) (enough func()) {
 	}
 	return enough
 }
+
+// The watchdog may be writing the first while a handler leaves a second.
+func TestSecondSpareAnswerIsSomewhereElse(t *testing.T) {
+	s := newSpares()
+	first, second := s.attr(true), s.attr(false)
+	if &(*first)[0] == &(*second)[0] || len(*first) != len(*second) {
+		t.Error("it is in the same place, or of another size")
+	}
+	if again := s.attr(true); again != first {
+		t.Error("the next request's is not in the worker's own place")
+	}
+}

@@ -34,12 +34,13 @@ type worker struct {
 	conn *fuse.Connection
 	wake chan bool // parked: true is "read", false is "end"
 
-	req   Request
-	buf   []byte
-	drain []byte // what comes out of the pair, or the body of an answer that does not
-	turn  turn
-	self  bool // the worker claimed the request, not the watchdog
-	spent bool // to end after this request: its pair or its thread is in an unknown state
+	req    Request
+	memory []byte // buf and drain
+	buf    []byte
+	drain  []byte // what comes out of the pair, or the body of an answer that does not
+	turn   turn
+	self   bool // the worker claimed the request, not the watchdog
+	spent  bool // to end after this request: its pair or its thread is in an unknown state
 
 	// duty says that this worker is a reader: it reads the next request when
 	// this one is served. The watchdog takes it away from a slow op.
@@ -53,6 +54,7 @@ type worker struct {
 	pid         atomic.Uint32 // the client's thread
 	interrupted atomic.Bool
 	spare       atomic.Pointer[[]byte]
+	spares      spares
 	verdict     atomic.Int32 // what the watchdog's claim led to
 	handled     atomic.Bool  // the watchdog has passed on this op's reading
 	rank        atomic.Int32 // of the tier that the op works on alone, or -1
@@ -76,28 +78,53 @@ func newWorker(s *Server) error {
 	for _, fd := range pair {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 2*pairMessage)
 	}
-	w := &worker{s: s, peer: pair[1], wake: make(chan bool, 1), buf: make([]byte, bufferSize), drain: make([]byte, pairMessage)}
+	w := &worker{s: s, peer: pair[1], wake: make(chan bool, 1), spares: newSpares()}
 	w.req.w = w
 	w.duty.Store(true)
-	if _, err := unix.Write(w.peer, syntheticInit()); err != nil {
+	err = w.takeMemory()
+	if err == nil {
+		if _, err = unix.Write(w.peer, syntheticInit()); err != nil {
+			err = fmt.Errorf("socketpair: %w; raise the limit of open files", err)
+		}
+	}
+	if err != nil {
 		unix.Close(pair[0])
-		unix.Close(pair[1])
-		return fmt.Errorf("socketpair: %w; raise the limit of open files", err)
+		w.close()
+		return err
 	}
 	s.enlist(w)
 	_, err = fuse.Mount(fmt.Sprintf("/dev/fd/%d", pair[0]), w, &fuse.MountConfig{OpContext: context.Background(), MaxWrite: pairMessage})
 	if err != nil {
 		s.strike(w)
-		unix.Close(w.peer)
+		w.close()
 		return fmt.Errorf("jacobsa/fuse: %w", err)
 	}
 	return nil
 }
 
+// takeMemory gives the worker its buffers, outside of Go's heap: of a megabyte hardly a
+// page is ever used, which the collector would count and the allocator clear.
+func (w *worker) takeMemory() (err error) {
+	w.memory, err = unix.Mmap(-1, 0, bufferSize+pairMessage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return fmt.Errorf("mmap: %w; see that there is memory", err)
+	}
+	w.buf, w.drain = w.memory[:bufferSize:bufferSize], w.memory[bufferSize:]
+	return nil
+}
+
+// close gives back what the worker holds. Nothing that an op was given outlives the op.
+func (w *worker) close() {
+	unix.Close(w.peer)
+	if w.memory != nil {
+		_ = unix.Munmap(w.memory)
+	}
+}
+
 // ServeOps is called by jacobsa/fuse once its connection stands.
 func (w *worker) ServeOps(c *fuse.Connection) {
 	defer w.s.discharge(w)
-	defer unix.Close(w.peer)
+	defer w.close()
 	w.conn = c
 	if _, err := unix.Read(w.peer, w.drain); err != nil { // its answer to the synthetic INIT
 		w.s.cfg.Log.Error("jacobsa/fuse gave no INIT answer; please report it", "err", err)

@@ -7,7 +7,18 @@ import "golang.org/x/sys/unix"
 func (t *Table) Copies(in *Inode) []Copy {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var c []Copy
+	return t.copies(in, nil)
+}
+
+// AppendCopies is Copies after c.
+func (t *Table) AppendCopies(c []Copy, in *Inode) []Copy {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.copies(in, c)
+}
+
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) copies(in *Inode, c []Copy) []Copy {
 	for rank := range in.extra.copies { // by index: what DirCache guards is not to be read here
 		if s := &in.extra.copies[rank]; s.present {
 			c = append(c, Copy{Rank: rank, Key: s.key()})
@@ -29,17 +40,24 @@ func (t *Table) AddCopy(in *Inode, c Copy) {
 	}
 }
 
-// Last is the merged attributes of a directory as they were last shown, nil if
-// they never were.
-func (t *Table) Last(in *Inode) *unix.Stat_t {
+// Last fills in the merged attributes of a directory as they were last shown, and
+// reports whether they ever were.
+func (t *Table) Last(in *Inode, st *unix.Stat_t) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return in.extra.last
+	if in.extra.last == nil {
+		return false
+	}
+	*st = *in.extra.last
+	return true
 }
 
 // SetLast keeps the merged attributes.
 func (t *Table) SetLast(in *Inode, st *unix.Stat_t) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in.extra.last = st
+	if in.extra.last == nil {
+		in.extra.last = new(unix.Stat_t)
+	}
+	*in.extra.last = *st
 }

@@ -86,7 +86,12 @@ func (t *Table) Keys(in *Inode, fn func(Key) bool) bool {
 // in one that is mounted inside a tier, nor in one that a tier was before it came back
 // as another.
 func (t *Table) Outer(in *Inode) bool {
-	return t.Keys(in, func(k Key) bool { return k.Slot == t.root.extra.copies[t.Rank(k)].slot })
+	return t.OuterKeys(in, func(Key) bool { return true })
+}
+
+// OuterKeys reports whether in is Outer, and fn says yes to each of its backing inodes.
+func (t *Table) OuterKeys(in *Inode, fn func(Key) bool) bool {
+	return t.Keys(in, func(k Key) bool { return k.Slot == t.root.extra.copies[t.Rank(k)].slot && fn(k) })
 }
 
 // Known is one name that the kernel may know; an inode without one has no parent.

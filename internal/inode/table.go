@@ -39,6 +39,9 @@ type Table struct {
 	seen map[Key]*Inode // the directories by all their copies, see Saw; GUARDED_BY(mu)
 	next uint64         // GUARDED_BY(mu): the newest node ID; IDs are never reused
 	root *Inode
+
+	ranks atomic.Int32 // how many copies a directory may have
+	fresh [2]sync.Pool // of *Inode: files, and directories, to be
 }
 
 // NewTable makes a table with its root, whose copies are the tiers' roots:
@@ -56,6 +59,7 @@ func NewTable(roots []unix.Stat_t, narrow, keep bool) *Table {
 	t.slots.Store(&[]slot{{0, roots[0].Dev}})
 	key := t.Key(0, roots[0].Dev, roots[0].Ino)
 	t.root = &Inode{ID: RootID, Ino: t.number(key), Type: unix.S_IFDIR, slot: key.Slot, ino: key.Ino, lookups: 1}
+	t.ranks.Store(int32(len(roots)))
 	t.root.extra = &extra{copies: make([]copyState, len(roots))}
 	for rank := range roots {
 		k := t.Key(rank, roots[rank].Dev, roots[rank].Ino)
@@ -82,6 +86,7 @@ func (t *Table) Extend(st *unix.Stat_t, c *DirCache) {
 	}
 	t.root.extra.copies[rank].set(key)
 	t.saw(t.root, key)
+	t.ranks.Store(int32(rank + 1))
 }
 
 // ByName is told that a directory of the tier with rank may have another number
@@ -164,9 +169,15 @@ type Copy struct {
 // before, or new; doubt says that one of them had been asked before, so that the
 // tier has changed.
 func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, complete bool) (in *Inode, changed []int, doubt bool) {
+	typ := uint16(mode & unix.S_IFMT)
+	fresh := t.borrow(typ)
+	defer func() {
+		if in != fresh {
+			t.giveBack(fresh)
+		}
+	}()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	typ := uint16(mode & unix.S_IFMT)
 	in = t.byKey.get(copies[0].Key)
 	if in != nil && (in.Type != typ || in.another(copies[0].Life)) { // the number was given to a new file out of band
 		t.bury(in)
@@ -179,9 +190,10 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 	if !known {
 		t.next++
 		key := copies[0].Key
-		in = &Inode{ID: t.next, Type: typ, slot: key.Slot, ino: key.Ino, Ino: t.number(key)}
-		if in.IsDir() {
-			in.extra = &extra{copies: make([]copyState, len(t.root.extra.copies))}
+		in = fresh
+		in.ID, in.slot, in.ino, in.Ino = t.next, key.Slot, key.Ino, t.number(key)
+		if n := len(t.root.extra.copies); in.IsDir() && len(in.extra.copies) != n {
+			in.extra.copies = make([]copyState, n)
 		}
 		t.admit(in)
 	}
@@ -197,6 +209,32 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 		return in, nil, false
 	}
 	return in, changed, doubt
+}
+
+// borrow is an inode to be. It is made before the table is locked, since the allocator may
+// wait for memory, and everybody would wait with it.
+func (t *Table) borrow(typ uint16) *Inode {
+	dir := typ == unix.S_IFDIR
+	if in, ok := t.pool(dir).Get().(*Inode); ok {
+		in.Type = typ
+		return in
+	}
+	in := &Inode{Type: typ}
+	if dir {
+		n := t.ranks.Load()
+		in.extra = &extra{copies: make([]copyState, n), seen: make([]Key, 0, n)}
+	}
+	return in
+}
+
+// giveBack is told that it was not needed.
+func (t *Table) giveBack(in *Inode) { t.pool(in.IsDir()).Put(in) }
+
+func (t *Table) pool(dir bool) *sync.Pool {
+	if dir {
+		return &t.fresh[1]
+	}
+	return &t.fresh[0]
 }
 
 // another reports whether life is that of a file which has the number of in

@@ -55,7 +55,8 @@ func (fs *FS) stat(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
 // that only its descriptor leads to, does not count beside others, and its name
 // is looked up again next time.
 func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) error {
-	copies := fs.table.Copies(in)
+	var some [4]inode.Copy
+	copies := fs.table.AppendCopies(some[:0], in)
 	asked, partial := 0, false
 	var removed []int
 	for _, c := range copies {
@@ -102,8 +103,7 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 		fs.coherence.stampInode(in)
 		fs.showLast(in, st)
 	case asked > 1:
-		last := *st
-		fs.table.SetLast(in, &last)
+		fs.table.SetLast(in, st)
 	}
 	return nil
 }

@@ -179,7 +179,7 @@ func (c *coherence) attrHolds(in *inode.Inode, m moment) bool {
 	if m == 0 || !c.on.Load() || c.all.Load() > uint64(m) {
 		return false
 	}
-	return c.fs.table.Keys(in, func(k inode.Key) bool { return !c.since(c.keyHash(k), m) }) && c.fs.table.Outer(in)
+	return c.fs.table.OuterKeys(in, func(k inode.Key) bool { return !c.since(c.keyHash(k), m) })
 }
 
 // watched reports whether all of a directory is on the filesystems that are watched.

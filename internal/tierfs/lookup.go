@@ -160,9 +160,7 @@ func (fs *FS) spareEntry(r *fusedev.Request, p *inode.Inode, name string, f *fou
 		return nil
 	}
 	st := f.st
-	if last := fs.table.Last(in); last != nil {
-		st = *last
-	}
+	fs.table.Last(in, &st)
 	e := fs.entry(in, &st, entryName{}, 0)
 	r.SpareEntry(&e)
 	return in
@@ -213,8 +211,7 @@ func (fs *FS) tell(p *inode.Inode, name string, f *found) *inode.Inode {
 		return in
 	}
 	if len(f.copies) > 1 {
-		st := f.st
-		fs.table.SetLast(in, &st)
+		fs.table.SetLast(in, &f.st)
 	}
 	next := 0
 	for rank := range fs.Tiers() {
@@ -265,8 +262,8 @@ func (fs *FS) changedCopies(in *inode.Inode, ranks []int, doubt bool) {
 // showLast completes a directory's attributes by what its lower tiers last
 // said.
 func (fs *FS) showLast(in *inode.Inode, st *unix.Stat_t) {
-	last := fs.table.Last(in)
-	if last == nil {
+	var last unix.Stat_t
+	if !fs.table.Last(in, &last) {
 		return
 	}
 	if later(last.Mtim, st.Mtim) {
