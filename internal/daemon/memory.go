@@ -20,8 +20,9 @@ const (
 )
 
 // young is about what is allocated before the collector first runs. It is had from the
-// system at once, in large pages where those are given on request: page by page it costs
-// a new mount a tenth of its time for each new name, and on some virtual machines more.
+// system at once, in large pages where those are given on request: page by page it takes
+// a tenth to a fifth of the time of a new mount's new names, on a virtual machine where a
+// page fault takes 13 µs.
 const young = 8 << 20
 
 // enough is how much has to be given up before memory goes back to the system

@@ -168,42 +168,32 @@ func (r *Request) taken(err error) bool {
 // a directory whose lower tier does not answer. The handler's own
 // answer is then refused, and SpareSent tells.
 func (r *Request) SpareEntry(e *Entry) {
-	b := r.w.spares.entry(r.w.spare.Load() == nil)
+	b := r.spareRoom(&r.w.spareEntry)
 	putEntry((*b)[outHeaderSize:], e)
 	r.spare(b)
 }
 
 // SpareAttr is SpareEntry for GETATTR.
 func (r *Request) SpareAttr(a *Entry) {
-	b := r.w.spares.attr(r.w.spare.Load() == nil)
+	b := r.spareRoom(&r.w.spareAttr)
 	putAttrOut((*b)[outHeaderSize:], a)
 	r.spare(b)
+}
+
+// spareRoom is where a spare answer is built: in the worker's own, for the first of a
+// request. The watchdog reads that when it has claimed the request, and the worker begins
+// no other before it is done; but it may leave a second for the same request meanwhile.
+func (r *Request) spareRoom(own *[]byte) *[]byte {
+	if r.w.spare.Load() == nil {
+		return own
+	}
+	b := make([]byte, len(*own))
+	return &b
 }
 
 func (r *Request) spare(b *[]byte) {
 	putOutHeader(*b, len(*b), 0, r.Unique)
 	r.w.spare.Store(b)
-}
-
-// spares are where a worker's spare answers are. The watchdog reads one when it has
-// claimed the request, and the worker begins no other before that is done; but it may
-// leave a second for the same request meanwhile, which is somewhere else.
-type spares struct{ forEntry, forAttr []byte }
-
-func newSpares() spares {
-	return spares{make([]byte, outHeaderSize+entrySize), make([]byte, outHeaderSize+attrOutSize)}
-}
-
-// entry and attr are room for an answer, the first of its request or not.
-func (s *spares) entry(first bool) *[]byte { return s.room(&s.forEntry, first) }
-func (s *spares) attr(first bool) *[]byte  { return s.room(&s.forAttr, first) }
-
-func (s *spares) room(own *[]byte, first bool) *[]byte {
-	if first {
-		return own
-	}
-	b := make([]byte, len(*own))
-	return &b
 }
 
 // MaySlow tells that what comes next may take long: another worker reads on.

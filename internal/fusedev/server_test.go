@@ -526,12 +526,16 @@ func noDescriptors(t *testing.T) (enough func()) {
 
 // The watchdog may be writing the first while a handler leaves a second.
 func TestSecondSpareAnswerIsSomewhereElse(t *testing.T) {
-	s := newSpares()
-	first, second := s.attr(true), s.attr(false)
+	w := &worker{spareAttr: make([]byte, outHeaderSize+attrOutSize)}
+	r := &Request{w: w}
+	first := r.spareRoom(&w.spareAttr)
+	r.spare(first)
+	second := r.spareRoom(&w.spareAttr)
 	if &(*first)[0] == &(*second)[0] || len(*first) != len(*second) {
 		t.Error("it is in the same place, or of another size")
 	}
-	if again := s.attr(true); again != first {
+	w.spare.Store(nil) // as the next request begins
+	if again := r.spareRoom(&w.spareAttr); again != first {
 		t.Error("the next request's is not in the worker's own place")
 	}
 }

@@ -34,13 +34,15 @@ type worker struct {
 	conn *fuse.Connection
 	wake chan bool // parked: true is "read", false is "end"
 
-	req    Request
-	memory []byte // buf and drain
-	buf    []byte
-	drain  []byte // what comes out of the pair, or the body of an answer that does not
-	turn   turn
-	self   bool // the worker claimed the request, not the watchdog
-	spent  bool // to end after this request: its pair or its thread is in an unknown state
+	req                   Request
+	memory                []byte // buf and drain
+	buf                   []byte
+	drain                 []byte // what comes out of the pair, or the body of an answer that does not
+	spareEntry, spareAttr []byte // see spareRoom
+
+	turn  turn
+	self  bool // the worker claimed the request, not the watchdog
+	spent bool // to end after this request: its pair or its thread is in an unknown state
 
 	// duty says that this worker is a reader: it reads the next request when
 	// this one is served. The watchdog takes it away from a slow op.
@@ -54,7 +56,6 @@ type worker struct {
 	pid         atomic.Uint32 // the client's thread
 	interrupted atomic.Bool
 	spare       atomic.Pointer[[]byte]
-	spares      spares
 	verdict     atomic.Int32 // what the watchdog's claim led to
 	handled     atomic.Bool  // the watchdog has passed on this op's reading
 	rank        atomic.Int32 // of the tier that the op works on alone, or -1
@@ -78,7 +79,8 @@ func newWorker(s *Server) error {
 	for _, fd := range pair {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 2*pairMessage)
 	}
-	w := &worker{s: s, peer: pair[1], wake: make(chan bool, 1), spares: newSpares()}
+	w := &worker{s: s, peer: pair[1], wake: make(chan bool, 1),
+		spareEntry: make([]byte, outHeaderSize+entrySize), spareAttr: make([]byte, outHeaderSize+attrOutSize)}
 	w.req.w = w
 	w.duty.Store(true)
 	err = w.takeMemory()

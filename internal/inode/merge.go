@@ -5,20 +5,13 @@ import "golang.org/x/sys/unix"
 // Copies are the tiers that had the directory when it was last looked up, the
 // highest first.
 func (t *Table) Copies(in *Inode) []Copy {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.copies(in, nil)
+	return t.AppendCopies(nil, in)
 }
 
 // AppendCopies is Copies after c.
 func (t *Table) AppendCopies(c []Copy, in *Inode) []Copy {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.copies(in, c)
-}
-
-// LOCKS_REQUIRED(t.mu)
-func (t *Table) copies(in *Inode, c []Copy) []Copy {
 	for rank := range in.extra.copies { // by index: what DirCache guards is not to be read here
 		if s := &in.extra.copies[rank]; s.present {
 			c = append(c, Copy{Rank: rank, Key: s.key()})
