@@ -400,7 +400,7 @@ func memoryForListings() int64 {
 // serve begins to answer the kernel on dev.
 func (g *graph) serve(dev int) (err error) {
 	g.srv, err = fusedev.Serve(dev, g.fs, fusedev.Config{
-		Log: g.log, Threads: g.options.Threads, Stuck: g.set.Stuck,
+		Log: g.log, Threads: g.options.Threads, Stuck: g.set.Stuck, Slow: daemon.CalmSysmon().Hurry,
 		Passthrough:   g.options.Passthrough != mountopt.PassthroughOff,
 		Insists:       g.options.Passthrough == mountopt.PassthroughOn,
 		POSIXACL:      !g.options.NoACL && os.Geteuid() == 0,

@@ -122,9 +122,9 @@ func (s *service) prepare(argv0 string) {
 	// raised gives EFBIG to one client, and does not end the daemon of all.
 	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ)
 	unix.Umask(0) // modes are the client's
-	// A worker that comes back from read(2) needs a P at once; the watchdog and
-	// ops that wait for a disk hold some.
-	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
+	// A worker that comes back from read(2) needs a P at once. The watchdog, the watches
+	// of the tiers, the mover and ops that wait for a disk hold some.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 6)
 	daemon.NameProcess(argv0)
 }
 

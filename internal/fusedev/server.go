@@ -45,6 +45,9 @@ type Config struct {
 	// not answer: then the client gets EIO, and the op's late answer is dropped.
 	// rank is the tier that the op works on, -1 if that is not known.
 	Stuck func(age time.Duration, rank int) bool
+	// Slow, if it is not nil, is told when more ops are under way than workers read, as
+	// they wait for a disk, and when they have not been for some time.
+	Slow func(bool)
 }
 
 // DefaultThreads is enough that a hung tier has its stuck ops while the

@@ -67,16 +67,22 @@ func (s *Server) watch() {
 	var t turn
 	var busy, reviewed time.Duration // when an op was last seen, when the slow ones were counted
 	var clients crowd
+	var slow, told bool
 	for {
 		now := time.Since(s.dog.begun)
 		s.dog.now.Store(int64(now))
-		young, old := s.look(now)
+		ops, young, old := s.look(now)
 		if young || old {
 			busy = now
 		}
+		slow = slow || ops > maxReaders
 		if now-reviewed >= watchPeriod {
-			reviewed = now
+			reviewed, slow = now, ops > maxReaders
 			s.review()
+		}
+		if slow != told && s.cfg.Slow != nil {
+			told = slow
+			s.cfg.Slow(slow)
 		}
 		s.muster(clients.look(s.waits(), s.least.Load() > 1))
 		if s.over() {
@@ -133,7 +139,7 @@ func (s *Server) begun() bool {
 }
 
 // look goes over the ops under way and does what each has come to need.
-func (s *Server) look(now time.Duration) (young, old bool) {
+func (s *Server) look(now time.Duration) (ops int, young, old bool) {
 	s.mu.Lock()
 	busy := make([]*worker, 0, 8)
 	for w := range s.workers {
@@ -157,7 +163,7 @@ func (s *Server) look(now time.Duration) (young, old bool) {
 		}
 		s.rescue(w, unique, age)
 	}
-	return young, old
+	return len(busy), young, old
 }
 
 // rescue answers for an op that is stuck: with its spare answer, with EINTR

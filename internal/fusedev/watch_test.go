@@ -312,7 +312,44 @@ func TestOpThatBeganBetweenTwoLooksIsNotSlow(t *testing.T) {
 	if !w.duty.Load() || s.want.Load() != 1 {
 		t.Error("taken for slow at the first look")
 	}
-	if young, old := s.look(last + slowAfter + watchYoung); w.duty.Load() || young || !old || s.want.Load() != 1 {
+	if _, young, old := s.look(last + slowAfter + watchYoung); w.duty.Load() || young || !old || s.want.Load() != 1 {
 		t.Errorf("%v later it still reads: %v", slowAfter+watchYoung, w.duty.Load())
 	}
+}
+
+func TestManySlowOpsAreTold(t *testing.T) {
+	said := make(chan bool, 16)
+	b := newBlocker()
+	k := serve(t, Config{Slow: func(slow bool) { said <- slow }}, b.serve)
+	var slow []chan answer
+	begin := func() {
+		_, c := k.send(opLookup, 99, "there")
+		<-b.in
+		slow = append(slow, c)
+	}
+	told := func(want bool) {
+		select {
+		case got := <-said:
+			if got != want {
+				t.Fatalf("told %v of %d slow ops", got, len(slow))
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("not told %v of %d slow ops", want, len(slow))
+		}
+	}
+	for range maxReaders {
+		begin()
+	}
+	select {
+	case got := <-said:
+		t.Fatalf("told %v of %d slow ops", got, len(slow))
+	case <-time.After(2 * watchPeriod):
+	}
+	begin()
+	told(true)
+	for _, c := range slow {
+		b.free <- struct{}{}
+		k.want(k.take(c), 0, 128)
+	}
+	told(false)
 }
