@@ -25,9 +25,14 @@ type fioJob struct {
 	sync   bool // and ends with fsync(2), which counts
 }
 
-// args are what fio is told. Jobs wait for one another (stonewall).
-func (j fioJob) args(threads int, runtime time.Duration) []string {
-	args := []string{"--name=" + j.name, "--stonewall", "--new_group", "--rw=" + j.rw, "--bs=" + j.block, "--numjobs=" + strconv.Itoa(threads)}
+// args are what fio is told. Jobs wait for one another (stonewall). New files are so
+// large that it takes some time to write them, also one.
+func (j fioJob) args(threads int, s scale) []string {
+	size := s.fileSize
+	if j.fresh {
+		size = dataFiles * s.fileSize / int64(threads)
+	}
+	args := []string{"--name=" + j.name, "--stonewall", "--new_group", "--rw=" + j.rw, "--bs=" + j.block, "--numjobs=" + strconv.Itoa(threads), fmt.Sprintf("--size=%d", size)}
 	add := func(when bool, more ...string) {
 		if when {
 			args = append(args, more...)
@@ -37,16 +42,16 @@ func (j fioJob) args(threads int, runtime time.Duration) []string {
 	add(j.mapped, "--ioengine=mmap")
 	add(j.sync, "--end_fsync=1")
 	add(j.fresh, "--filename_format="+newFile+".$jobnum", "--create_on_open=1", "--unlink=1")
-	add(!j.fresh, "--filename_format="+dataFile+".$jobnum", "--time_based", fmt.Sprintf("--runtime=%dms", runtime/time.Millisecond))
+	add(!j.fresh, "--filename_format="+dataFile+".$jobnum", "--time_based", fmt.Sprintf("--runtime=%dms", s.dataTime/time.Millisecond))
 	return args
 }
 
 // fio does the jobs, one after the other, in the files of dir.
 func (l *lab) fio(dir string, jobs []fioJob, threads int, each func(i int, us float64)) error {
-	args := []string{"--directory=" + dir, fmt.Sprintf("--size=%d", l.scale.fileSize), "--ioengine=psync", "--thread", "--group_reporting",
+	args := []string{"--directory=" + dir, "--ioengine=psync", "--thread", "--group_reporting",
 		"--invalidate=0", "--fallocate=none", "--norandommap", "--output-format=json"}
 	for _, j := range jobs {
-		args = append(args, j.args(threads, l.scale.dataTime)...)
+		args = append(args, j.args(threads, l.scale)...)
 	}
 	var said bytes.Buffer
 	cmd := exec.CommandContext(l.ctx, "fio", args...)

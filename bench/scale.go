@@ -26,7 +26,7 @@ const later = 2 * time.Second
 
 func (f flags) scale() scale {
 	s := scale{
-		rounds: 4, passes: 4, files: 800, warmUp: 50, dirs: 40, bigDir: 100_000, fileSize: 64 << 20, dataTime: 90 * time.Millisecond,
+		rounds: 4, passes: 4, files: 800, warmUp: 50, dirs: 40, bigDir: 100_000, fileSize: 64 << 20, dataTime: 490 * time.Millisecond,
 		crowds: []int{1, 8}, jobs: []int{1, 8}, inodes: 1_000_000, forget: 10 * time.Second,
 	}
 	if f.quick {
