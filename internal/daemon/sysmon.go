@@ -16,9 +16,9 @@ import (
 // had nothing to do begins to do something it looks every 20 µs, for the first fifty
 // times, and again each time when it has taken a P from a thread that waits in a call.
 // A look is a timer's interrupt and two changes of threads, 30 µs on a virtual machine:
-// half of the CPU time of a daemon whose clients come and go. What it looks for does
-// not happen here, or may wait: nothing computes for long without a call. Only a
-// goroutine that finds no P waits for it, so there must be enough of those.
+// half of the CPU time of a daemon whose clients come and go. What it looks for is
+// rare here, or may wait: little but the collector computes for long without a call. Only
+// a goroutine that finds no P waits for it, so there must be enough of those.
 const sysmonSlack = 4 * time.Millisecond
 
 // spareThreads are made before sysmon is calm. A thread has the slack of the one that
@@ -31,14 +31,14 @@ const spareThreads = 16
 type Sysmon struct {
 	id    int
 	usual time.Duration // what all threads begin with
-	seen  map[int]bool  // threads that have it
+	seen  map[int]bool  // threads that had it when it was last calmed
 }
 
 // CalmSysmon lets it sleep. Where /proc or CAP_SYS_NICE is lacking it stays as it is,
 // which costs CPU time only.
 func CalmSysmon() *Sysmon {
 	usual, _ := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-	s := &Sysmon{sysmon(), time.Duration(usual), map[int]bool{}}
+	s := &Sysmon{id: sysmon(), usual: time.Duration(usual)}
 	makeThreads(spareThreads)
 	s.Hurry(false)
 	return s
@@ -74,12 +74,17 @@ func (s *Sysmon) Hurry(on bool) {
 		setSlack(s.id, s.usual)
 		return
 	}
+	seen := map[int]bool{} // anew: the number of one that has ended may be another's
 	for _, id := range threads() {
-		if id != s.id && !s.seen[id] {
-			setSlack(id, s.usual)
-			s.seen[id] = true
+		if id == s.id {
+			continue
 		}
+		if !s.seen[id] {
+			setSlack(id, s.usual)
+		}
+		seen[id] = true
 	}
+	s.seen = seen
 	setSlack(s.id, sysmonSlack)
 }
 
