@@ -19,9 +19,9 @@ const (
 
 // Watch starts a monitor for each tier. verify is asked whether a directory is
 // still the right member before a tier that was away is taken back; onReturn
-// is told, to drop what is cached of it.
-func (s *Set) Watch(verify func(t *Tier, fd int) error, onReturn func(t *Tier)) {
-	s.verify, s.onReturn = verify, onReturn
+// is told, to drop what is cached of it. onLoss is told when one is away.
+func (s *Set) Watch(verify func(t *Tier, fd int) error, onLoss func(), onReturn func(t *Tier)) {
+	s.verify, s.onLoss, s.onReturn = verify, onLoss, onReturn
 	for _, t := range s.Tiers() {
 		s.watch(t)
 	}
@@ -30,6 +30,7 @@ func (s *Set) Watch(verify func(t *Tier, fd int) error, onReturn func(t *Tier)) 
 func (s *Set) watch(t *Tier) {
 	t.verify = func(fd int) error { return s.verify(t, fd) }
 	t.onReturn = func() { s.onReturn(t) }
+	t.onLoss.Store(&s.onLoss)
 	s.done.Go(func() { t.monitor(s.stop) })
 }
 
@@ -98,6 +99,9 @@ func (t *Tier) lose(why error) {
 	t.stalled.CompareAndSwap(0, int64(time.Since(begun)))
 	if t.away.CompareAndSwap(false, true) {
 		t.log.Error("tier is away: what only it has gives EIO until it is back; check its disk or server", "tier", t.Root, "err", why)
+		if told := t.onLoss.Load(); told != nil {
+			(*told)()
+		}
 	}
 }
 

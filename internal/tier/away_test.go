@@ -29,6 +29,7 @@ func until(t *testing.T, what string, done func() bool) time.Duration {
 type judgeOf struct {
 	refusal  atomic.Pointer[error]
 	asked    atomic.Int32
+	lost     atomic.Int32
 	returned atomic.Int32
 }
 
@@ -42,7 +43,7 @@ func (j *judgeOf) watch(t *testing.T, s *Set) {
 			return *why
 		}
 		return nil
-	}, func(tr *Tier) {
+	}, func() { j.lost.Add(1) }, func(tr *Tier) {
 		if !tr.Away() {
 			t.Error("a tier serves again before what was cached of it is dropped")
 		}
@@ -105,8 +106,8 @@ func TestHangingTierIsAwayUntilItAnswers(t *testing.T) {
 	}
 	judge.refusal.Store(nil)
 	until(t, "the tier is back", func() bool { return !tr.Away() })
-	if judge.returned.Load() != 1 || tr.Suspect() {
-		t.Errorf("told %d times, suspect %v", judge.returned.Load(), tr.Suspect())
+	if judge.lost.Load() != 1 || judge.returned.Load() != 1 || tr.Suspect() {
+		t.Errorf("told of its loss %d times, of its return %d, suspect %v", judge.lost.Load(), judge.returned.Load(), tr.Suspect())
 	}
 	if err := d.StatSelf(&st); err != nil {
 		t.Errorf("a call on it: %v", err)
@@ -143,7 +144,7 @@ func TestHangingProbeIsAlone(t *testing.T) {
 		asked.Add(1)
 		<-stop
 		return errors.New("too late")
-	}, func(*Tier) { t.Error("taken back") })
+	}, func() {}, func(*Tier) { t.Error("taken back") })
 	tr := s.Primary()
 	tr.lose(unix.EIO)
 	until(t, "it is probed", func() bool { return asked.Load() > 0 })

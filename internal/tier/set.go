@@ -35,6 +35,7 @@ type Set struct {
 	stopped  sync.Once
 	done     sync.WaitGroup
 	verify   func(t *Tier, fd int) error
+	onLoss   func()
 	onReturn func(t *Tier)
 }
 

@@ -47,12 +47,13 @@ type Tier struct {
 	writable atomic.Bool // see Writable
 	dev      atomic.Uint64
 	probing  atomic.Bool
-	stranger string               // why its path was not taken back last, as told; for who has set probing
-	mountID  atomic.Uint64        // where the root was opened by its path, see mountOf
-	onReturn func()               // drops what is cached of the tier
-	numbers  atomic.Pointer[bool] // whether they last, nil for not known; see NumbersLast
-	fuse     bool                 // what the numbers are is the server's affair
-	byNode   bool                 // see TellByNode
+	stranger string                 // why its path was not taken back last, as told; for who has set probing
+	mountID  atomic.Uint64          // where the root was opened by its path, see mountOf
+	onLoss   atomic.Pointer[func()] // is told that the tier is away
+	onReturn func()                 // drops what is cached of the tier
+	numbers  atomic.Pointer[bool]   // whether they last, nil for not known; see NumbersLast
+	fuse     bool                   // what the numbers are is the server's affair
+	byNode   bool                   // see TellByNode
 
 	failures failures
 
