@@ -416,7 +416,7 @@ func (g *graph) serve(dev int) (err error) {
 	g.begun, g.stop = context.WithCancel(context.Background())
 	ctx := g.begun
 	g.tasks.Go(func() { g.memory.Run(ctx) })
-	g.set.Watch(g.verify, func() {}, func(t *tier.Tier) {
+	g.set.Watch(g.verify, g.fs.TierLost, func(t *tier.Tier) {
 		g.fs.TierReturned(t)
 		g.tasks.Go(func() { g.rejoin(ctx) })
 	})

@@ -22,7 +22,7 @@ type Status struct {
 	Ops        map[string]uint64  `json:"ops"`     // served by the daemon, by kind
 	Errors     map[string]uint64  `json:"errors"`  // answered with an error, by errno
 	Inodes     int                `json:"inodes"`  // that the daemon keeps an ID for
-	Handles    int                `json:"handles"` // open files and directories
+	Handles    int                `json:"handles"` // open files, and directories if caching was not coherent when the first was opened
 	Replays    uint64             `json:"replays"` // operations that a crash had interrupted and the daemon has finished
 	Mover      *Mover             `json:"mover,omitempty"`
 }

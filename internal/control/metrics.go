@@ -94,7 +94,7 @@ func served(st Status) []family {
 		counter("tierfs_ops", "", "Operations served by the daemon.", byWord("op", st.Ops)...),
 		counter("tierfs_op_errors", "", "Operations answered with an error; ENOENT is mostly no fault.", byWord("errno", st.Errors)...),
 		gauge("tierfs_inodes", "", "Files and directories that the kernel knows.", number(st.Inodes)),
-		gauge("tierfs_handles", "", "Open files and directories.", number(st.Handles)),
+		gauge("tierfs_handles", "", "Open files, and directories if caching was not coherent when the first was opened.", number(st.Handles)),
 		counter("tierfs_journal_replays", "", "Interrupted operations that were finished.", number(st.Replays)),
 	}
 }

@@ -78,10 +78,8 @@ var opNames = [opCount]string{
 	opSyncfs: "SYNCFS", opTmpfile: "TMPFILE", opStatx: "STATX", opCopyFileRange64: "COPY_FILE_RANGE_64",
 }
 
-// Flags of the OPEN, CREATE and OPENDIR replies (FOPEN_*).
+// Flags of the OPEN and CREATE replies (FOPEN_*).
 const (
-	OpenKeepCache   = 1 << 1 // what the kernel has in its page cache holds
-	OpenCacheDir    = 1 << 3 // listings may be kept there, and read from there; Linux 4.20
 	OpenNoFlush     = 1 << 5 // Linux 5.16
 	OpenPassthrough = 1 << 7 // Linux 6.9
 )
@@ -187,10 +185,13 @@ func putOpen(b []byte, o Open) {
 // DirentType turns a mode into the type of a listed row (DT_*).
 func DirentType(mode uint32) uint8 { return uint8(mode >> 12 & 15) }
 
+// DirentSize is the room that PutDirent needs for a name of n bytes (FUSE_DIRENT_SIZE).
+func DirentSize(n int) int { return (24 + n + 7) &^ 7 }
+
 // PutDirent writes one row of a READDIR answer, off being where the listing
 // goes on after it. It returns the bytes written, 0 if dst is too small.
 func PutDirent(dst []byte, ino, off uint64, name string, typ uint8) int {
-	size := (24 + len(name) + 7) &^ 7
+	size := DirentSize(len(name))
 	if len(dst) < size {
 		return 0
 	}

@@ -70,6 +70,8 @@ type extra struct {
 	names []dentry   // further names of a hard-linked file; GUARDED_BY(Table.mu)
 	gone  *tier.File // with O_PATH, see Leave; closed when the kernel forgets the inode; GUARDED_BY(Table.mu)
 
+	listings uint8 // see Listings
+
 	copies []copyState  // by rank; grows with both Table.mu and DirCache.mu held
 	seen   []Key        // what Table.seen has of it; GUARDED_BY(Table.mu)
 	last   *unix.Stat_t // the merged attributes last shown; GUARDED_BY(Table.mu)
@@ -145,6 +147,9 @@ func (in *Inode) InUse() bool { return in.open.Load() != nil || in.Mapped.Load()
 
 // IsDir reports whether the inode is a directory.
 func (in *Inode) IsDir() bool { return in.Type == unix.S_IFDIR }
+
+// Listings is a count of a directory's listings that who keeps them guards.
+func (in *Inode) Listings() *uint8 { return &in.extra.listings }
 
 // key is the backing inode.
 //

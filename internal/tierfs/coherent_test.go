@@ -195,8 +195,7 @@ func TestEndOfTheWatch(t *testing.T) {
 func TestMoreChangesThanAreKept(t *testing.T) {
 	_, fs, k := coherentRig(t)
 	root := fs.table.Root()
-	read := &listing{ended: true}
-	fs.kept.dirs[root] = &keptDir{opens: 1, lists: []*listing{read}}
+	fs.kept.dirs[root] = &keptDir{list: &listing{}, whole: true}
 	k.mu.Lock() // whoever tells the kernel waits
 	done := make(chan bool)
 	go func() {

@@ -121,7 +121,7 @@ func New(set *tier.Set, cfg Config) (*FS, error) {
 	fs.options.Store(&cfg.Options)
 	fs.moves = newMoves(fs.table)
 	fs.names = newNames()
-	fs.kept = &kept{fs: fs, dirs: map[*inode.Inode]*keptDir{}}
+	fs.kept = &kept{fs: fs, begun: time.Now(), page: os.Getpagesize(), long: keptBytes / 4, dirs: map[*inode.Inode]*keptDir{}}
 	fs.coherence = newCoherence(fs)
 	fs.descriptors, fs.memory = newShares(cfg.MaxFiles), newShares(cfg.MaxListings)
 	fs.held = map[*tier.File]uint32{}
@@ -175,7 +175,21 @@ func (fs *FS) Extend(t *tier.Tier, ids []string) error {
 
 // SetAlone says whether no other daemon moves files of these tiers: that is so
 // for the one that has the members' locks.
-func (fs *FS) SetAlone(alone bool) { fs.alone.Store(alone) }
+func (fs *FS) SetAlone(alone bool) {
+	if fs.alone.Swap(alone) && !alone {
+		fs.listAnew()
+	}
+}
+
+// TierLost is told that a tier is away: what lists its directories ends in an error now.
+func (fs *FS) TierLost() { fs.listAnew() }
+
+// listAnew makes the kernel ask for every listing.
+func (fs *FS) listAnew() {
+	for _, in := range fs.kept.clear() {
+		fs.coherence.orders.list(in)
+	}
+}
 
 // SetOptions puts changed rules into force.
 func (fs *FS) SetOptions(o Options) { fs.options.Store(&o) }

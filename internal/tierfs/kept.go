@@ -3,350 +3,290 @@ package tierfs
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
 )
 
-// kept are the listings that the kernel has in its page cache, so that a
-// directory is listed again without us but for OPENDIR, which decides: what the
-// kernel has may be read, is dropped and filled anew by this open, or is left
-// alone.
+// kept are the listings of directories that the kernel opens without asking us, as
+// it does from the first ENOSYS for OPENDIR on (fc->no_opendir), for good. It keeps
+// what it reads of each listing in its page cache, and gives that out until it is told
+// otherwise. So nobody says when a client begins, and when it has ended, and
 //
-// The kernel fills its cache with the rows that are read one after the other from
-// the beginning, whoever reads them, and gives them out by offset alone. So
-//
-//  1. all who fill and read it at one time have rows of one listing, which is true
-//     (now); after a change whoever comes does neither until those are gone;
-//  2. an offset names the listing that it is of, so that rows of another are never
-//     taken for the next ones: who has read the cache, or rewinds, may go on in a
-//     listing of before the change;
-//  3. a listing is there as long as an open may come to us for the rest of it, as
-//     when its pages were taken from the kernel;
-//  4. a change that is heard of while a directory is listed is counted, and then
-//     the listing is not true.
+//  1. a directory has one listing, the newest, as long as the kernel holds its inode, or
+//     there is room. A name keeps its position in it for all that time, so that a client
+//     can go on in a newer one, and has each name once that is there all the while. Where
+//     a listing was given up, and the directory is not as it was, who comes with a
+//     position from before begins anew: he has names twice rather than not at all;
+//  2. the kernel takes what it has read for complete when it is told of the end
+//     (fuse_readdir_cache_end), and serves nobody from it before. If the listing is not true
+//     by then, or is not to be kept, its pages are dropped before that answer: with a page
+//     missing all is read from us again (fuse_readdir_cached);
+//  3. when a change is heard of, what the kernel may have whole is dropped. What it has the
+//     beginning of is not, as it would neither go on nor begin anew then, until it
+//     forgets the directory (fuse_add_dirent_to_cache);
+//  4. what the kernel keeps is to be of one listing. It takes rows that begin where those that
+//     it has end, whoever reads them. So offsets name the listing, and one of which rows were
+//     given to who has come from another is not kept (mixed). There are only so many serials:
+//     before they begin again, the beginnings that the kernel may have are dropped.
 //
 // Of what clients change through the mount the kernel knows by itself: it compares
 // the directory's version and mtime at each beginning. We hear of it before the
 // client does (settle).
 //
+// A position that is not in the kernel's cache is asked of us, but not where the rows end
+// with a page (fuse_readdir_cached: EOF); such a listing is not kept.
+//
 // LOCK ORDER: only those of the table and the shares come after kept.mu.
 type kept struct {
-	fs *FS
+	fs    *FS
+	first sync.Once
+	on    bool // the kernel opens directories by itself; set by first
+	begun time.Time
+	page  int   // of memory, in bytes
+	long  int64 // is a listing of more bytes
 
-	mu    sync.Mutex
-	dirs  map[*inode.Inode]*keptDir // GUARDED_BY(mu)
-	bytes int64                     // of those that are true now; GUARDED_BY(mu)
-	clock uint64                    // GUARDED_BY(mu)
+	bare atomic.Int32 // how many directories are
+
+	mu      sync.Mutex
+	dirs    map[*inode.Inode]*keptDir // GUARDED_BY(mu)
+	bytes   int64                     // of the listings that nobody pays for; GUARDED_BY(mu)
+	tidying bool                      // a timer runs; GUARDED_BY(mu)
 }
 
-// keptDir is one directory; all of it is guarded by kept.mu.
+// keptDir is one directory that was listed; all of it is guarded by kept.mu.
 type keptDir struct {
-	opens int        // that read or fill the kernel's cache
-	turn  uint32     // counts changes
-	lists []*listing // what these may go on from, the newest last
-	now   *listing   // what the kernel has, all or the beginning, if it is true
-	used  uint64     // when it was last, by the clock
+	list   *listing      // nil while the first is taken, and when it was given up
+	last   places        // of one that was given up
+	turn   uint32        // counts changes
+	takers int32         // who takes a listing now
+	whole  bool          // the kernel may have one, to its end
+	bare   bool          // and knew little of what is in it then
+	next   int32         // the row after the last file that was looked up in order, if it is bare
+	hits   int32         // and how many were
+	begun  time.Duration // when that was taken, since kept.begun
+	used   time.Duration // when a listing was read last, since kept.begun
 }
 
-const (
-	keptBytes = 32 << 20 // of listings that nobody has open: a million names
-	keptLists = 8        // of one directory
-)
-
-// offset of the row after row i: what a client seeks to. The upper bits of the 31
-// that old programs have room for tell listings of a directory apart that are
-// there at the same time; what is not shared with other opens has 0 there.
-const (
-	offsetBits = 24
-	offsetMask = 1<<offsetBits - 1
-	maxSerial  = 1<<(31-offsetBits) - 1
-)
-
-func (l *listing) offset(i int) uint64 { return uint64(l.serial)<<offsetBits | uint64(i+1) }
-
-// index is the row at an offset.
-func (l *listing) index(off uint64) int {
-	if l.len() <= offsetMask && off>>offsetBits <= maxSerial {
-		off &= offsetMask
-	}
-	return int(off)
+// unasked reports whether the kernel opens directories by itself. The first that is
+// opened decides: there is no way back, and no handle may be open then.
+func (k *kept) unasked() bool {
+	k.first.Do(func() { k.on = k.fs.coherence.on.Load() })
+	return k.on
 }
 
-// open decides how a handle is to use the kernel's cache. fit says whether a
-// listing serves this client.
-func (k *kept) open(h *dirHandle, fit func(l *listing) bool) (flags uint32) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	d := k.dirs[h.in]
-	if d == nil {
-		d = &keptDir{}
-		k.dirs[h.in] = d
-	}
-	if d.now != nil && time.Since(d.now.begun) > keepFor {
-		k.spoil(d)
-	}
-	switch {
-	case d.now != nil && fit(d.now):
-		flags = fusedev.OpenCacheDir | fusedev.OpenKeepCache
-		if d.opens == 0 {
-			if !k.pay(d.now, h.uid) {
-				return fusedev.OpenKeepCache
+// read is the listing for a client that reads a directory at an offset, and the row
+// there.
+func (k *kept) read(in *inode.Inode, uid uint32, off uint64) (l *listing, at int, err error) {
+	if l, at = k.find(in, off); l == nil {
+		if l, err = k.take(in, uid, off > 0); err != nil {
+			return nil, 0, err
+		}
+		if off > 0 { // it may have the positions of before
+			if now, i := k.find(in, off); now != nil {
+				l, at = now, i
 			}
-			d.lists = append(d.lists, k.own(d.now))
-		}
-	case d.now != nil, d.opens > 0:
-		return fusedev.OpenKeepCache
-	default:
-		flags = fusedev.OpenCacheDir
-	}
-	k.clock++
-	d.used = k.clock
-	d.opens++
-	h.caches = true
-	return flags
-}
-
-// close ends what open began.
-//
-// LOCKS_REQUIRED(h.mu)
-func (k *kept) close(h *dirHandle) {
-	if !h.caches {
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	d := k.dirs[h.in]
-	h.caches = false
-	if d.opens--; d.opens > 0 {
-		return
-	}
-	for _, l := range d.lists {
-		k.disown(l)
-	}
-	d.lists = nil
-	if d.now == nil {
-		delete(k.dirs, h.in)
-	}
-}
-
-// pay takes the memory for a listing that nobody has open. As long as somebody
-// has, it is his, and then it is among keptBytes alone.
-//
-// LOCKS_REQUIRED(k.mu)
-func (k *kept) pay(l *listing, uid uint32) bool {
-	if l.owners == 0 && k.fs.memory.take(uid, l.size()) {
-		l.uid, l.paid = uid, l.size()
-	}
-	return l.paid > 0
-}
-
-// LOCKS_REQUIRED(k.mu)
-func (k *kept) own(l *listing) *listing {
-	l.owners++
-	return l
-}
-
-// LOCKS_REQUIRED(k.mu)
-func (k *kept) disown(l *listing) {
-	if l.owners--; l.owners == 0 {
-		k.fs.memory.give(l.uid, l.paid)
-		k.fs.freed(int(l.paid))
-		l.paid = 0
-	}
-}
-
-// give makes a listing a handle's, in place of another; nil for none.
-//
-// LOCKS_REQUIRED(h.mu)
-func (k *kept) give(h *dirHandle, l *listing) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if l != nil {
-		k.own(l)
-	}
-	if h.rows != nil {
-		k.disown(h.rows)
-	}
-	h.rows = l
-}
-
-// find is the listing that an offset which a client of the handle has is of, nil
-// if it is not there. At the beginning it is the newest, if nothing has changed.
-func (k *kept) find(h *dirHandle, off uint64) *listing {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	d := k.dirs[h.in]
-	if off == 0 {
-		if l := d.newest(); l != nil && l.firm && l.turn == d.turn && k.fs.coherence.on.Load() {
-			return l
-		}
-		return nil
-	}
-	for _, l := range d.lists {
-		if l.serial != 0 && uint64(l.serial) == off>>offsetBits {
-			return l
 		}
 	}
-	return nil
+	if at == l.len() && l.err == nil && !k.end(in, l) {
+		k.fs.coherence.kernel.InvalList(in.ID)
+	}
+	return l, at, nil
 }
 
-// turn counts the changes of a directory that a handle which caches lists now.
-func (k *kept) turn(h *dirHandle) uint32 {
+// find is read if nothing need be taken from the tiers. Who begins is given a listing
+// that the kernel may keep.
+func (k *kept) find(in *inode.Inode, off uint64) (l *listing, at int) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.dirs[h.in].turn
+	d := k.dirs[in]
+	if d == nil || d.list == nil || off == 0 && !k.holds(d) {
+		k.mu.Unlock()
+		return nil, 0
+	}
+	spent := false
+	switch l = d.list; {
+	case off > 0:
+		var of uint8
+		if at, of = l.seek(off); at < 0 && !k.holds(d) {
+			k.mu.Unlock()
+			return nil, 0
+		}
+		at, l.mixed = max(at, 0), l.mixed || of != l.serial
+	case l.mixed:
+		again := *l
+		again.mixed, again.ended, again.adds, again.last = false, false, false, l.top()
+		l = &again
+		spent = k.put(in, d, l)
+	}
+	d.used = time.Since(k.begun)
+	k.mu.Unlock()
+	if spent {
+		k.fs.coherence.kernel.InvalList(in.ID)
+	}
+	return l, at
 }
 
-// add takes a listing in that a handle which caches has taken.
-func (k *kept) add(h *dirHandle, l *listing) {
-	if l.len() > offsetMask {
-		return
-	}
-	l.firm = l.err == nil && !l.mounts && k.fs.coherence.watched(h.in) && !slices.ContainsFunc(k.fs.Tiers(), (*tier.Tier).ListingRenews)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	d := k.dirs[h.in]
-	k.spoil(d)
-	l.serial = d.free()
-	d.lists = append(d.lists, k.own(l))
-	if len(d.lists) > keptLists {
-		k.disown(d.lists[0])
-		d.lists = d.lists[1:]
-	}
-	if l.firm && l.turn == d.turn && d.opens == 1 {
-		k.hold(d, l)
-	}
-}
-
-// hold makes a listing what the kernel has.
+// holds reports whether a directory's listing is true, and is so until a change is heard of.
 //
 // LOCKS_REQUIRED(k.mu)
-func (k *kept) hold(d *keptDir, l *listing) {
-	if size := l.size(); size <= keptBytes/4 {
-		k.bytes += size
-		d.now = l
-		k.trim()
-	}
+func (k *kept) holds(d *keptDir) bool {
+	l := d.list
+	return l.firm && l.turn == d.turn && time.Since(l.begun) < keepFor &&
+		k.fs.coherence.on.Load() && k.fs.alone.Load() && !k.fs.set.Away()
 }
 
-// free is a serial that none of the lists has, the next after the newest.
-func (d *keptDir) free() uint8 {
-	serial := uint8(0)
-	if l := d.newest(); l != nil {
-		serial = l.serial
+// take takes a listing from the tiers. With midway a client is to have it who has read
+// some of another.
+func (k *kept) take(in *inode.Inode, uid uint32, midway bool) (*listing, error) {
+	turn := k.begin(in)
+	defer k.done(in)
+	defer k.fs.names.list(in)()
+	l := &listing{uid: uid, taken: k.fs.names.total(), since: k.fs.coherence.now(), turn: turn, begun: time.Now(), mixed: midway}
+	if err := k.fs.list(in, uid, l); err != nil {
+		k.fs.memory.give(uid, l.paid)
+		return nil, err
 	}
-	for {
-		serial = serial%maxSerial + 1
-		taken := false
-		for _, l := range d.lists {
-			taken = taken || l.serial == serial
-		}
-		if !taken {
-			return serial
-		}
+	l.firm = l.err == nil && !l.mounts && k.fs.coherence.watched(in) && !slices.ContainsFunc(k.fs.Tiers(), (*tier.Tier).ListingRenews)
+	l, spent := k.enter(in, l)
+	if spent {
+		k.fs.coherence.kernel.InvalList(in.ID)
 	}
+	return l, nil
 }
 
-// end is told that a listing was read to its end by a handle which caches, and
-// reports whether it is not true any more, and the kernel is to be told.
-func (k *kept) end(h *dirHandle, l *listing) (stale bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	l.ended = true
-	return l.turn != k.dirs[h.in].turn
-}
-
-// read reports whether somebody who may rewind it has a directory open of which the
-// kernel has all, be it true or not. One of which the kernel has the beginning alone
-// is read through us; its pages must stay, as the kernel goes on after the last
-// row that it has or not at all (fuse_add_dirent_to_cache).
-func (k *kept) read(in *inode.Inode) bool {
+func (k *kept) begin(in *inode.Inode) (turn uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	d := k.dirs[in]
-	return d != nil && d.read()
-}
-
-// LOCKS_REQUIRED(kept.mu)
-func (d *keptDir) read() bool {
-	l := d.newest()
-	return d.opens > 0 && l != nil && l.ended
-}
-
-// newest is the listing that was taken last, nil if there is none.
-//
-// LOCKS_REQUIRED(kept.mu)
-func (d *keptDir) newest() *listing {
-	if n := len(d.lists); n > 0 {
-		return d.lists[n-1]
+	if d == nil {
+		d = &keptDir{}
+		k.dirs[in] = d
 	}
-	return nil
+	d.takers++
+	return d.turn
 }
 
-// trim drops what was used longest ago while there is too much.
-//
-// LOCKS_REQUIRED(k.mu)
-func (k *kept) trim() {
-	for k.bytes > keptBytes {
-		var in *inode.Inode
-		seen := 0
-		for dir, d := range k.dirs { // the oldest of a few is old enough
-			if d.now != nil && (in == nil || d.used < k.dirs[in].used) {
-				in = dir
-			}
-			if seen++; seen >= 16 && in != nil {
-				break
-			}
+// done ends what begin began. The kernel may have forgotten the directory meanwhile, if
+// the watchdog has answered for us.
+func (k *kept) done(in *inode.Inode) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	d := k.dirs[in]
+	if d.takers--; d.takers == 0 && !k.fs.table.Holds(in.ID) {
+		k.remove(in, d)
+	}
+}
+
+// enter makes l the directory's listing, unless there is one by now that is as new, which
+// it returns then. spent is that of put.
+func (k *kept) enter(in *inode.Inode, l *listing) (now *listing, spent bool) {
+	var followed *listing
+	for {
+		k.mu.Lock()
+		d := k.dirs[in]
+		base := d.list
+		if base != nil && (base.begun.After(l.begun) || k.holds(d)) {
+			base.mixed = base.mixed || l.mixed
+			d.used = time.Since(k.begun)
+			k.mu.Unlock()
+			k.fs.memory.give(l.uid, l.paid)
+			return base, false
 		}
-		if in == nil {
-			return
+		if base == followed {
+			spent = k.put(in, d, l)
+			k.free(base)
+			lost := k.pool(l)
+			d.used = time.Since(k.begun)
+			k.tidyLater()
+			k.mu.Unlock()
+			for _, other := range lost {
+				k.fs.coherence.orders.list(other)
+			}
+			return l, spent
 		}
-		k.drop(in)
+		k.mu.Unlock()
+		l.follow(base)
+		followed = base
 	}
 }
 
-// spoil is told that what the kernel has of a directory does not hold.
+// put makes l the directory's listing. spent says that serials begin again, and what the
+// kernel has is to be dropped.
 //
 // LOCKS_REQUIRED(k.mu)
-func (k *kept) spoil(d *keptDir) {
-	if d.now != nil {
-		k.bytes -= d.now.size()
-		d.now = nil
+func (k *kept) put(in *inode.Inode, d *keptDir, l *listing) (spent bool) {
+	if d.list == nil && l.takes(d.last) {
+		l.mixed, d.list = false, l
+		return false
 	}
+	spent = l.number(in.Listings(), d.list)
+	d.list = l
+	return spent
 }
 
-// LOCKS_REQUIRED(k.mu)
-func (k *kept) drop(in *inode.Inode) (read bool) {
+// end is told that a listing was read to its end, before the kernel is. It reports
+// whether that may keep it.
+func (k *kept) end(in *inode.Inode, l *listing) (keep bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l.ended = true
+	if d := k.dirs[in]; d != nil && d.list == l {
+		d.used = time.Since(k.begun)
+		keep = k.holds(d) && !l.mixed && l.size() <= k.long && !l.fillsPages(k.page)
+		d.whole, d.begun = keep, l.begun.Sub(k.begun)
+		k.setBare(d, keep && !k.fs.knows(in, l))
+	}
+	return keep
+}
+
+// changed is told that the names in a directory are others, and reports whether the
+// kernel may have it whole as it was.
+func (k *kept) changed(in *inode.Inode) (whole bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	d := k.dirs[in]
 	if d == nil {
 		return false
 	}
 	d.turn++
-	if k.spoil(d); d.opens == 0 {
-		delete(k.dirs, in)
+	return d.whole
+}
+
+// recall is asked before the kernel is told to drop what it has, and reports whether
+// that is needed.
+func (k *kept) recall(in *inode.Inode) (whole bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	d := k.dirs[in]
+	if d == nil {
+		return false
 	}
-	return d.read()
+	whole, d.whole = d.whole, false
+	k.setBare(d, false)
+	return whole
 }
 
-// changed is told that the names in a directory are others, and returns read.
-func (k *kept) changed(in *inode.Inode) (read bool) {
+// clear is told that all may have changed, and returns the directories that the kernel
+// may have whole.
+func (k *kept) clear() (whole []*inode.Inode) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.drop(in)
-}
-
-// clear is told that all may have changed, and returns the directories of which read
-// is true.
-func (k *kept) clear() (read []*inode.Inode) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for in := range k.dirs {
-		if k.drop(in) {
-			read = append(read, in)
+	for in, d := range k.dirs {
+		d.turn++
+		if d.whole {
+			whole = append(whole, in)
 		}
 	}
-	return read
+	return whole
+}
+
+// forgotten is told that the kernel has forgotten a directory, so that nobody reads it.
+func (k *kept) forgotten(in *inode.Inode) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if d := k.dirs[in]; d != nil {
+		k.remove(in, d)
+	}
 }

@@ -13,14 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dirHandle is one opendir(3): a snapshot of the merged rows, taken at the
-// first read and anew at every rewind, so that offsets are stable and each
-// name comes once whatever happens meanwhile.
+// dirHandle is one opendir(3), where the kernel asks for it: a snapshot of the merged
+// rows, taken at the first read and anew at every rewind, so that offsets are stable and
+// each name comes once whatever happens meanwhile.
 type dirHandle struct {
 	in       *inode.Inode
 	uid      uint32
-	caches   bool // it reads and fills the kernel's cache, see kept; ends with mu held
-	looks    bool // the first listing is to have attributes; GUARDED_BY(mu)
 	released atomic.Bool
 
 	mu   sync.Mutex
@@ -28,31 +26,18 @@ type dirHandle struct {
 }
 
 func (fs *FS) openDir(r *fusedev.Request, op *fuseops.OpenDirOp) error {
+	if fs.kept.unasked() {
+		return unix.ENOSYS
+	}
 	in, err := fs.getDir(uint64(op.Inode))
 	if err != nil {
 		return err
 	}
-	h := &dirHandle{in: in, uid: r.UID}
-	var flags uint32
-	if fs.coherence.on.Load() && fs.alone.Load() && !fs.set.Away() {
-		flags = fs.kept.open(h, func(l *listing) bool { return fs.serves(l, r.PID, h) })
-	}
-	id := fs.lists.add(h)
-	if !r.Opened(fusedev.Open{Handle: id, Flags: flags}) {
+	id := fs.lists.add(&dirHandle{in: in, uid: r.UID})
+	if !r.Opened(fusedev.Open{Handle: id}) {
 		fs.releaseDir(id)
 	}
 	return nil
-}
-
-// serves reports whether a listing that the kernel has will do for a client. Who
-// looks at what he lists is better off with a new one that brings attributes,
-// unless the kernel knows most of what is in it.
-func (fs *FS) serves(l *listing, pid uint32, h *dirHandle) bool {
-	if fs.knows(h.in, l) {
-		return true
-	}
-	h.looks = !fs.habits.plain(pid, h.in, l.len())
-	return !h.looks
 }
 
 // knows reports whether the kernel knows most of what is in a directory, so that a
@@ -73,10 +58,20 @@ func (fs *FS) releaseDir(id uint64) {
 // watchdog has answered for may be at it still; then that does it at its end.
 func (fs *FS) dropRows(h *dirHandle) {
 	if h.released.Load() && h.mu.TryLock() {
-		fs.kept.give(h, nil)
-		fs.kept.close(h)
+		fs.give(h, nil)
 		h.mu.Unlock()
 	}
+}
+
+// give makes a listing a handle's, in place of another; nil for none.
+//
+// LOCKS_REQUIRED(h.mu)
+func (fs *FS) give(h *dirHandle, l *listing) {
+	if old := h.rows; old != nil {
+		fs.memory.give(old.uid, old.paid)
+		fs.freed(int(old.paid))
+	}
+	h.rows = l
 }
 
 // rows locks a handle and returns its listing for a read at off.
@@ -100,28 +95,17 @@ func (fs *FS) rows(id, off uint64) (h *dirHandle, l *listing, done func(), err e
 //
 // LOCKS_REQUIRED(h.mu)
 func (fs *FS) listingAt(h *dirHandle, off uint64) (*listing, error) {
-	if h.caches {
-		if l := fs.kept.find(h, off); l != nil {
-			return l, nil
-		}
+	if h.rows != nil && off > 0 {
+		return h.rows, nil
 	}
-	if l := h.rows; l != nil && off > 0 && (l.serial == 0 || l.offset(0)>>offsetBits == off>>offsetBits) {
-		return l, nil
-	}
-	fs.kept.give(h, nil)
+	fs.give(h, nil)
 	defer fs.names.list(h.in)()
 	l := &listing{uid: h.uid, taken: fs.names.total(), since: fs.coherence.now()}
-	if h.caches {
-		l.turn, l.begun = fs.kept.turn(h), time.Now()
-	}
 	if err := fs.list(h.in, h.uid, l); err != nil {
 		fs.memory.give(h.uid, l.paid)
 		return nil, err
 	}
-	fs.kept.give(h, l)
-	if h.caches {
-		fs.kept.add(h, l)
-	}
+	fs.give(h, l)
 	return l, nil
 }
 
@@ -232,8 +216,13 @@ func (m *merger) pay() error {
 		return nil
 	}
 	step := max(4096, l.paid/8)
-	if len(l.names) > maxPieces || !m.fs.memory.take(m.uid, step) {
+	if len(l.names) > maxPieces {
 		return unix.ENOMEM
+	}
+	for !m.fs.memory.take(m.uid, step) {
+		if !m.fs.kept.relieve(m.uid, m.in) {
+			return unix.ENOMEM
+		}
 	}
 	l.paid += step
 	return nil
@@ -263,17 +252,38 @@ func (m *merger) row(d *tier.Dir, rank int, dev uint64, e sys.Dirent) {
 	m.l.add(e.Name, m.fs.table.Shown(m.fs.table.Key(rank, dev, e.Ino)), rank, e.Type)
 }
 
+// readDir lists rows; op has a handle if the kernel asked to open the directory.
 func (fs *FS) readDir(r *fusedev.Request, op *fusedev.ReaddirOp) error {
-	h, l, done, err := fs.rows(op.Handle, op.Offset)
+	if op.Handle > 0 {
+		h, l, done, err := fs.rows(op.Handle, op.Offset)
+		if err != nil {
+			return err
+		}
+		defer done()
+		return fs.tellRows(r, op, h.in, l, l.after(op.Offset))
+	}
+	in, err := fs.getDir(op.Node)
 	if err != nil {
 		return err
 	}
-	defer done()
+	l, at, err := fs.kept.read(in, r.UID, op.Offset)
+	if err != nil {
+		return err
+	}
+	return fs.tellRows(r, op, in, l, at)
+}
+
+// tellRows answers with the rows of l from row at on.
+func (fs *FS) tellRows(r *fusedev.Request, op *fusedev.ReaddirOp, in *inode.Inode, l *listing, at int) error {
+	if at == l.len() && l.err != nil {
+		return l.err
+	}
 	if op.Plus {
-		return fs.readDirPlus(r, op, h, l)
+		fs.tellLooked(r, op, in, l, at)
+		return nil
 	}
 	dst, n := r.Room(op.Size), 0
-	for i := l.index(op.Offset); i >= 0 && i < l.len(); i++ {
+	for i := at; i < l.len(); i++ {
 		row := l.row(i)
 		size := fusedev.PutDirent(dst[n:], row.ino, l.offset(i), l.name(row), row.typ)
 		if size == 0 {
@@ -281,36 +291,18 @@ func (fs *FS) readDir(r *fusedev.Request, op *fusedev.ReaddirOp) error {
 		}
 		n += size
 	}
-	if n == 0 {
-		if l.err != nil {
-			return l.err
-		}
-		fs.listed(h, l)
-	}
 	r.Data(dst[:n])
 	return nil
 }
 
-// listed is told that a listing was read to its end.
-//
-// LOCKS_REQUIRED(h.mu)
-func (fs *FS) listed(h *dirHandle, l *listing) {
-	if h.caches && fs.kept.end(h, l) {
-		fs.coherence.orders.list(h.in)
-	}
-}
-
-// readDirPlus lists rows with what a lookup of each would say, unless the client is
+// tellLooked is tellRows with what a lookup of each would say, unless the client is
 // better off without.
-//
-// LOCKS_REQUIRED(h.mu)
-func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandle, l *listing) error {
+func (fs *FS) tellLooked(r *fusedev.Request, op *fusedev.ReaddirOp, dir *inode.Inode, l *listing, at int) {
 	dst, n := r.Room(op.Size), 0
-	plain := l.firm && fs.knows(h.in, l) || op.Offset == 0 && !h.looks && fs.habits.plain(r.PID, h.in, l.len())
-	h.looks = false
+	plain := l.firm && fs.knows(dir, l) || op.Offset == 0 && fs.habits.plain(r.PID, dir, l.len())
 	var f found
 	var looked []told
-	for i := l.index(op.Offset); i >= 0 && i < l.len(); i++ {
+	for i := at; i < l.len(); i++ {
 		row := l.row(i)
 		name := l.name(row)
 		if len(dst)-n < fusedev.DirentPlusSize(name) {
@@ -320,7 +312,7 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 		var in *inode.Inode
 		ino := row.ino
 		if !plain {
-			e, in = fs.rowEntry(h.in, l, row, name, &f)
+			e, in = fs.rowEntry(dir, l, row, name, &f)
 		}
 		if in != nil {
 			looked = append(looked, told{in, name, e.EntryTTL, e.AttrTTL})
@@ -328,20 +320,13 @@ func (fs *FS) readDirPlus(r *fusedev.Request, op *fusedev.ReaddirOp, h *dirHandl
 		}
 		n += fusedev.PutDirentPlus(dst[n:], &e, ino, l.offset(i), name, row.typ)
 	}
-	if n == 0 {
-		if l.err != nil {
-			return l.err
-		}
-		fs.listed(h, l)
-	}
 	taken := r.Data(dst[:n])
 	for _, t := range looked {
 		if !taken {
 			fs.forget(t.in.ID, 1)
 		}
-		fs.coherence.confirm(fusedev.Entry{EntryTTL: t.entryTTL, AttrTTL: t.attrTTL}, t.in, entryName{h.in, t.name}, l.since)
+		fs.coherence.confirm(fusedev.Entry{EntryTTL: t.entryTTL, AttrTTL: t.attrTTL}, t.in, entryName{dir, t.name}, l.since)
 	}
-	return nil
 }
 
 // told is a row that the kernel is told of as by a lookup.

@@ -1,35 +1,50 @@
 package tierfs
 
 import (
+	"bytes"
 	"hash/maphash"
+	"sort"
 	"time"
+
+	"github.com/tierfs/tierfs/internal/fusedev"
 )
 
 // listing is merged rows. A directory may have millions, so they lie in pieces
 // that are never copied to grow: a row costs 16 bytes and its name.
+//
+// A row's position is where a client goes on after it. Those of one that follows
+// another have gaps.
 type listing struct {
 	names [][]byte
-	text  int     // bytes of the names
-	rows  [][]row // all full but the last
-	err   error   // what ends it: a tier that did not answer
-	paid  int64   // bytes taken of the memory for listings
-	taken uint64  // how often names had been taken when it began, see names
-	since moment  // when it began, see coherence
+	text  int      // bytes of the names
+	rows  [][]row  // all full but the last
+	pos   []uint32 // positions of the rows; nil: their numbers, from 1 on
+	last  uint32   // the highest position that was given, if it is none of these
+	sum   uint64   // over what the rows tell, in their first order
+	err   error    // what ends it: a tier that did not answer
+	paid  int64    // bytes taken of the memory for listings
+	taken uint64   // how often names had been taken when it began, see names
+	since moment   // when it began, see coherence
+	uid   uint32   // who pays
 
 	mounts bool // something is mounted on a row
 
-	// See kept. What follows but for owners and ended is set while nobody else has it.
-	uid    uint32
-	serial uint8 // 0: it is not shared
+	// See kept. The first are set before others have it, the rest is guarded by kept.mu.
+	serial uint8 // 0: its offsets do not name it
+	older  uint8 // listings before it that it has the positions of
 	begun  time.Time
-	firm   bool   // a change of what it tells is heard of
-	ended  bool   // somebody has read it to the end; GUARDED_BY(kept.mu)
 	turn   uint32 // of the directory's changes, when it was begun
-	owners int    // handles, and kept, if a handle of that has it open; GUARDED_BY(kept.mu)
+	firm   bool   // a change of what it tells is heard of
+	ended  bool   // somebody has read it to the end
+	adds   bool   // it has all that the one before has, and perhaps more
+	mixed  bool   // rows of it were given to who has come from another
+	pooled int64  // bytes of it among those that nobody pays for
+
+	good *listing // the last one before that had no err, if this has one
 }
 
 // size is the memory that it takes, about.
-func (l *listing) size() int64 { return int64(l.len()*16+l.text) + 256 }
+func (l *listing) size() int64 { return int64(l.len()*16+len(l.pos)*4+l.text) + 256 }
 
 // rowCost is what a row takes beside its name: itself, its place among the
 // names seen while tiers are merged, and what the collector lets pile up.
@@ -56,6 +71,8 @@ const (
 	firstNames = 256
 )
 
+var sumSeed = maphash.MakeSeed()
+
 // len counts the rows.
 func (l *listing) len() int {
 	if n := len(l.rows); n > 0 {
@@ -81,6 +98,7 @@ func (l *listing) add(name string, ino uint64, rank int, typ uint8) {
 	l.text += len(name)
 	l.rows = roomFor(l.rows, 1, firstRows, rowsPiece)
 	last = len(l.rows) - 1
+	l.sum = l.sum*0x9e3779b97f4a7c15 ^ maphash.String(sumSeed, name) ^ ino ^ uint64(typ)<<56
 	l.rows[last] = append(l.rows[last], row{ino: ino, at: at, len: uint16(len(name)), rank: uint8(rank), typ: typ})
 }
 
@@ -94,6 +112,162 @@ func roomFor[T any](pieces [][]T, n, first, size int) [][]T {
 		return append(pieces, make([]T, 0, size))
 	}
 	return pieces
+}
+
+// An offset is the position of the row before. The upper bits of the 31 that old programs
+// have room for are the serial of its listing, and none where there are too many rows.
+const (
+	offsetBits = 24
+	offsetMask = 1<<offsetBits - 1
+	maxSerial  = 1<<(31-offsetBits) - 1
+)
+
+// offset is what leads to the row after row i.
+func (l *listing) offset(i int) uint64 { return uint64(l.serial)<<offsetBits | uint64(l.position(i)) }
+
+func (l *listing) position(i int) uint32 {
+	if l.pos == nil {
+		return uint32(i + 1)
+	}
+	return l.pos[i]
+}
+
+// top is the highest position that was given.
+func (l *listing) top() uint32 { return max(l.last, uint32(l.len())) }
+
+// seek is the row at an offset, -1 if that is of a listing whose positions this one does
+// not have; serial is of which it is. What was never given is the end.
+func (l *listing) seek(off uint64) (at int, serial uint8) {
+	switch {
+	case l.serial == 0:
+		return l.after(off), 0
+	case off >= maxSerial<<offsetBits|offsetMask:
+		return l.len(), l.serial
+	}
+	serial = uint8(off >> offsetBits)
+	if age := (int(l.serial) - int(serial) + maxSerial) % maxSerial; serial == 0 || age > int(l.older) {
+		return -1, serial
+	}
+	return l.after(off & offsetMask), serial
+}
+
+// after is the first row with a higher position.
+func (l *listing) after(pos uint64) int {
+	if l.pos == nil {
+		return int(min(pos, uint64(l.len())))
+	}
+	return sort.Search(len(l.pos), func(i int) bool { return uint64(l.pos[i]) > pos })
+}
+
+// follow gives each row that base has as well the position that it has there, and the
+// others higher ones. What a tier did not tell of last is as it was before.
+func (l *listing) follow(base *listing) {
+	n, same := l.len(), 0
+	l.last, l.adds = base.top(), base.good == nil
+	if base.good != nil {
+		base = base.good
+	}
+	if l.err != nil {
+		l.good = base
+	}
+	m := base.len()
+	for ; same < min(n, m) && bytes.Equal(l.raw(l.row(same)), base.raw(base.row(same))); same++ {
+		l.adds = l.adds && l.row(same).tells(base.row(same))
+	}
+	if l.adds = l.adds && n >= m; base.pos == nil && (same == n || same == m && int(l.last) == m) {
+		return
+	}
+	old, pos := l.rows, make([]uint32, 0, n)
+	rows := &listing{}
+	keep := func(i int, at uint32) {
+		rows.rows = roomFor(rows.rows, 1, firstRows, rowsPiece)
+		piece := len(rows.rows) - 1
+		rows.rows[piece] = append(rows.rows[piece], old[i/rowsPiece][i%rowsPiece])
+		pos = append(pos, at)
+	}
+	for i := range same {
+		keep(i, base.position(i))
+	}
+	var set nameSet
+	set.extend(l)
+	kept := make([]bool, n)
+	for j := same; j < m; j++ {
+		i := set.find(l, base.raw(base.row(j)))
+		known := i >= same && !kept[i] // a tier may have told of a name twice
+		if l.adds = l.adds && known && l.row(i).tells(base.row(j)); known {
+			keep(i, base.position(j))
+			kept[i] = true
+		}
+	}
+	for i := same; i < n; i++ {
+		if !kept[i] {
+			l.last++
+			keep(i, l.last)
+		}
+	}
+	l.rows, l.pos = rows.rows, pos
+}
+
+// places are the positions of a listing that is given up: another of the same rows has
+// them as well.
+type places struct {
+	sum           uint64
+	rows          int32
+	serial, older uint8 // serial 0: they are nothing that another would have
+}
+
+func (l *listing) places() places {
+	if l.pos != nil || int(l.top()) > l.len() || l.err != nil {
+		return places{}
+	}
+	return places{l.sum, int32(l.len()), l.serial, l.older}
+}
+
+// takes gives the listing places, if they are of the same rows.
+func (l *listing) takes(p places) bool {
+	if p.serial == 0 || p.sum != l.sum || int(p.rows) != l.len() || l.err != nil {
+		return false
+	}
+	l.serial, l.older = p.serial, p.older
+	return true
+}
+
+// tells reports whether a client is told the same by two rows.
+func (r *row) tells(other *row) bool { return r.ino == other.ino && r.typ == other.typ }
+
+// number gives a listing that may have followed base, the directory's last, its serial:
+// the next, or the same if all that base has is there still. Where the positions do not fit
+// into an offset they are given anew. spent says that all serials were used.
+func (l *listing) number(last *uint8, base *listing) (spent bool) {
+	l.serial, l.older = 0, 0
+	switch {
+	case l.len() >= offsetMask:
+		return false
+	case l.top() >= offsetMask:
+		l.pos, l.last = nil, 0
+	case base != nil && base.serial > 0 && l.adds:
+		l.serial, l.older, l.mixed = base.serial, base.older, l.mixed || base.mixed
+		return false
+	case base != nil && base.serial > 0:
+		l.older = min(base.older+1, maxSerial-1)
+	}
+	spent = *last == maxSerial
+	*last = *last%maxSerial + 1
+	l.serial = *last
+	return spent
+}
+
+// fillsPages reports whether the listing ends with the end of a page in the kernel's
+// cache, which puts rows into pages that they fit into (fuse_add_dirent_to_cache).
+func (l *listing) fillsPages(page int) bool {
+	n := 0
+	for i := range l.len() {
+		size := fusedev.DirentSize(int(l.row(i).len))
+		if n += size; n > page {
+			n = size
+		}
+	}
+	return n == page
 }
 
 // nameSet finds names among the first rows of a listing. It holds row numbers
@@ -129,13 +303,15 @@ func (s *nameSet) home(name []byte) int {
 
 // has reports whether name is among them.
 func (s *nameSet) has(l *listing, name string) bool {
-	if s.rows == 0 {
-		return false
-	}
-	for i := s.home([]byte(name)); s.slots[i] != 0; i = (i + 1) % len(s.slots) {
-		if string(l.raw(l.row(int(s.slots[i]-1)))) == name {
-			return true
+	return s.rows > 0 && s.find(l, []byte(name)) >= 0
+}
+
+// find is the row with the name, -1 if there is none. The set is not empty.
+func (s *nameSet) find(l *listing, name []byte) int {
+	for i := s.home(name); s.slots[i] != 0; i = (i + 1) % len(s.slots) {
+		if row := int(s.slots[i] - 1); bytes.Equal(l.raw(l.row(row)), name) {
+			return row
 		}
 	}
-	return false
+	return -1
 }

@@ -61,3 +61,73 @@ func TestNameSetHasWhatItWasGiven(t *testing.T) {
 		}
 	}
 }
+
+// A name keeps its position in the listings that follow, for as many as the offsets tell
+// apart; and all names have new ones where those are used up.
+func TestPositionsThatFollow(t *testing.T) {
+	of := func(names ...string) *listing {
+		l := &listing{}
+		for _, name := range names {
+			l.add(name, 1, 0, unix.DT_REG)
+		}
+		return l
+	}
+	say := func(l *listing) (s string) {
+		for i := range l.len() {
+			s += fmt.Sprint(l.name(l.row(i)), l.position(i), " ")
+		}
+		return s
+	}
+	var serial uint8
+	last := of(".", "..", "a", "b")
+	last.number(&serial, nil)
+	for _, step := range []struct {
+		next   *listing
+		want   string
+		serial uint8
+	}{
+		{of(".", "..", "a", "b"), ".1 ..2 a3 b4 ", 1},
+		{of(".", "..", "a", "b", "c"), ".1 ..2 a3 b4 c5 ", 1},
+		{of(".", "..", "d", "c", "b", "a"), ".1 ..2 a3 b4 c5 d6 ", 1},
+		{of(".", "..", "d", "c", "a"), ".1 ..2 a3 c5 d6 ", 2},
+		{of(".", "..", "a", "c"), ".1 ..2 a3 c5 ", 3},
+		{of(".", "..", "a", "c", "d"), ".1 ..2 a3 c5 d7 ", 3},
+		{of(".", ".."), ".1 ..2 ", 4},
+		{of(".", "..", "e"), ".1 ..2 e8 ", 4},
+	} {
+		step.next.follow(last)
+		step.next.number(&serial, last)
+		if got := say(step.next); got != step.want || step.next.serial != step.serial {
+			t.Errorf("%q after %q, serial %d, want %q, %d", got, say(last), step.next.serial, step.want, step.serial)
+		}
+		last = step.next
+	}
+	if at, _ := last.seek(1<<offsetBits | 4); at != 2 {
+		t.Errorf("from the first listing it goes on at row %d", at)
+	}
+	if at, _ := last.seek(5<<offsetBits | 4); at >= 0 {
+		t.Errorf("from a listing that was not given yet it goes on at row %d", at)
+	}
+	if at, _ := last.seek(1 << 40); at != last.len() {
+		t.Errorf("from what is no offset it goes on at row %d", at)
+	}
+	spent := 0
+	for range 2 * maxSerial {
+		next := of(".", "..")
+		next.follow(last)
+		next.adds = false
+		if next.number(&serial, last) {
+			spent++
+		}
+		last = next
+	}
+	if at, _ := last.seek(uint64(last.serial%maxSerial+1) << offsetBits); spent != 2 || at < 0 {
+		t.Errorf("serials begin anew %d times; the oldest listing goes on at row %d", spent, at)
+	}
+	last.last = offsetMask
+	next := of(".", "..", "f")
+	next.follow(last)
+	if next.number(&serial, last); say(next) != ".1 ..2 f3 " || next.older != 0 {
+		t.Errorf("positions are used up, and it has %q and those of %d before", say(next), next.older)
+	}
+}

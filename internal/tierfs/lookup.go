@@ -31,6 +31,7 @@ func (fs *FS) lookup(r *fusedev.Request, op *fusedev.LookupOp) error {
 	if err == nil {
 		if !in.IsDir() {
 			fs.habits.looked(r.PID, p)
+			fs.kept.looked(p, op.Name)
 		}
 		fs.tellEntry(r, in, spare, &f.st, at, f.holds(since))
 		return nil
@@ -321,12 +322,12 @@ func (fs *FS) forget(id, n uint64) {
 		return
 	}
 	idle, listed, file := fs.table.Forget(in, n)
-	if listed != nil {
-		fs.kept.changed(listed)
+	if listed != nil && fs.kept.changed(listed) {
+		fs.coherence.orders.list(listed)
 	}
 	if idle && in.IsDir() {
 		fs.dirs.DropAll(in)
-		fs.kept.changed(in)
+		fs.kept.forgotten(in)
 	}
 	if idle {
 		fs.freed(inode.Bytes)

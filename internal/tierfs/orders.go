@@ -146,7 +146,7 @@ func (c *coherence) carry(x order) {
 	case x.sub != nil:
 		c.again(x.dir, x.name, x.sub)
 	case x.list:
-		if c.fs.kept.read(x.dir) {
+		if c.fs.kept.recall(x.dir) {
 			c.kernel.InvalList(x.dir.ID)
 		}
 	case x.name == "":

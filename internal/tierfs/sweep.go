@@ -65,9 +65,7 @@ func (c *coherence) everything() {
 
 func (s *sweeper) add(roots ...*inode.Inode) {
 	s.c.stampAll()
-	for _, in := range s.c.fs.kept.clear() {
-		s.c.orders.list(in)
-	}
+	s.c.fs.listAnew()
 	s.put(&s.first, s.sweep, roots)
 }
 
