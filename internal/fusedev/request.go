@@ -121,6 +121,10 @@ func (r *Request) Data(body []byte) bool {
 // Fail answers with the error err.
 func (r *Request) Fail(err error) bool { return r.errno(r.w.s.fault(err)) }
 
+// Late reports whether the watchdog has answered already: the kernel takes the op for
+// failed.
+func (r *Request) Late() bool { return !r.w.self && r.w.answered(r.Unique) }
+
 // On tells that the op works on the tier with that rank alone from here on:
 // another tier's absence is no reason to give it up.
 func (r *Request) On(rank int) { r.w.rank.Store(int32(rank)) }

@@ -13,9 +13,7 @@ const (
 // looked is told that a client has looked up a file.
 func (k *kept) looked(dir *inode.Inode, name string) {
 	if k.bare.Load() > 0 && k.inOrder(dir, name) {
-		for _, in := range k.allBare() {
-			k.fs.coherence.orders.list(in)
-		}
+		k.fs.coherence.orders.lists(k.allBare())
 	}
 }
 

@@ -185,11 +185,7 @@ func (fs *FS) SetAlone(alone bool) {
 func (fs *FS) TierLost() { fs.listAnew() }
 
 // listAnew makes the kernel ask for every listing.
-func (fs *FS) listAnew() {
-	for _, in := range fs.kept.clear() {
-		fs.coherence.orders.list(in)
-	}
-}
+func (fs *FS) listAnew() { fs.coherence.orders.lists(fs.kept.clear()) }
 
 // SetOptions puts changed rules into force.
 func (fs *FS) SetOptions(o Options) { fs.options.Store(&o) }

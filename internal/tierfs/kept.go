@@ -8,6 +8,7 @@ import (
 
 	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
 )
 
 // kept are the listings of directories that the kernel opens without asking us, as
@@ -63,6 +64,7 @@ type keptDir struct {
 	turn   uint32        // counts changes
 	takers int32         // who takes a listing now
 	whole  bool          // the kernel may have one, to its end
+	due    bool          // and is told to drop it
 	bare   bool          // and knew little of what is in it then
 	next   int32         // the row after the last file that was looked up in order, if it is bare
 	hits   int32         // and how many were
@@ -80,15 +82,17 @@ func (k *kept) unasked() bool {
 // read is the listing for a client that reads a directory at an offset, and the row
 // there.
 func (k *kept) read(in *inode.Inode, uid uint32, off uint64) (l *listing, at int, err error) {
-	if l, at = k.find(in, off); l == nil {
-		if l, err = k.take(in, uid, off > 0); err != nil {
-			return nil, 0, err
-		}
-		if off > 0 { // it may have the positions of before
-			if now, i := k.find(in, off); now != nil {
-				l, at = now, i
+	l, at, err = k.find(in, off)
+	if l == nil && err == nil {
+		if l, err = k.take(in, uid, off > 0); err == nil && off > 0 { // it may have the positions of before
+			var now *listing
+			if now, at, err = k.find(in, off); now != nil {
+				l = now
 			}
 		}
+	}
+	if err != nil {
+		return nil, 0, err
 	}
 	if at == l.len() && l.err == nil && !k.end(in, l) {
 		k.fs.coherence.kernel.InvalList(in.ID)
@@ -97,23 +101,32 @@ func (k *kept) read(in *inode.Inode, uid uint32, off uint64) (l *listing, at int
 }
 
 // find is read if nothing need be taken from the tiers. Who begins is given a listing
-// that the kernel may keep.
-func (k *kept) find(in *inode.Inode, off uint64) (l *listing, at int) {
+// that the kernel may keep. One of which a client is told the end has ended from now on.
+func (k *kept) find(in *inode.Inode, off uint64) (l *listing, at int, err error) {
+	spent := false
+	defer func() {
+		if spent {
+			k.fs.coherence.kernel.InvalList(in.ID)
+		}
+	}()
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	d := k.dirs[in]
 	if d == nil || d.list == nil || off == 0 && !k.holds(d) {
-		k.mu.Unlock()
-		return nil, 0
+		return nil, 0, nil
 	}
-	spent := false
 	switch l = d.list; {
 	case off > 0:
 		var of uint8
-		if at, of = l.seek(off); at < 0 && !k.holds(d) {
-			k.mu.Unlock()
-			return nil, 0
+		at, of = l.seek(off)
+		switch {
+		case at < 0 && !k.holds(d):
+			return nil, 0, nil
+		case at >= 0 && l.misses(of):
+			return nil, 0, unix.EIO
 		}
 		at, l.mixed = max(at, 0), l.mixed || of != l.serial
+		l.ended = l.ended || at == l.len()
 	case l.mixed:
 		again := *l
 		again.mixed, again.ended, again.adds, again.last = false, false, false, l.top()
@@ -121,11 +134,7 @@ func (k *kept) find(in *inode.Inode, off uint64) (l *listing, at int) {
 		spent = k.put(in, d, l)
 	}
 	d.used = time.Since(k.begun)
-	k.mu.Unlock()
-	if spent {
-		k.fs.coherence.kernel.InvalList(in.ID)
-	}
-	return l, at
+	return l, at, nil
 }
 
 // holds reports whether a directory's listing is true, and is so until a change is heard of.
@@ -201,9 +210,7 @@ func (k *kept) enter(in *inode.Inode, l *listing) (now *listing, spent bool) {
 			d.used = time.Since(k.begun)
 			k.tidyLater()
 			k.mu.Unlock()
-			for _, other := range lost {
-				k.fs.coherence.orders.list(other)
-			}
+			k.fs.coherence.orders.lists(lost)
 			return l, spent
 		}
 		k.mu.Unlock()
@@ -218,7 +225,7 @@ func (k *kept) enter(in *inode.Inode, l *listing) (now *listing, spent bool) {
 // LOCKS_REQUIRED(k.mu)
 func (k *kept) put(in *inode.Inode, d *keptDir, l *listing) (spent bool) {
 	if d.list == nil && l.takes(d.last) {
-		l.mixed, d.list = false, l
+		d.list = l
 		return false
 	}
 	spent = l.number(in.Listings(), d.list)
@@ -231,7 +238,6 @@ func (k *kept) put(in *inode.Inode, d *keptDir, l *listing) (spent bool) {
 func (k *kept) end(in *inode.Inode, l *listing) (keep bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l.ended = true
 	if d := k.dirs[in]; d != nil && d.list == l {
 		d.used = time.Since(k.begun)
 		keep = k.holds(d) && !l.mixed && l.size() <= k.long && !l.fillsPages(k.page)
@@ -263,19 +269,20 @@ func (k *kept) recall(in *inode.Inode) (whole bool) {
 	if d == nil {
 		return false
 	}
-	whole, d.whole = d.whole, false
+	whole, d.whole, d.due = d.whole, false, false
 	k.setBare(d, false)
 	return whole
 }
 
 // clear is told that all may have changed, and returns the directories that the kernel
-// may have whole.
+// may have whole, for whom it gives orders.
 func (k *kept) clear() (whole []*inode.Inode) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for in, d := range k.dirs {
 		d.turn++
-		if d.whole {
+		if d.whole && !d.due {
+			d.due = true
 			whole = append(whole, in)
 		}
 	}

@@ -91,6 +91,7 @@ type direntReader struct {
 	atPos       uint64
 
 	asked func() // takes an answer that is there
+	asks  int
 	names []string
 	ended bool
 }
@@ -106,6 +107,7 @@ func (r *direntReader) read(room int) {
 	if r.cached(room) {
 		return
 	}
+	r.asks++
 	l, at, err := r.k.fs.kept.read(r.k.dir, 0, r.pos)
 	if err != nil {
 		r.k.t.Fatal(err)
@@ -301,9 +303,15 @@ func TestListingsInTheKernelsCache(t *testing.T) {
 					fs.kept.drop(d)
 					fs.kept.mu.Unlock()
 				}
-			case x < 34: // somebody stops in the middle
+			case x < 34 && seed%3 == 0: // another daemon moves files, or not any more
+				if !fs.alone.Load() {
+					fs.SetAlone(true)
+				} else if fs.alone.Store(false); len(fs.kept.clear()) > 0 {
+					late = append(late, order)
+				}
+			case x < 35: // somebody stops in the middle
 				begin(r.IntN(len(readers)))
-			case x < 36: // nobody has it open, and the kernel forgets it
+			case x < 37: // nobody has it open, and the kernel forgets it
 				fs.kept.forgotten(k.dir)
 				k.cache = dirCache{pages: map[int][]dirent{}}
 				for i := range readers {
@@ -322,7 +330,7 @@ func TestListingsInTheKernelsCache(t *testing.T) {
 				}
 				count := map[string]int{}
 				for _, name := range c.names {
-					if count[name]++; count[name] > 1 && seed%2 == 1 {
+					if count[name]++; count[name] > 1 && (seed%2 == 1 || c.asks == 0) {
 						t.Fatalf("seed %d, step %d: %s is listed twice: %q", seed, n, name, c.names)
 					}
 				}
@@ -342,13 +350,14 @@ func TestListingsInTheKernelsCache(t *testing.T) {
 		for name, rank := range other {
 			rig.remove(rank, "d/"+name)
 		}
+		fs.SetAlone(true)
 		fs.kept.forgotten(k.dir)
 		if len(fs.kept.dirs) > 0 || fs.kept.bytes != 0 || fs.memory.used != 0 {
 			t.Fatalf("%d directories are kept that nobody has, of %d bytes, and %d are paid for", len(fs.kept.dirs), fs.kept.bytes, fs.memory.used)
 		}
 	}
 	t.Logf("%d listings, %d of them from the cache to the end", passes, served)
-	if served < passes/20 {
+	if served < passes/30 {
 		t.Errorf("of %d listings the cache has served %d", passes, served)
 	}
 }
@@ -494,33 +503,90 @@ func TestLongListings(t *testing.T) {
 	}
 }
 
-// A tier that does not tell of its names for once makes nobody have them twice.
-func TestPositionsWhenATierFails(t *testing.T) {
-	of := func(err error, names ...string) *listing {
-		l := &listing{err: err}
-		for _, name := range names {
-			l.add(name, 1, 0, unix.DT_REG)
-		}
-		return l
+// A tier does not tell of its names for once. Who has begun before that goes on where he was, and who
+// has begun then has an error.
+func TestListingsWhenATierFails(t *testing.T) {
+	r, fs := keptRig(t, &toldKernel{})
+	for _, name := range []string{"a", "b", "f"} {
+		r.write(0, "d/"+name, "")
 	}
-	var serial uint8
-	good := of(nil, "p1", "p2", "f1")
-	good.number(&serial, nil)
-	last := good
-	for range 2 {
-		part := of(unix.EIO, "f1", "new")
-		part.follow(last)
-		part.number(&serial, last)
-		if at, _ := part.seek(good.offset(1)); part.name(part.row(at)) != "f1" {
-			t.Error("who was in the middle does not go on there")
-		}
-		last = part
+	d := r.admit(fs, "d")
+	good := readAll(t, fs, d, 0)
+	part := &listing{err: unix.EIO, begun: time.Now()}
+	for _, name := range []string{".", "..", "new"} {
+		part.add(name, 1, 0, unix.DT_REG)
 	}
-	full := of(nil, "new", "p1", "p2", "f1", "f1")
-	full.follow(last)
-	full.number(&serial, last)
-	if at, _ := full.seek(last.offset(0)); full.len() != 5 || full.position(0) != 1 || full.position(2) != 3 || at != 3 || full.serial == last.serial {
-		t.Errorf("positions %v, goes on at %d, serials %d and %d", full.pos, at, last.serial, full.serial)
+	part.add(good.name(good.row(4)), 1, 0, unix.DT_REG)
+	fs.kept.changed(d)
+	fs.kept.begin(d)
+	fs.kept.enter(d, part)
+	fs.kept.done(d)
+	if l, at, err := fs.kept.read(d, 0, part.offset(1)); l != part || at != 2 || err != nil {
+		t.Errorf("who has begun in it goes on at %d of another (%v)", at, err)
+	}
+	fs.kept.changed(d)
+	full := readAll(t, fs, d, 0)
+	if l, at, err := fs.kept.read(d, 0, good.offset(2)); l != full || at != 3 || err != nil {
+		t.Errorf("who has begun before goes on at %d (%v)", at, err)
+	}
+	if _, _, err := fs.kept.read(d, 0, part.offset(1)); err != unix.EIO {
+		t.Errorf("who has begun when a tier failed: %v", err)
+	}
+	r.write(0, "d/more", "")
+	fs.kept.changed(d)
+	readAll(t, fs, d, 0)
+	if _, _, err := fs.kept.read(d, 0, part.offset(1)); err != unix.EIO {
+		t.Errorf("who has begun when a tier failed, later: %v", err)
+	}
+}
+
+// What is mixed of two listings is not kept when it was given up and is taken anew.
+func TestMixedListingThatIsGivenUp(t *testing.T) {
+	r, fs := keptRig(t, &toldKernel{})
+	for _, name := range []string{"a", "b", "c", "d"} {
+		r.write(0, "d/"+name, "")
+	}
+	d := r.admit(fs, "d")
+	drop := func() {
+		fs.kept.mu.Lock()
+		defer fs.kept.mu.Unlock()
+		fs.kept.drop(fs.kept.dirs[d])
+	}
+	l := readAll(t, fs, d, 0)
+	drop()
+	r.remove(0, "d/a")
+	fs.kept.changed(d)
+	l, _, _ = fs.kept.read(d, 0, l.offset(3))
+	drop()
+	last, _, _ := fs.kept.read(d, 0, 0) // somebody begins
+	fs.kept.read(d, 0, l.offset(3))
+	if _, at, _ := fs.kept.read(d, 0, last.offset(last.len()-1)); at != last.len() || fs.kept.dirs[d].whole {
+		t.Error("a listing is kept that begins with another")
+	}
+	if readAll(t, fs, d, 0); !fs.kept.dirs[d].whole {
+		t.Error("the next is not kept")
+	}
+}
+
+// More directories than orders are kept of are all dropped when the watch ends.
+func TestManyListingsWhenTheWatchEnds(t *testing.T) {
+	k := &toldKernel{}
+	_, fs := keptRig(t, k)
+	const dirs = maxOrders + orderRoom
+	for range dirs {
+		fs.kept.dirs[&inode.Inode{Type: unix.S_IFDIR}] = &keptDir{whole: true}
+	}
+	fs.EndCoherence(unix.EIO)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		k.mu.Lock()
+		n := len(k.nodes)
+		k.mu.Unlock()
+		if n >= dirs {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("of %d directories %d were dropped", dirs, n)
+		}
 	}
 }
 

@@ -109,9 +109,7 @@ func (k *kept) tidy() {
 	k.sweep(func(_ *inode.Inode, d *keptDir, idle time.Duration) bool {
 		return idle >= idleMost || d.list.ended && idle >= idleEnded
 	})
-	for _, in := range k.aged() {
-		k.fs.coherence.orders.list(in)
-	}
+	k.fs.coherence.orders.lists(k.aged())
 }
 
 // aged are the directories that the kernel has whole for too long. It sees to it that

@@ -40,7 +40,8 @@ type listing struct {
 	mixed  bool   // rows of it were given to who has come from another
 	pooled int64  // bytes of it among those that nobody pays for
 
-	good *listing // the last one before that had no err, if this has one
+	good   *listing                     // the last one before that had no err, if this has one
+	broken [(maxSerial + 1) / 64]uint64 // serials of those before that had one
 }
 
 // size is the memory that it takes, about.
@@ -214,13 +215,14 @@ type places struct {
 	sum           uint64
 	rows          int32
 	serial, older uint8 // serial 0: they are nothing that another would have
+	ended         bool
 }
 
 func (l *listing) places() places {
-	if l.pos != nil || int(l.top()) > l.len() || l.err != nil {
+	if l.pos != nil || int(l.top()) > l.len() || l.err != nil || l.mixed || l.broken != [len(l.broken)]uint64{} {
 		return places{}
 	}
-	return places{l.sum, int32(l.len()), l.serial, l.older}
+	return places{l.sum, int32(l.len()), l.serial, l.older, l.ended}
 }
 
 // takes gives the listing places, if they are of the same rows.
@@ -228,7 +230,7 @@ func (l *listing) takes(p places) bool {
 	if p.serial == 0 || p.sum != l.sum || int(p.rows) != l.len() || l.err != nil {
 		return false
 	}
-	l.serial, l.older = p.serial, p.older
+	l.serial, l.older, l.ended = p.serial, p.older, p.ended
 	return true
 }
 
@@ -236,7 +238,8 @@ func (l *listing) takes(p places) bool {
 func (r *row) tells(other *row) bool { return r.ino == other.ino && r.typ == other.typ }
 
 // number gives a listing that may have followed base, the directory's last, its serial:
-// the next, or the same if all that base has is there still. Where the positions do not fit
+// the next, or the same if all that base has is there still, and nobody was told of its
+// end: who is late to take that would end this one. Where the positions do not fit
 // into an offset they are given anew. spent says that all serials were used.
 func (l *listing) number(last *uint8, base *listing) (spent bool) {
 	l.serial, l.older = 0, 0
@@ -245,16 +248,26 @@ func (l *listing) number(last *uint8, base *listing) (spent bool) {
 		return false
 	case l.top() >= offsetMask:
 		l.pos, l.last = nil, 0
-	case base != nil && base.serial > 0 && l.adds:
-		l.serial, l.older, l.mixed = base.serial, base.older, l.mixed || base.mixed
+	case base != nil && base.serial > 0 && l.adds && !base.ended:
+		l.serial, l.older, l.mixed, l.broken = base.serial, base.older, l.mixed || base.mixed, base.broken
 		return false
 	case base != nil && base.serial > 0:
-		l.older = min(base.older+1, maxSerial-1)
+		l.older, l.broken = min(base.older+1, maxSerial-1), base.broken
+		if base.err != nil {
+			l.broken[base.serial/64] |= 1 << (base.serial % 64)
+		}
 	}
 	spent = *last == maxSerial
 	*last = *last%maxSerial + 1
 	l.serial = *last
+	l.broken[l.serial/64] &^= 1 << (l.serial % 64)
 	return spent
+}
+
+// misses reports whether a client who has begun in the listing with that serial may miss
+// names without an error: a tier did not tell of them then.
+func (l *listing) misses(serial uint8) bool {
+	return l.err == nil && serial != l.serial && l.broken[serial/64]&(1<<(serial%64)) != 0
 }
 
 // fillsPages reports whether the listing ends with the end of a page in the kernel's

@@ -111,6 +111,13 @@ func TestPositionsThatFollow(t *testing.T) {
 	if at, _ := last.seek(1 << 40); at != last.len() {
 		t.Errorf("from what is no offset it goes on at row %d", at)
 	}
+	last.ended = true
+	next := of(".", "..", "e", "g")
+	next.follow(last)
+	if next.number(&serial, last); next.serial != 5 {
+		t.Errorf("what follows a listing that was read to its end has the serial %d", next.serial)
+	}
+	last = next
 	spent := 0
 	for range 2 * maxSerial {
 		next := of(".", "..")
@@ -125,7 +132,7 @@ func TestPositionsThatFollow(t *testing.T) {
 		t.Errorf("serials begin anew %d times; the oldest listing goes on at row %d", spent, at)
 	}
 	last.last = offsetMask
-	next := of(".", "..", "f")
+	next = of(".", "..", "f")
 	next.follow(last)
 	if next.number(&serial, last); say(next) != ".1 ..2 f3 " || next.older != 0 {
 		t.Errorf("positions are used up, and it has %q and those of %d before", say(next), next.older)

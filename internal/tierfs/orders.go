@@ -60,6 +60,19 @@ func (o *orders) again(d *inode.Inode, name string, sub *inode.Inode) {
 // reads it.
 func (o *orders) list(dir *inode.Inode) { o.put(order{dir: dir, list: true}) }
 
+// lists is list for many, which may be more than are kept.
+func (o *orders) lists(dirs []*inode.Inode) {
+	if len(dirs) == 0 {
+		return
+	}
+	go func() {
+		for _, dir := range dirs {
+			o.awaitRoom()
+			o.list(dir)
+		}
+	}()
+}
+
 // retry tells of the attributes of an inode that the kernel did not have yet.
 func (o *orders) retry(node uint64) { o.later(order{node: node, wait: time.Millisecond}) }
 

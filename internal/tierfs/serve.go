@@ -9,8 +9,11 @@ import (
 // Serve implements fusedev.Handler.
 func (fs *FS) Serve(r *fusedev.Request, op any) error {
 	err := fs.serveInode(r, op)
-	if err != nil {
+	switch {
+	case err != nil:
 		fs.failed(r, op, err)
+	case r.Late():
+		fs.unheard(r, op)
 	}
 	if checking {
 		fs.check(op)
@@ -122,18 +125,43 @@ func (fs *FS) failed(r *fusedev.Request, op any, err error) {
 	if !fs.coherence.on.Load() || absent(err) || err == unix.EEXIST || err == unix.ENOTEMPTY || err == unix.ESTALE {
 		return
 	}
-	dirs := [2]uint64{r.Node}
-	switch op := op.(type) {
-	case *fusedev.RenameOp:
-		dirs[1] = op.NewParent
-	case *fusedev.CreateOp, *fusedev.MkdirOp, *fusedev.MknodOp, *fuseops.CreateSymlinkOp, *fuseops.CreateLinkOp,
-		*fuseops.UnlinkOp, *fuseops.RmDirOp:
-	default:
-		return
+	for _, at := range fs.changes(r, op) {
+		fs.coherence.relisted(at.parent)
 	}
-	for _, id := range dirs {
-		if d := fs.table.Get(id); d != nil {
-			fs.coherence.relisted(d)
+}
+
+// unheard is told that an op was done after the kernel was told that it has failed.
+func (fs *FS) unheard(r *fusedev.Request, op any) {
+	for _, at := range fs.changes(r, op) {
+		fs.coherence.renew(at.parent, at.name)
+	}
+}
+
+// changes are the names that an op changes.
+func (fs *FS) changes(r *fusedev.Request, op any) (all []entryName) {
+	add := func(dir uint64, name string) {
+		if d := fs.table.Get(dir); d != nil {
+			all = append(all, entryName{d, name})
 		}
 	}
+	switch op := op.(type) {
+	case *fusedev.RenameOp:
+		add(op.Parent, op.Name)
+		add(op.NewParent, op.NewName)
+	case *fusedev.CreateOp:
+		add(r.Node, op.Name)
+	case *fusedev.MkdirOp:
+		add(r.Node, op.Name)
+	case *fusedev.MknodOp:
+		add(r.Node, op.Name)
+	case *fuseops.CreateSymlinkOp:
+		add(r.Node, op.Name)
+	case *fuseops.CreateLinkOp:
+		add(r.Node, op.Name)
+	case *fuseops.UnlinkOp:
+		add(r.Node, op.Name)
+	case *fuseops.RmDirOp:
+		add(r.Node, op.Name)
+	}
+	return all
 }

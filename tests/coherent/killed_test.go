@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,4 +83,69 @@ func TestAGuardThatIsKilledIsReplaced(t *testing.T) {
 		return len(now) == 1 && now[0] != first[0]
 	})
 	m.Down()
+}
+
+// TestChangeThatIsDoneAfterItsClientWasKilled: a client changes a name on a disk that waits, and is
+// killed. What he began is done later, and everybody sees it, though the kernel was told
+// that it has failed.
+func TestChangeThatIsDoneAfterItsClientWasKilled(t *testing.T) {
+	harness.Require(t, "ext4")
+	m := newMount(t, "ext4", "ext4")
+	for _, name := range []string{"d/f", "d/old"} {
+		m.Put(1, name, "x")
+	}
+	agree(t, m, []string{"d"}, "making files")
+	names := func() []string {
+		rows, err := os.ReadDir(m.Path("d"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, row := range rows {
+			all = append(all, row.Name())
+		}
+		return all
+	}
+	for _, step := range []struct {
+		words []string
+		want  string
+	}{
+		{[]string{"touch", m.Path("d/new")}, "f new old"},
+		{[]string{"mkdir", m.Path("d/sub")}, "f new old sub"},
+		{[]string{"rm", m.Path("d/f")}, "new old sub"},
+		{[]string{"mv", m.Path("d/old"), m.Path("d/other")}, "new other sub"},
+		{[]string{"ln", "-s", "nowhere", m.Path("d/link")}, "link new other sub"},
+		{[]string{"rmdir", m.Path("d/sub")}, "link new other"},
+	} {
+		for _, name := range []string{"f", "new", "old", "sub", "other", "link"} {
+			os.Lstat(m.Path("d/" + name)) // so that the kernel knows it, or that there is none
+		}
+		names()
+		names()
+		thaw := harness.Freeze(t, m.Tier(1, ""))
+		client := exec.Command(step.words[0], step.words[1:]...)
+		if err := client.Start(); err != nil {
+			t.Fatal(err)
+		}
+		harness.WaitInside(t, m.Pid())
+		client.Process.Kill()
+		client.Wait()
+		if before := names(); slices.Equal(before, strings.Fields(step.want)) {
+			t.Errorf("%q is done while the disk waits", step.words)
+		}
+		thaw()
+		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			var seen []string
+			for _, name := range []string{"f", "link", "new", "old", "other", "sub"} {
+				if _, err := os.Lstat(m.Path("d/" + name)); err == nil {
+					seen = append(seen, name)
+				}
+			}
+			if now := names(); strings.Join(now, " ") == step.want && slices.Equal(seen, now) {
+				break
+			} else if time.Now().After(end) {
+				t.Fatalf("after %q %q are listed, and %q found; want %q", step.words, now, seen, step.want)
+			}
+		}
+	}
 }

@@ -171,10 +171,10 @@ func TestPowerCutInTheMiddle(t *testing.T) {
 				s.prepare(d)
 				d.Up()
 				d.settle()
-				thaw := freeze(t, d.Tiers[frozen])
+				thaw := harness.Freeze(t, d.Tiers[frozen])
 				done := make(chan bool)
 				go func() { defer close(done); s.act(d) }()
-				waitInside(t, d.Pid())
+				harness.WaitInside(t, d.Pid())
 				at := d.cut()
 				thaw()
 				<-done

@@ -1,4 +1,4 @@
-package union
+package harness
 
 import (
 	"bytes"
@@ -16,9 +16,9 @@ const (
 	fiThaw   = 0xC0045878
 )
 
-// freeze stops every write to a filesystem until the returned function is
+// Freeze stops every write to a filesystem until the returned function is
 // called: a daemon that works on it stays where it is.
-func freeze(t *testing.T, dir string) (thaw func()) {
+func Freeze(t *testing.T, dir string) (thaw func()) {
 	t.Helper()
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -41,9 +41,9 @@ func freeze(t *testing.T, dir string) (thaw func()) {
 	return thaw
 }
 
-// waitInside waits until a thread of the daemon is held by a frozen
+// WaitInside waits until a thread of the daemon is held by a frozen
 // filesystem, in the sleep that no signal ends.
-func waitInside(t *testing.T, pid int) {
+func WaitInside(t *testing.T, pid int) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
