@@ -70,7 +70,7 @@ type extra struct {
 	names []dentry   // further names of a hard-linked file; GUARDED_BY(Table.mu)
 	gone  *tier.File // with O_PATH, see Leave; closed when the kernel forgets the inode; GUARDED_BY(Table.mu)
 
-	listings uint8 // see Listings
+	listed Listed // see there
 
 	copies []copyState  // by rank; grows with both Table.mu and DirCache.mu held
 	seen   []Key        // what Table.seen has of it; GUARDED_BY(Table.mu)
@@ -148,8 +148,24 @@ func (in *Inode) InUse() bool { return in.open.Load() != nil || in.Mapped.Load()
 // IsDir reports whether the inode is a directory.
 func (in *Inode) IsDir() bool { return in.Type == unix.S_IFDIR }
 
-// Listings is a count of a directory's listings that who keeps them guards.
-func (in *Inode) Listings() *uint8 { return &in.extra.listings }
+// Listed is what is to be known of a directory's listings when none is kept any more. Who
+// keeps them guards it.
+type Listed struct {
+	Last   uint8  // serial of the last
+	Places Places // of the last that was given up
+}
+
+// Places are the positions of the rows in a listing: another of the same rows has them as
+// well.
+type Places struct {
+	Sum           uint64 // of what the rows tell
+	Rows          int32
+	Serial, Older uint8 // serial 0: they are nothing that another would have
+	Ended         bool
+}
+
+// Listed is a directory's.
+func (in *Inode) Listed() *Listed { return &in.extra.listed }
 
 // key is the backing inode.
 //

@@ -60,7 +60,6 @@ type kept struct {
 // keptDir is one directory that was listed; all of it is guarded by kept.mu.
 type keptDir struct {
 	list   *listing      // nil while the first is taken, and when it was given up
-	last   places        // of one that was given up
 	turn   uint32        // counts changes
 	takers int32         // who takes a listing now
 	whole  bool          // the kernel may have one, to its end
@@ -224,11 +223,11 @@ func (k *kept) enter(in *inode.Inode, l *listing) (now *listing, spent bool) {
 //
 // LOCKS_REQUIRED(k.mu)
 func (k *kept) put(in *inode.Inode, d *keptDir, l *listing) (spent bool) {
-	if d.list == nil && l.takes(d.last) {
+	if d.list == nil && l.takes(in.Listed().Places) {
 		d.list = l
 		return false
 	}
-	spent = l.number(in.Listings(), d.list)
+	spent = l.number(&in.Listed().Last, d.list)
 	d.list = l
 	return spent
 }

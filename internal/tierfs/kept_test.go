@@ -300,7 +300,7 @@ func TestListingsInTheKernelsCache(t *testing.T) {
 			case x < 33 && seed%2 == 0: // and we do
 				if d := fs.kept.dirs[k.dir]; d != nil {
 					fs.kept.mu.Lock()
-					fs.kept.drop(d)
+					fs.kept.drop(k.dir, d)
 					fs.kept.mu.Unlock()
 				}
 			case x < 34 && seed%3 == 0: // another daemon moves files, or not any more
@@ -493,6 +493,10 @@ func TestLongListings(t *testing.T) {
 	if again, at, err := fs.kept.read(d, 2, l.offset(1000)); again == l || at != 1001 || err != nil || again.offset(1000) != l.offset(1000) {
 		t.Errorf("who comes back goes on at %d (%v)", at, err)
 	}
+	fs.kept.forgotten(d)
+	if again, at, err := fs.kept.read(d, 2, l.offset(1000)); at != 1001 || err != nil || again.offset(1000) != l.offset(1000) {
+		t.Errorf("who comes back when the kernel has forgotten the directory goes on at %d (%v)", at, err)
+	}
 	age(idleMost)
 	if fs.kept.tidy(); fs.memory.used != 0 {
 		t.Errorf("nobody reads, and %d bytes are paid for", fs.memory.used)
@@ -550,7 +554,7 @@ func TestMixedListingThatIsGivenUp(t *testing.T) {
 	drop := func() {
 		fs.kept.mu.Lock()
 		defer fs.kept.mu.Unlock()
-		fs.kept.drop(fs.kept.dirs[d])
+		fs.kept.drop(d, fs.kept.dirs[d])
 	}
 	l := readAll(t, fs, d, 0)
 	drop()

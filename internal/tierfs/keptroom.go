@@ -44,7 +44,7 @@ func (k *kept) pool(l *listing) (lost []*inode.Inode) {
 		if old == nil {
 			break
 		}
-		if k.drop(old); old.whole && old.last.serial == 0 {
+		if k.drop(dir, old); old.whole && dir.Listed().Places.Serial == 0 {
 			lost = append(lost, dir)
 		}
 	}
@@ -55,21 +55,25 @@ func (k *kept) pool(l *listing) (lost []*inode.Inode) {
 // known.
 //
 // LOCKS_REQUIRED(k.mu)
-func (k *kept) drop(d *keptDir) {
+func (k *kept) drop(in *inode.Inode, d *keptDir) {
 	if d.list != nil {
-		d.last = d.list.places()
+		in.Listed().Places = d.list.places()
 		k.free(d.list)
 		d.list = nil
 	}
 }
 
-// remove gives up all that is known of a directory.
+// remove gives up all of a directory but its places: with noforget it may be asked for
+// by a handle after the kernel has forgotten it, with all that it had, and gone on with.
 //
 // LOCKS_REQUIRED(k.mu)
 func (k *kept) remove(in *inode.Inode, d *keptDir) {
-	k.free(d.list)
+	if d.list != nil {
+		d.list.mixed = false
+	}
+	k.drop(in, d)
 	k.setBare(d, false)
-	if d.list, d.whole = nil, false; d.takers == 0 {
+	if d.whole = false; d.takers == 0 {
 		delete(k.dirs, in)
 	}
 }
@@ -136,7 +140,7 @@ func (k *kept) sweep(old func(in *inode.Inode, d *keptDir, idle time.Duration) b
 	defer k.mu.Unlock()
 	for in, d := range k.dirs {
 		if d.list != nil && d.list.paid > 0 && old(in, d, time.Since(k.begun)-d.used) {
-			k.drop(d)
+			k.drop(in, d)
 			any = true
 		}
 	}

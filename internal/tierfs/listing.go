@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tierfs/tierfs/internal/fusedev"
+	"github.com/tierfs/tierfs/internal/inode"
 )
 
 // listing is merged rows. A directory may have millions, so they lie in pieces
@@ -209,28 +210,20 @@ func (l *listing) follow(base *listing) {
 	l.rows, l.pos = rows.rows, pos
 }
 
-// places are the positions of a listing that is given up: another of the same rows has
-// them as well.
-type places struct {
-	sum           uint64
-	rows          int32
-	serial, older uint8 // serial 0: they are nothing that another would have
-	ended         bool
-}
-
-func (l *listing) places() places {
+// places are the listing's when it is given up.
+func (l *listing) places() inode.Places {
 	if l.pos != nil || int(l.top()) > l.len() || l.err != nil || l.mixed || l.broken != [len(l.broken)]uint64{} {
-		return places{}
+		return inode.Places{}
 	}
-	return places{l.sum, int32(l.len()), l.serial, l.older, l.ended}
+	return inode.Places{Sum: l.sum, Rows: int32(l.len()), Serial: l.serial, Older: l.older, Ended: l.ended}
 }
 
 // takes gives the listing places, if they are of the same rows.
-func (l *listing) takes(p places) bool {
-	if p.serial == 0 || p.sum != l.sum || int(p.rows) != l.len() || l.err != nil {
+func (l *listing) takes(p inode.Places) bool {
+	if p.Serial == 0 || p.Sum != l.sum || int(p.Rows) != l.len() || l.err != nil {
 		return false
 	}
-	l.serial, l.older, l.ended = p.serial, p.older, p.ended
+	l.serial, l.older, l.ended = p.Serial, p.Older, p.Ended
 	return true
 }
 
