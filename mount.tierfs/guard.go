@@ -1,23 +1,35 @@
 package main
 
 import (
+	"os"
 	"time"
 
 	"github.com/tierfs/tierfs/internal/daemon"
+	"github.com/tierfs/tierfs/internal/fusedev"
 )
 
 // guardPause is the time between two guards, if one is ended.
 const guardPause = time.Second
 
 // guard sees to it that clients get an answer if the daemon dies while it tells
-// the kernel of names, which it does where caching is coherent. Without a guard it
-// is not.
+// the kernel of names, which it does where caching is coherent, and no other from the
+// kernel's cache than that there is no daemon. Without a guard it is not.
 func (g *graph) guard(minor uint32) {
 	if on, _ := g.fs.Coherent(); !on {
 		return
 	}
-	guard, err := daemon.NewGuard(minor, g.dir, stageEnv+"="+stageGuard)
+	device, err := g.srv.Duplicate()
 	if err != nil {
+		g.fs.EndCoherence(err)
+		return
+	}
+	var args []string
+	for _, t := range g.set.Tiers() {
+		args = append(args, t.Root)
+	}
+	guard, err := daemon.NewGuard(minor, device, append(args, g.dir), stageEnv+"="+stageGuard)
+	if err != nil {
+		device.Close()
 		g.fs.EndCoherence(err)
 		return
 	}
@@ -29,4 +41,25 @@ func (g *graph) guard(minor uint32) {
 		}
 		g.fs.EndCoherence(err)
 	}()
+}
+
+// runGuard is the guard's process; args are its name, the tiers and the mount point.
+func runGuard(args []string) error {
+	return daemon.RunGuard(func(device *os.File) {
+		fusedev.DropAll(device, func(yield func(name string) bool) {
+			for _, root := range args[1 : len(args)-1] {
+				d, err := os.Open(root)
+				if err != nil {
+					continue
+				}
+				names, _ := d.Readdirnames(-1)
+				d.Close()
+				for _, name := range names {
+					if !yield(name) {
+						return
+					}
+				}
+			}
+		})
+	})
 }

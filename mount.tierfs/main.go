@@ -54,7 +54,7 @@ func run(stage string, args []string) int {
 	case stage == stageServe:
 		return serve(args)
 	case stage == stageGuard:
-		return report(daemon.GuardName, daemon.RunGuard())
+		return report(daemon.GuardName, runGuard(args))
 	case len(args) > 0 && filepath.Base(args[0]) == generatorName:
 		return report(generatorName, generate(args[1:]))
 	case len(args) > 0 && isHelper(args):

@@ -17,27 +17,32 @@ const GuardName = "tierfs-guard"
 const (
 	guardedFD = 3 // a thread of the daemon
 	abortFD   = 4 // ends the connection
+	deviceFD  = 5 // is of it
 )
 
-// Guard is a process that ends a FUSE connection when the daemon dies.
+// Guard is a process that ends a FUSE connection when the daemon dies, and makes the
+// kernel forget what it was told: it would go on to list directories for an hour, and a backup
+// would find nothing wrong.
 //
-// The kernel does so by itself when the last descriptor of the connection is
+// The kernel ends it by itself when the last descriptor of the connection is
 // closed. But a thread that tells it to forget a name waits for the directory's
 // lock, and not even SIGKILL ends that wait (fuse_reverse_inval_entry). The lock
 // may be held by a client whose op the daemon has not answered: with the daemon
 // killed in between, the thread keeps the descriptors open, the client waits for an
 // answer for ever, and the thread for the client.
 type Guard struct {
-	argv  []string
-	env   []string
-	self  *os.File // a thread of ours
-	abort *os.File
+	argv   []string
+	env    []string
+	self   *os.File // a thread of ours
+	abort  *os.File
+	device *os.File
 }
 
 // NewGuard prepares to guard the connection of the mount with the minor device
-// number, which is mounted at dir. env are variables for the process. It needs
-// root, and Linux 6.9 (PIDFD_THREAD: the other threads may be stuck).
-func NewGuard(minor uint32, dir string, env ...string) (*Guard, error) {
+// number, which device is of. args are what the process is told, and env are its
+// variables. It needs root, and Linux 6.9 (PIDFD_THREAD: the other
+// threads may be stuck).
+func NewGuard(minor uint32, device *os.File, args []string, env ...string) (*Guard, error) {
 	abort, err := openAbort(minor)
 	if err != nil {
 		return nil, err
@@ -47,7 +52,7 @@ func NewGuard(minor uint32, dir string, env ...string) (*Guard, error) {
 		abort.Close()
 		return nil, fmt.Errorf("pidfd_open: %w", err)
 	}
-	return &Guard{argv: []string{GuardName, dir}, env: env, self: os.NewFile(uintptr(self), "self"), abort: abort}, nil
+	return &Guard{argv: append([]string{GuardName}, args...), env: env, self: os.NewFile(uintptr(self), "self"), abort: abort, device: device}, nil
 }
 
 // idleThread is the number of a thread that does nothing until the process dies.
@@ -123,14 +128,14 @@ func (g *Guard) Start() (*os.Process, error) {
 	return os.StartProcess("/proc/self/exe", g.argv, &os.ProcAttr{
 		Dir:   "/",
 		Env:   g.env,
-		Files: []*os.File{null, null, null, guardedFD: g.self, abortFD: g.abort},
+		Files: []*os.File{null, null, null, guardedFD: g.self, abortFD: g.abort, deviceFD: g.device},
 		Sys:   &unix.SysProcAttr{Setsid: true},
 	})
 }
 
-// RunGuard is what the process does. Signals for a whole service are not for it:
-// it ends with the daemon, by itself.
-func RunGuard() error {
+// RunGuard is what the process does; ended is called with the connection when that has been
+// ended. Signals for a whole service are not for it: it ends with the daemon, by itself.
+func RunGuard(ended func(device *os.File)) error {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	NameProcess(GuardName)
 	fds := []unix.PollFd{{Fd: guardedFD, Events: unix.POLLIN}}
@@ -145,5 +150,6 @@ func RunGuard() error {
 		break
 	}
 	_, err := unix.Write(abortFD, []byte("1"))
+	ended(os.NewFile(deviceFD, "/dev/fuse"))
 	return err
 }

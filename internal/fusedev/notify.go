@@ -1,11 +1,16 @@
 package fusedev
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // Codes of notifications (FUSE_NOTIFY_*).
 const (
 	notifyInvalInode = 2
 	notifyInvalEntry = 3
+	notifyIncEpoch   = 8 // Linux 6.16
 )
 
 // expireOnly is FUSE_EXPIRE_ONLY: the name is looked up when it is needed next,
@@ -64,5 +69,42 @@ func (s *Server) inval(parent uint64, name string, flags uint32) error {
 	order.PutUint32(b[outHeaderSize+12:], flags)
 	copy(b[outHeaderSize+16:], name)
 	_, err := unix.Write(s.dev, b)
+	return err
+}
+
+// Duplicate is another descriptor of the connection, which lasts until the last is
+// closed.
+func (s *Server) Duplicate() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(s.dev), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	return os.NewFile(uintptr(fd), "/dev/fuse"), nil
+}
+
+// DropAll makes the kernel ask for everything that it was told on a connection that has
+// been ended, so that whoever comes by a path is told ENOTCONN: it answers from what it
+// has otherwise, and a listing in its cache looks whole. Before Linux 6.16 it takes
+// the names that may be in the root, from which all paths begin.
+func DropAll(dev *os.File, names func(yield func(name string) bool)) {
+	s := &Server{dev: int(dev.Fd())}
+	s.InvalAttr(rootNode)
+	if s.incEpoch() == nil {
+		return
+	}
+	for name := range names {
+		s.ExpireEntry(rootNode, name)
+	}
+}
+
+// rootNode is the root's ID (FUSE_ROOT_ID).
+const rootNode = 1
+
+// incEpoch makes the kernel look every name up when it is needed next.
+func (s *Server) incEpoch() error {
+	var b [outHeaderSize]byte
+	order.PutUint32(b[:], uint32(len(b)))
+	order.PutUint32(b[4:], notifyIncEpoch)
+	_, err := unix.Write(s.dev, b[:])
 	return err
 }

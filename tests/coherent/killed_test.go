@@ -69,6 +69,44 @@ func TestKilledWhileItTellsTheKernel(t *testing.T) {
 	}
 }
 
+// TestDeadMountTellsNothing: what the kernel has of a mount whose daemon was killed is not
+// given out any more, so that no backup takes it for what is there.
+func TestDeadMountTellsNothing(t *testing.T) {
+	m := newMount(t, "ext4", "xfs")
+	for i := range 40 {
+		m.Put(i%2, fmt.Sprint("d/sub/f", i), "x")
+		m.Put(i%2, fmt.Sprint("top", i), "x")
+	}
+	paths := []string{"", "d", "d/sub"}
+	agree(t, m, paths, "making files")
+	look := func() (answers []string) {
+		for _, p := range paths {
+			rows, err := os.ReadDir(m.Path(p))
+			answers = append(answers, fmt.Sprintf("readdir of %q: %d rows, %v", p, len(rows), err))
+		}
+		for _, p := range []string{"d", "d/sub/f1", "top1", "absent", "d/absent"} {
+			_, err := os.Lstat(m.Path(p))
+			answers = append(answers, fmt.Sprintf("lstat of %s: %v", p, err))
+		}
+		return answers
+	}
+	time.Sleep(1200 * time.Millisecond) // the root's attributes do not last before
+	look()
+	look()
+	unix.Kill(m.Pid(), unix.SIGKILL)
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		left := slices.DeleteFunc(look(), func(s string) bool { return strings.HasSuffix(s, unix.ENOTCONN.Error()) })
+		if len(left) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("a mount without a daemon still answers: %q", left)
+		}
+	}
+	unix.Unmount(m.Dir, unix.MNT_DETACH)
+	m.Gone(128 + int(unix.SIGKILL))
+}
+
 // TestAGuardThatIsKilledIsReplaced: the daemon is never without.
 func TestAGuardThatIsKilledIsReplaced(t *testing.T) {
 	m := newMount(t, "tmpfs")
