@@ -231,8 +231,8 @@ func (l *listing) takes(p inode.Places) bool {
 func (r *row) tells(other *row) bool { return r.ino == other.ino && r.typ == other.typ }
 
 // number gives a listing that may have followed base, the directory's last, its serial:
-// the next, or the same if all that base has is there still, and nobody was told of its
-// end: who is late to take that would end this one. Where the positions do not fit
+// the next, or the same if all that base has is there still, and nothing more if anybody was
+// told of its end: who is late to take that would end this one. Where the positions do not fit
 // into an offset they are given anew. spent says that all serials were used.
 func (l *listing) number(last *uint8, base *listing) (spent bool) {
 	l.serial, l.older = 0, 0
@@ -241,8 +241,9 @@ func (l *listing) number(last *uint8, base *listing) (spent bool) {
 		return false
 	case l.top() >= offsetMask:
 		l.pos, l.last = nil, 0
-	case base != nil && base.serial > 0 && l.adds && !base.ended:
+	case base != nil && base.serial > 0 && l.adds && (!base.ended || l.len() == base.len()):
 		l.serial, l.older, l.mixed, l.broken = base.serial, base.older, l.mixed || base.mixed, base.broken
+		l.ended = base.ended
 		return false
 	case base != nil && base.serial > 0:
 		l.older, l.broken = min(base.older+1, maxSerial-1), base.broken

@@ -112,7 +112,13 @@ func TestPositionsThatFollow(t *testing.T) {
 		t.Errorf("from what is no offset it goes on at row %d", at)
 	}
 	last.ended = true
-	next := of(".", "..", "e", "g")
+	next := of(".", "..", "e")
+	next.follow(last)
+	if next.number(&serial, last); next.serial != 4 || !next.ended {
+		t.Errorf("the same once more has the serial %d, ended %v", next.serial, next.ended)
+	}
+	last = next
+	next = of(".", "..", "e", "g")
 	next.follow(last)
 	if next.number(&serial, last); next.serial != 5 {
 		t.Errorf("what follows a listing that was read to its end has the serial %d", next.serial)

@@ -376,7 +376,7 @@ func (s *state) each(d *dir, fn func(d *dir)) {
 // ruleRows begins or goes on with a listing: rows is what it gave, ended that
 // there was nothing more. The order is the filesystem's affair, and so is
 // whether it shows what came or went meanwhile (readdir(3)); what was there all
-// the time has to come, and nothing twice.
+// the time has to come, and that once; what went and came again may be told of again.
 func (s *state) ruleRows(h *handle, rows []row, ended bool) error {
 	d := s.whereIs(h.n)
 	if d == nil {
@@ -386,7 +386,7 @@ func (s *state) ruleRows(h *handle, rows []row, ended bool) error {
 		h.stream = &stream{got: map[string]bool{}, all: s.nameSet(d), still: s.nameSet(d)}
 	}
 	for _, r := range rows {
-		if h.stream.got[r.name] {
+		if h.stream.got[r.name] && h.stream.still[r.name] {
 			return fmt.Errorf("lists %q twice", r.name)
 		}
 		if !h.stream.all[r.name] {
