@@ -2,6 +2,7 @@ package life
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/tierfs/tierfs/tests/harness"
@@ -17,7 +18,9 @@ func TestATierIsMadeReadOnlyWhileMounted(t *testing.T) {
 	m.Up()
 	harness.Write(t, m.Path("f"), "x")
 	for rank, name := range []string{"f", "low"} {
-		harness.Must(t, "mount", "-o", "remount,ro", m.Tiers[rank])
+		harness.Eventually(t, "a remount read-only", func() bool { // close(2) does not wait for the daemon, which may have f open
+			return exec.Command("mount", "-o", "remount,ro", m.Tiers[rank]).Run() == nil
+		})
 		harness.WantRead(t, m.Path("f"), "x")
 		harness.WantRead(t, m.Path("low"), "below")
 		harness.WantErrno(t, "chmod", unix.Chmod(m.Path(name), 0o600), unix.EROFS)
