@@ -81,6 +81,11 @@ func TestPositionsThatFollow(t *testing.T) {
 	var serial uint8
 	last := of(".", "..", "a", "b")
 	last.number(&serial, nil)
+	cut := of(".", "..", "a")
+	cut.follow(last)
+	if of := serial; cut.number(&of, last) || cut.serial == last.serial {
+		t.Error("a listing without the last name of the one before has the same serial")
+	}
 	for _, step := range []struct {
 		next   *listing
 		want   string
