@@ -46,20 +46,14 @@ func (g *graph) guard(minor uint32) {
 // runGuard is the guard's process; args are its name, the tiers and the mount point.
 func runGuard(args []string) error {
 	return daemon.RunGuard(func(device *os.File) {
-		fusedev.DropAll(device, func(yield func(name string) bool) {
+		fusedev.DropAll(device, func() (names []string) {
 			for _, root := range args[1 : len(args)-1] {
-				d, err := os.Open(root)
-				if err != nil {
-					continue
-				}
-				names, _ := d.Readdirnames(-1)
-				d.Close()
-				for _, name := range names {
-					if !yield(name) {
-						return
-					}
+				rows, _ := os.ReadDir(root)
+				for _, row := range rows {
+					names = append(names, row.Name())
 				}
 			}
+			return names
 		})
 	})
 }

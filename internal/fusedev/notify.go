@@ -3,6 +3,7 @@ package fusedev
 import (
 	"os"
 
+	"github.com/jacobsa/fuse/fuseops"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,11 +42,16 @@ func (s *Server) InvalList(node uint64) error { return s.invalInode(node, 0) }
 // offset on.
 func (s *Server) invalInode(node uint64, offset int64) error {
 	var b [outHeaderSize + 24]byte
-	order.PutUint32(b[:], uint32(len(b)))
-	order.PutUint32(b[4:], notifyInvalInode)
 	order.PutUint64(b[outHeaderSize:], node)
 	order.PutUint64(b[outHeaderSize+8:], uint64(offset))
-	_, err := unix.Write(s.dev, b[:])
+	return s.notify(notifyInvalInode, b[:])
+}
+
+// notify writes a notification, whose header is made in b.
+func (s *Server) notify(code uint32, b []byte) error {
+	order.PutUint32(b, uint32(len(b)))
+	order.PutUint32(b[4:], code)
+	_, err := unix.Write(s.dev, b)
 	return err
 }
 
@@ -62,14 +68,11 @@ func (s *Server) ExpireEntry(parent uint64, name string) error {
 
 func (s *Server) inval(parent uint64, name string, flags uint32) error {
 	b := make([]byte, outHeaderSize+16+len(name)+1)
-	order.PutUint32(b, uint32(len(b)))
-	order.PutUint32(b[4:], notifyInvalEntry)
 	order.PutUint64(b[outHeaderSize:], parent)
 	order.PutUint32(b[outHeaderSize+8:], uint32(len(name)))
 	order.PutUint32(b[outHeaderSize+12:], flags)
 	copy(b[outHeaderSize+16:], name)
-	_, err := unix.Write(s.dev, b)
-	return err
+	return s.notify(notifyInvalEntry, b)
 }
 
 // Duplicate is another descriptor of the connection, which lasts until the last is
@@ -86,25 +89,13 @@ func (s *Server) Duplicate() (*os.File, error) {
 // been ended, so that whoever comes by a path is told ENOTCONN: it answers from what it
 // has otherwise, and a listing in its cache looks whole. Before Linux 6.16 it takes
 // the names that may be in the root, from which all paths begin.
-func DropAll(dev *os.File, names func(yield func(name string) bool)) {
+func DropAll(dev *os.File, names func() []string) {
 	s := &Server{dev: int(dev.Fd())}
-	s.InvalAttr(rootNode)
-	if s.incEpoch() == nil {
+	s.InvalAttr(fuseops.RootInodeID)
+	if s.notify(notifyIncEpoch, make([]byte, outHeaderSize)) == nil {
 		return
 	}
-	for name := range names {
-		s.ExpireEntry(rootNode, name)
+	for _, name := range names() {
+		s.ExpireEntry(fuseops.RootInodeID, name)
 	}
-}
-
-// rootNode is the root's ID (FUSE_ROOT_ID).
-const rootNode = 1
-
-// incEpoch makes the kernel look every name up when it is needed next.
-func (s *Server) incEpoch() error {
-	var b [outHeaderSize]byte
-	order.PutUint32(b[:], uint32(len(b)))
-	order.PutUint32(b[4:], notifyIncEpoch)
-	_, err := unix.Write(s.dev, b[:])
-	return err
 }
