@@ -36,16 +36,12 @@ func (k *kept) inOrder(dir *inode.Inode, name string) bool {
 }
 
 // allBare are the directories that are bare, which they are not any more.
-func (k *kept) allBare() (all []*inode.Inode) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for in, d := range k.dirs {
-		if d.bare {
-			k.setBare(d, false)
-			all = append(all, in)
-		}
-	}
-	return all
+func (k *kept) allBare() []*inode.Inode {
+	return k.pick(func(d *keptDir) bool {
+		bare := d.bare
+		k.setBare(d, false)
+		return bare
+	})
 }
 
 // LOCKS_REQUIRED(k.mu)

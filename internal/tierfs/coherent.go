@@ -190,10 +190,15 @@ func (c *coherence) watched(in *inode.Inode) bool {
 // relisted is told that the names in d are others, or what a listing says of them,
 // other than by a client's operation, of which the kernel knows.
 func (c *coherence) relisted(d *inode.Inode) {
+	c.relist(d)
+	c.attr(d.ID)
+}
+
+// relist is told that a listing of d would be another.
+func (c *coherence) relist(d *inode.Inode) {
 	if c.fs.kept.changed(d) {
 		c.orders.list(d)
 	}
-	c.attr(d.ID)
 }
 
 // confirm is called when an answer is with the kernel: what has changed while it

@@ -63,11 +63,11 @@ type keptDir struct {
 	turn   uint32        // counts changes
 	takers int32         // who takes a listing now
 	whole  bool          // the kernel may have one, to its end
+	begun  time.Duration // when that was taken, since kept.begun
 	due    bool          // and is told to drop it
 	bare   bool          // and knew little of what is in it then
 	next   int32         // the row after the last file that was looked up in order, if it is bare
 	hits   int32         // and how many were
-	begun  time.Duration // when that was taken, since kept.begun
 	used   time.Duration // when a listing was read last, since kept.begun
 }
 
@@ -128,7 +128,7 @@ func (k *kept) find(in *inode.Inode, off uint64) (l *listing, at int, err error)
 		l.ended = l.ended || at == l.len()
 	case l.mixed:
 		again := *l
-		again.mixed, again.ended, again.adds, again.last = false, false, false, l.top()
+		again.mixed, again.ended, again.adds = false, false, false
 		l = &again
 		spent = k.put(in, d, l)
 	}
@@ -151,11 +151,11 @@ func (k *kept) take(in *inode.Inode, uid uint32, midway bool) (*listing, error) 
 	turn := k.begin(in)
 	defer k.done(in)
 	defer k.fs.names.list(in)()
-	l := &listing{uid: uid, taken: k.fs.names.total(), since: k.fs.coherence.now(), turn: turn, begun: time.Now(), mixed: midway}
-	if err := k.fs.list(in, uid, l); err != nil {
-		k.fs.memory.give(uid, l.paid)
+	l, err := k.fs.newListing(in, uid)
+	if err != nil {
 		return nil, err
 	}
+	l.turn, l.mixed = turn, midway
 	l.firm = l.err == nil && !l.mounts && k.fs.coherence.watched(in) && !slices.ContainsFunc(k.fs.Tiers(), (*tier.Tier).ListingRenews)
 	l, spent := k.enter(in, l)
 	if spent {
@@ -276,16 +276,26 @@ func (k *kept) recall(in *inode.Inode) (whole bool) {
 // clear is told that all may have changed, and returns the directories that the kernel
 // may have whole, for whom it gives orders.
 func (k *kept) clear() (whole []*inode.Inode) {
+	return k.pick(func(d *keptDir) bool {
+		d.turn++
+		if !d.whole || d.due {
+			return false
+		}
+		d.due = true
+		return true
+	})
+}
+
+// pick are the directories of which fn, which may change them, says so.
+func (k *kept) pick(fn func(d *keptDir) bool) (all []*inode.Inode) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for in, d := range k.dirs {
-		d.turn++
-		if d.whole && !d.due {
-			d.due = true
-			whole = append(whole, in)
+		if fn(d) {
+			all = append(all, in)
 		}
 	}
-	return whole
+	return all
 }
 
 // forgotten is told that the kernel has forgotten a directory, so that nobody reads it.

@@ -113,24 +113,13 @@ func (k *kept) tidy() {
 	k.sweep(func(_ *inode.Inode, d *keptDir, idle time.Duration) bool {
 		return idle >= idleMost || d.list.ended && idle >= idleEnded
 	})
-	k.fs.coherence.orders.lists(k.aged())
-}
-
-// aged are the directories that the kernel has whole for too long. It sees to it that
-// tidy runs again.
-func (k *kept) aged() (all []*inode.Inode) {
+	now := time.Since(k.begun)
+	k.fs.coherence.orders.lists(k.pick(func(d *keptDir) bool { return d.whole && now-d.begun >= keepFor }))
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for in, d := range k.dirs {
-		if d.whole && time.Since(k.begun)-d.begun >= keepFor {
-			all = append(all, in)
-		}
-	}
-	k.tidying = false
-	if len(k.dirs) > 0 {
+	if k.tidying = false; len(k.dirs) > 0 {
 		k.tidyLater()
 	}
-	return all
 }
 
 // sweep gives up the listings that are paid for and that old says so of, and reports

@@ -100,12 +100,21 @@ func (fs *FS) listingAt(h *dirHandle, off uint64) (*listing, error) {
 	}
 	fs.give(h, nil)
 	defer fs.names.list(h.in)()
-	l := &listing{uid: h.uid, taken: fs.names.total(), since: fs.coherence.now()}
-	if err := fs.list(h.in, h.uid, l); err != nil {
-		fs.memory.give(h.uid, l.paid)
+	l, err := fs.newListing(h.in, h.uid)
+	if err == nil {
+		fs.give(h, l)
+	}
+	return l, err
+}
+
+// newListing takes a listing from the tiers, for which uid pays. The names of the
+// directory are in use meanwhile.
+func (fs *FS) newListing(in *inode.Inode, uid uint32) (*listing, error) {
+	l := &listing{uid: uid, taken: fs.names.total(), since: fs.coherence.now(), begun: time.Now()}
+	if err := fs.list(in, uid, l); err != nil {
+		fs.memory.give(uid, l.paid)
 		return nil, err
 	}
-	fs.give(h, l)
 	return l, nil
 }
 

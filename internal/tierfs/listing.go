@@ -41,8 +41,8 @@ type listing struct {
 	mixed  bool   // rows of it were given to who has come from another
 	pooled int64  // bytes of it among those that nobody pays for
 
-	good   *listing                     // the last one before that had no err, if this has one
-	broken [(maxSerial + 1) / 64]uint64 // serials of those before that had one
+	good   *listing // the last one before that had no err, if this has one
+	broken serials  // of those before that had one
 }
 
 // size is the memory that it takes, about.
@@ -98,10 +98,16 @@ func (l *listing) add(name string, ino uint64, rank int, typ uint8) {
 	at := uint32(last)<<namesShift | uint32(len(l.names[last]))
 	l.names[last] = append(l.names[last], name...)
 	l.text += len(name)
-	l.rows = roomFor(l.rows, 1, firstRows, rowsPiece)
-	last = len(l.rows) - 1
 	l.sum = l.sum*0x9e3779b97f4a7c15 ^ maphash.String(sumSeed, name) ^ ino ^ uint64(typ)<<56
-	l.rows[last] = append(l.rows[last], row{ino: ino, at: at, len: uint16(len(name)), rank: uint8(rank), typ: typ})
+	l.rows = push(l.rows, row{ino: ino, at: at, len: uint16(len(name)), rank: uint8(rank), typ: typ})
+}
+
+// push adds a row to the pieces.
+func push(rows [][]row, r row) [][]row {
+	rows = roomFor(rows, 1, firstRows, rowsPiece)
+	last := len(rows) - 1
+	rows[last] = append(rows[last], r)
+	return rows
 }
 
 // roomFor begins a new piece unless n more fit into the last one. The first has
@@ -179,14 +185,9 @@ func (l *listing) follow(base *listing) {
 	if l.adds = l.adds && n >= m; base.pos == nil && (same == n || same == m && int(l.last) == m) {
 		return
 	}
-	old, pos := l.rows, make([]uint32, 0, n)
-	rows := &listing{}
-	keep := func(i int, at uint32) {
-		rows.rows = roomFor(rows.rows, 1, firstRows, rowsPiece)
-		piece := len(rows.rows) - 1
-		rows.rows[piece] = append(rows.rows[piece], old[i/rowsPiece][i%rowsPiece])
-		pos = append(pos, at)
-	}
+	var rows [][]row
+	pos := make([]uint32, 0, n)
+	keep := func(i int, at uint32) { rows, pos = push(rows, *l.row(i)), append(pos, at) }
 	for i := range same {
 		keep(i, base.position(i))
 	}
@@ -207,12 +208,12 @@ func (l *listing) follow(base *listing) {
 			keep(i, l.last)
 		}
 	}
-	l.rows, l.pos = rows.rows, pos
+	l.rows, l.pos = rows, pos
 }
 
 // places are the listing's when it is given up.
 func (l *listing) places() inode.Places {
-	if l.pos != nil || int(l.top()) > l.len() || l.err != nil || l.mixed || l.broken != [len(l.broken)]uint64{} {
+	if l.pos != nil || int(l.top()) > l.len() || l.err != nil || l.mixed || l.broken != (serials{}) {
 		return inode.Places{}
 	}
 	return inode.Places{Sum: l.sum, Rows: int32(l.len()), Serial: l.serial, Older: l.older, Ended: l.ended}
@@ -248,20 +249,31 @@ func (l *listing) number(last *uint8, base *listing) (spent bool) {
 	case base != nil && base.serial > 0:
 		l.older, l.broken = min(base.older+1, maxSerial-1), base.broken
 		if base.err != nil {
-			l.broken[base.serial/64] |= 1 << (base.serial % 64)
+			l.broken.set(base.serial, true)
 		}
 	}
 	spent = *last == maxSerial
 	*last = *last%maxSerial + 1
 	l.serial = *last
-	l.broken[l.serial/64] &^= 1 << (l.serial % 64)
+	l.broken.set(l.serial, false)
 	return spent
 }
 
 // misses reports whether a client who has begun in the listing with that serial may miss
 // names without an error: a tier did not tell of them then.
 func (l *listing) misses(serial uint8) bool {
-	return l.err == nil && serial != l.serial && l.broken[serial/64]&(1<<(serial%64)) != 0
+	return l.err == nil && serial != l.serial && l.broken.has(serial)
+}
+
+// serials is a set of them.
+type serials [(maxSerial + 1) / 64]uint64
+
+func (s *serials) has(serial uint8) bool { return s[serial/64]&(1<<(serial%64)) != 0 }
+
+func (s *serials) set(serial uint8, in bool) {
+	if s[serial/64] &^= 1 << (serial % 64); in {
+		s[serial/64] |= 1 << (serial % 64)
+	}
 }
 
 // fillsPages reports whether the listing ends with the end of a page in the kernel's

@@ -322,8 +322,8 @@ func (fs *FS) forget(id, n uint64) {
 		return
 	}
 	idle, listed, file := fs.table.Forget(in, n)
-	if listed != nil && fs.kept.changed(listed) {
-		fs.coherence.orders.list(listed)
+	if listed != nil {
+		fs.coherence.relist(listed)
 	}
 	if idle && in.IsDir() {
 		fs.dirs.DropAll(in)
