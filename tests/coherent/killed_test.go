@@ -133,17 +133,7 @@ func TestChangeThatIsDoneAfterItsClientWasKilled(t *testing.T) {
 		m.Put(1, name, "x")
 	}
 	agree(t, m, []string{"d"}, "making files")
-	names := func() []string {
-		rows, err := os.ReadDir(m.Path("d"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all []string
-		for _, row := range rows {
-			all = append(all, row.Name())
-		}
-		return all
-	}
+	names := func() []string { return harness.List(t, m.Path("d")) }
 	for _, step := range []struct {
 		words []string
 		want  string
