@@ -12,10 +12,10 @@ import (
 // goes by names and types, it costs a stat(2), an inode here and one in the kernel
 // for each, most of the time of the listing.
 //
-// Who is not known is on trial: a listing has names alone, and whether the client
-// looks one up afterwards tells what to give it from then on. One that looks has a
-// trial again now and then, more and more rarely; one that does not is on trial with
-// every listing.
+// Who is not known is on trial: a listing has names alone, but for directories, and
+// whether the client looks one up afterwards tells what to give it from then on. One that
+// looks has a trial again now and then, more and more rarely; one that does not is on
+// trial with every listing.
 //
 // A client is a thread, as that is what the kernel names. Two whose numbers fall
 // together only forget each other's habits.
@@ -38,11 +38,13 @@ const (
 	longRun      = 512
 )
 
-// plain reports whether a listing of dir with so many rows that begins now is to
-// have names alone.
-func (h *habits) plain(pid uint32, dir *inode.Inode, rows int) bool {
+// plain reports whether a listing of dir with so many rows, which begins now or goes on,
+// is to have files' names alone.
+func (h *habits) plain(pid uint32, dir *inode.Inode, rows int, begins bool) bool {
 	c := &h[pid%uint32(len(h))]
 	switch {
+	case !begins: // the kernel asks so when the client has entered a directory of it
+		return c.pid.Load() == pid && c.trial.Load() != 0
 	case c.pid.Swap(pid) != pid: // not known
 		c.trial.Store(0)
 		c.full.Store(0)

@@ -11,7 +11,7 @@ import (
 func lists(h *habits, pid uint32, n int, looks bool) (plain []bool) {
 	for i := range n {
 		dir := &inode.Inode{ID: uint64(100 + i)}
-		plain = append(plain, h.plain(pid, dir, 10))
+		plain = append(plain, h.plain(pid, dir, 10, true))
 		if looks {
 			h.looked(pid, dir)
 		}
@@ -40,6 +40,24 @@ func TestWhoGoesByNamesIsGivenNames(t *testing.T) {
 	}
 }
 
+// Who goes down the tree while he lists goes on with names in each listing, until he looks.
+func TestListingGoesOnAsItBegan(t *testing.T) {
+	var h habits
+	dir, below := &inode.Inode{ID: 2}, &inode.Inode{ID: 3}
+	h.plain(7, dir, 10, true)
+	h.plain(7, below, 10, true)
+	if !h.plain(7, below, 1000, false) || !h.plain(7, dir, 1000, false) {
+		t.Error("a listing of names goes on with all")
+	}
+	if h.plain(8, dir, 10, false) {
+		t.Error("another client's goes on with names")
+	}
+	h.looked(7, below)
+	if h.plain(7, dir, 10, false) {
+		t.Error("after a look it goes on with names")
+	}
+}
+
 func TestWhoLooksIsSeldomTried(t *testing.T) {
 	var h habits
 	if n := count(lists(&h, 7, 1000, true)); n < 2 || n > 11 {
@@ -51,12 +69,12 @@ func TestWhoLooksIsSeldomTried(t *testing.T) {
 func TestOnlyLookingAtWhatWasListedCounts(t *testing.T) {
 	var h habits
 	dir, other := &inode.Inode{ID: 2}, &inode.Inode{ID: 3}
-	if !h.plain(7, dir, 10) {
+	if !h.plain(7, dir, 10, true) {
 		t.Fatal("the first listing is no trial")
 	}
 	h.looked(7, other)
 	h.looked(8, dir)
-	if !h.plain(7, other, 1000) {
+	if !h.plain(7, other, 1000, true) {
 		t.Error("a client that looked at nothing of what it listed is given all")
 	}
 }
@@ -64,13 +82,13 @@ func TestOnlyLookingAtWhatWasListedCounts(t *testing.T) {
 func TestAFirstTrialIsOfASmallDirectory(t *testing.T) {
 	var h habits
 	dir := &inode.Inode{ID: 2}
-	if h.plain(7, dir, strangerRows+1) {
+	if h.plain(7, dir, strangerRows+1, true) {
 		t.Error("a trial of a client that nobody knows has many rows")
 	}
-	if h.plain(7, dir, trialRows+1) {
+	if h.plain(7, dir, trialRows+1, true) {
 		t.Error("a trial has many rows")
 	}
-	if !h.plain(7, dir, trialRows) {
+	if !h.plain(7, dir, trialRows, true) {
 		t.Error("no trial after a large directory")
 	}
 }
@@ -80,10 +98,10 @@ func TestClientsOfOnePlaceForget(t *testing.T) {
 	var h habits
 	const many = strangerRows + 1
 	lists(&h, 7, 3, false)
-	if h.plain(7+uint32(len(h)), &inode.Inode{ID: 2}, many) {
+	if h.plain(7+uint32(len(h)), &inode.Inode{ID: 2}, many, true) {
 		t.Error("a client that nobody knows is given the names of many files alone")
 	}
-	if h.plain(7, &inode.Inode{ID: 2}, many) {
+	if h.plain(7, &inode.Inode{ID: 2}, many, true) {
 		t.Error("the first client's habits outlast the second's")
 	}
 }

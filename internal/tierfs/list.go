@@ -304,11 +304,17 @@ func (fs *FS) tellRows(r *fusedev.Request, op *fusedev.ReaddirOp, in *inode.Inod
 	return nil
 }
 
+// aheadFor is how old a listing may be whose directories are looked up though the client
+// goes by names. Who goes down the tree is spared a lookup of each; who does not shall not
+// wait for them on a slow tier, or on one that was not asked for the listing.
+const aheadFor = 10 * time.Millisecond
+
 // tellLooked is tellRows with what a lookup of each would say, unless the client is
 // better off without.
 func (fs *FS) tellLooked(r *fusedev.Request, op *fusedev.ReaddirOp, dir *inode.Inode, l *listing, at int) {
 	dst, n := r.Room(op.Size), 0
-	plain := l.firm && fs.knows(dir, l) || op.Offset == 0 && fs.habits.plain(r.PID, dir, l.len())
+	known := l.firm && fs.knows(dir, l)
+	plain := known || fs.habits.plain(r.PID, dir, l.len(), op.Offset == 0)
 	var f found
 	var looked []told
 	for i := at; i < l.len(); i++ {
@@ -320,7 +326,7 @@ func (fs *FS) tellLooked(r *fusedev.Request, op *fusedev.ReaddirOp, dir *inode.I
 		var e fusedev.Entry // lists a row without an inode
 		var in *inode.Inode
 		ino := row.ino
-		if !plain {
+		if !plain || row.typ == unix.DT_DIR && !known && time.Since(l.begun) < aheadFor {
 			e, in = fs.rowEntry(dir, l, row, name, &f)
 		}
 		if in != nil {

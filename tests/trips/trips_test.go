@@ -5,6 +5,7 @@ package trips
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -85,6 +86,13 @@ var calls = []struct {
 	{"unlink", func(dirfd, i int) error { return unix.Unlinkat(dirfd, fmt.Sprint("gone", i), 0) }},
 	{"names of a directory of ten", func(dirfd, i int) error { return list(dirfd, fmt.Sprint("ten", i)) }},
 	{"and again", func(dirfd, i int) error { return list(dirfd, fmt.Sprint("ten", i)) }},
+	{"names of it and four directories in it", func(dirfd, i int) error {
+		err := list(dirfd, fmt.Sprint("tree", i))
+		for k := range 4 {
+			err = errors.Join(err, list(dirfd, fmt.Sprintf("tree%d/%d", i, k)))
+		}
+		return err
+	}},
 }
 
 func stat(dirfd int, name string) error {
@@ -136,6 +144,9 @@ func TestNoCallCostsMoreTripsThanTabled(t *testing.T) {
 		m.Put(1, fmt.Sprint("d/low", i), "text")
 		for k := range 10 {
 			m.Put(0, fmt.Sprintf("d/ten%d/%d", i, k), "text")
+		}
+		for k := range 4 {
+			m.Put(0, fmt.Sprintf("d/tree%d/%d/file", i, k), "text")
 		}
 	}
 	m.Put(0, "d/open", "text")
