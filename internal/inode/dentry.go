@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tierfs/tierfs/internal/tier"
+	"golang.org/x/sys/unix"
 )
 
 // addDentry records that name in parent leads to in. A directory has one name;
@@ -174,11 +175,25 @@ func (t *Table) Stale(in, parent *Inode, name string) {
 	t.dropDentry(in, parent, name)
 }
 
-// Find is the live inode of a backing inode, nil if the kernel holds none.
-func (t *Table) Find(k Key) *Inode {
+// Find is the live inode of a backing inode, nil if the kernel holds none. mode tells
+// the type.
+func (t *Table) Find(k Key, mode uint32) *Inode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byKey.get(k)
+	return t.live(k, mode)
+}
+
+// live is the live inode of a backing inode. One of another type has lost its number
+// out of band.
+//
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) live(k Key, mode uint32) *Inode {
+	in := t.byKey.get(k)
+	if in != nil && !in.Is(mode) {
+		t.bury(in)
+		return nil
+	}
+	return in
 }
 
 // FindDir is Find for a directory that name in parent leads to, and reports whether it had
@@ -186,7 +201,7 @@ func (t *Table) Find(k Key) *Inode {
 func (t *Table) FindDir(parent *Inode, name string, k Key) (in *Inode, changed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if in := t.byKey.get(k); in != nil {
+	if in := t.live(k, unix.S_IFDIR); in != nil {
 		return in, false
 	}
 	if in := t.subs.get(dentry{parent, name}); in != nil && t.renumber(in, k) {
@@ -272,13 +287,13 @@ func (t *Table) gone(in *Inode) *tier.File {
 	return in.extra.gone
 }
 
-// Moved is told that the backing inode k went from one name to another. A
-// directory may be known under a lower copy: the highest was made out of band
+// Moved is told that the backing inode k went from one name to another. mode tells
+// the type. A directory may be known under a lower copy: the highest was made out of band
 // and is not looked up yet.
-func (t *Table) Moved(parent *Inode, name string, newParent *Inode, newName string, k Key) {
+func (t *Table) Moved(parent *Inode, name string, newParent *Inode, newName string, k Key, mode uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in := t.byKey.get(k)
+	in := t.live(k, mode)
 	if in == nil {
 		in = t.subs.get(dentry{parent, name})
 	}

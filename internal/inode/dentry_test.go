@@ -25,7 +25,7 @@ func TestPath(t *testing.T) {
 	wantPath(t, table, e, "d/e", true)
 	wantPath(t, table, f, "d/e/f\xff\n", true)
 
-	table.Moved(table.root, "d", table.root, "moved", d.key())
+	table.Moved(table.root, "d", table.root, "moved", d.key(), unix.S_IFDIR)
 	wantPath(t, table, f, "moved/e/f\xff\n", true)
 
 	remove(table, d, "e", e.key(), true)
@@ -82,16 +82,43 @@ func TestExchangeOfDirectoriesKeepsBothNames(t *testing.T) {
 	d := dir(table, table.root, "d", table.testKey(0, 10))
 	a := dir(table, table.root, "a", table.testKey(0, 11))
 	b := dir(table, d, "b", table.testKey(0, 12))
-	table.Moved(table.root, "a", d, "b", a.key()) // the order of FS.exchange
-	table.Moved(d, "b", table.root, "a", b.key())
+	table.Moved(table.root, "a", d, "b", a.key(), unix.S_IFDIR) // the order of FS.exchange
+	table.Moved(d, "b", table.root, "a", b.key(), unix.S_IFDIR)
 	wantPath(t, table, a, "d/b", true)
 	wantPath(t, table, b, "a", true)
 	wantInvariants(t, table)
 }
 
+// A directory made out of band has the number of a file that was removed there: it is
+// not that file.
+func TestDirectoryIsNotTheFileThatHadItsNumber(t *testing.T) {
+	for what, meet := range map[string]func(*Table, Key) *Inode{
+		"found": func(t *Table, k Key) *Inode { return t.Find(k, unix.S_IFDIR|0755) },
+		"found by its name": func(t *Table, k Key) *Inode {
+			in, _ := t.FindDir(t.root, "d", k)
+			return in
+		},
+		"moved": func(t *Table, k Key) *Inode {
+			t.Moved(t.root, "d", t.root, "e", k, unix.S_IFDIR|0755)
+			return t.Sub(t.root, "e")
+		},
+	} {
+		table := newTable(1, false)
+		k := table.testKey(0, 10)
+		f := file(table, "f", k)
+		if in := meet(table, k); in != nil {
+			t.Errorf("%s: it is inode %d", what, in.ID)
+		}
+		if _, name, _ := table.Dentry(f); !f.dead || name != "f" {
+			t.Errorf("%s: the file has the number still, or is %q", what, name)
+		}
+		wantInvariants(t, table)
+	}
+}
+
 func TestMoveOfWhatNobodyHoldsIsNothing(t *testing.T) {
 	table := newTable(1, false)
-	table.Moved(table.root, "a", table.root, "b", table.testKey(0, 99))
+	table.Moved(table.root, "a", table.root, "b", table.testKey(0, 99), unix.S_IFREG)
 	if in := remove(table, table.root, "a", table.testKey(0, 99), true); in != nil {
 		t.Errorf("removed inode %d", in.ID)
 	}
@@ -124,7 +151,7 @@ func pathFile(t *testing.T) *tier.File {
 
 // remove tells the table that a name is gone, as a removal does.
 func remove(t *Table, parent *Inode, name string, k Key, last bool) *Inode {
-	in := t.Find(k)
+	in := t.byKey.get(k)
 	if in == nil {
 		return nil
 	}
@@ -159,7 +186,7 @@ func TestDescriptorOfARemovedFileLivesWithItsInode(t *testing.T) {
 	if !isOpen(f.FD) || table.Gone(in) != f || isOpen(second.FD) {
 		t.Error("not the first descriptor alone is kept")
 	}
-	if table.Find(k) != nil {
+	if table.Find(k, unix.S_IFREG) != nil {
 		t.Error("the backing number still leads to it")
 	}
 	table.Removed(in, table.root, "a")
@@ -185,7 +212,7 @@ func TestFileThatStaysIsFoundAgain(t *testing.T) {
 		t.Errorf("got %v to close, want the descriptor", held)
 	}
 	f.Close()
-	if table.Find(k) != in || table.Gone(in) != nil || file(table, "a", k) != in || in.Ino != number {
+	if table.Find(k, unix.S_IFREG) != in || table.Gone(in) != nil || file(table, "a", k) != in || in.Ino != number {
 		t.Error("it is another inode")
 	}
 	wantInvariants(t, table)

@@ -58,8 +58,18 @@ func (c *DirCache) Get(in *Inode, rank int, stalled time.Duration) (*tier.Dir, e
 
 // Add caches d, which it takes a reference of.
 func (c *DirCache) Add(in *Inode, rank int, d *tier.Dir) {
-	var drop, stale *tier.Dir
+	drop, stale := c.add(in, rank, d)
+	for _, d := range []*tier.Dir{drop, stale} {
+		if d != nil {
+			d.Put()
+		}
+	}
+}
+
+// add is Add but for what the cache has no more, which is for the caller to Put.
+func (c *DirCache) add(in *Inode, rank int, d *tier.Dir) (drop, stale *tier.Dir) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	s := &in.extra.copies[rank]
 	s.absent = 0
 	if s.ref != nil && s.ref.dir.Stale() {
@@ -73,12 +83,7 @@ func (c *DirCache) Add(in *Inode, rank int, d *tier.Dir) {
 			drop = c.remove(c.lru.Back().Value.(*cached))
 		}
 	}
-	c.mu.Unlock()
-	for _, d := range []*tier.Dir{drop, stale} {
-		if d != nil {
-			d.Put()
-		}
-	}
+	return drop, stale
 }
 
 // Absent notes that the tier lacks the directory, unless another op has found or

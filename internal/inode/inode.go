@@ -148,6 +148,10 @@ func (in *Inode) InUse() bool { return in.open.Load() != nil || in.Mapped.Load()
 // IsDir reports whether the inode is a directory.
 func (in *Inode) IsDir() bool { return in.Type == unix.S_IFDIR }
 
+// Is reports whether mode is of the inode's type. What has its number and is of another
+// is another file.
+func (in *Inode) Is(mode uint32) bool { return in.Type == uint16(mode&unix.S_IFMT) }
+
 // Listed is what is to be known of a directory's listings when none is kept any more. Who
 // keeps them guards it.
 type Listed struct {

@@ -178,8 +178,8 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 	}()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in = t.byKey.get(copies[0].Key)
-	if in != nil && (in.Type != typ || in.another(copies[0].Life)) { // the number was given to a new file out of band
+	in = t.live(copies[0].Key, mode)
+	if in != nil && in.another(copies[0].Life) { // the number was given to a new file out of band
 		t.bury(in)
 		in = nil
 	}
@@ -289,7 +289,7 @@ func (t *Table) Renumber(in *Inode, k Key) bool {
 
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) renumber(in *Inode, k Key) bool {
-	if other := t.byKey.get(k); other != nil || in.dead || !t.sameCopy(in.key(), k) {
+	if other := t.live(k, unix.S_IFDIR); other != nil || in.dead || !t.sameCopy(in.key(), k) {
 		return other == in
 	}
 	in.extra.copies[t.Rank(k)].set(k)

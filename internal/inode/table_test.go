@@ -445,10 +445,33 @@ func (m *model) stays() {
 	}
 	m.note("leave and stay, inode %d", n.in.ID)
 	m.table.Leave(n.in, nil)
-	if m.table.Find(n.key) != nil {
+	if m.table.Find(n.key, n.typ) != nil {
 		m.Fatalf("inode %d is found while it leaves", n.in.ID)
 	}
 	m.table.Stay(n.in)
+}
+
+// found is what a tier has under a number, which may be of another type than what had it.
+func (m *model) found() {
+	k, typ := m.anyKey(m.r.IntN(3)), []uint32{unix.S_IFREG, unix.S_IFDIR}[m.r.IntN(2)]
+	m.note("found %o %v", typ, k)
+	var in *Inode
+	if typ == unix.S_IFDIR {
+		in, _ = m.table.FindDir(m.table.root, m.anyName(), k)
+	} else {
+		in = m.table.Find(k, typ|0644)
+	}
+	var want *Inode
+	switch n := m.byKey[k]; {
+	case n == nil:
+	case n.typ == typ:
+		want = n.in
+	default:
+		m.bury(n)
+	}
+	if in != want {
+		m.Fatalf("found %v, want %v", in, want)
+	}
 }
 
 func (m *model) moved() {
@@ -459,7 +482,7 @@ func (m *model) moved() {
 	to := m.pick(func(p *node) bool { return isDir(p) && !m.below(p, n) })
 	from, at := m.anyOf(n.names), name{to.in.ID, m.anyName()}
 	m.note("moved %v to %v, inode %d", from, at, n.in.ID)
-	m.table.Moved(m.ever[from.parent].in, from.name, to.in, at.name, n.key)
+	m.table.Moved(m.ever[from.parent].in, from.name, to.in, at.name, n.key, n.typ)
 	m.dropName(n, from)
 	m.addName(n, at)
 }
@@ -569,7 +592,7 @@ func (m *model) checkNode(n *node) {
 
 // step does something at random.
 func (m *model) step() {
-	switch k := m.r.IntN(22); {
+	switch k := m.r.IntN(23); {
 	case k < 5:
 		m.lookupNew()
 	case k < 9:
@@ -588,6 +611,8 @@ func (m *model) step() {
 		m.hold()
 	case k < 21:
 		m.misses()
+	case k < 22:
+		m.found()
 	default:
 		m.addCopy()
 	}
@@ -699,7 +724,7 @@ func TestRootIsItsNewCopy(t *testing.T) {
 	shown := table.root.Ino
 	k := table.testKey(0, 11)
 	table.AddCopy(table.root, Copy{Rank: 0, Key: k})
-	if key, rank := table.Home(table.root); key != k || rank != 0 || table.Find(k) != table.root {
+	if key, rank := table.Home(table.root); key != k || rank != 0 || table.Find(k, unix.S_IFDIR) != table.root {
 		t.Errorf("its home is %v, want %v", key, k)
 	}
 	if table.root.Ino != shown {

@@ -74,7 +74,7 @@ func (fs *FS) statDir(r *fusedev.Request, in *inode.Inode, st *unix.Stat_t) erro
 		var low unix.Stat_t
 		err := fs.statCopy(in, c.Rank, &low)
 		switch {
-		case absent(err) && (asked > 0 || len(removed) > 0 || c.Rank != copies[len(copies)-1].Rank), err == unix.ESTALE && asked > 0:
+		case absent(err), err == unix.ESTALE && asked > 0:
 			continue // removed out of band; the next lookup tells
 		case tier.Fails(err) && asked > 0:
 			partial = true
@@ -130,7 +130,7 @@ func (fs *FS) find(in *inode.Inode, st *unix.Stat_t, fn func(d *tier.Dir, name s
 		d, err := fs.dir(parent, rank)
 		if err == nil {
 			err = d.Stat(name, st)
-			if err == nil && fs.table.Key(rank, st.Dev, st.Ino) == key && !fs.another(in, d, name) {
+			if err == nil && fs.table.Key(rank, st.Dev, st.Ino) == key && in.Is(st.Mode) && !fs.another(in, d, name) {
 				if fn != nil {
 					err = fn(d, name)
 				}
@@ -190,7 +190,7 @@ func (fs *FS) openFound(in *inode.Inode, st *unix.Stat_t, flags int) (*tier.File
 			return stale(err)
 		}
 		var now unix.Stat_t
-		if err = f.Stat(&now); err == nil && (now.Ino != st.Ino || now.Dev != st.Dev) {
+		if err = f.Stat(&now); err == nil && (now.Ino != st.Ino || now.Dev != st.Dev || !in.Is(now.Mode)) {
 			err = unix.ESTALE
 		}
 		if err != nil {
@@ -209,7 +209,8 @@ func (fs *FS) openFound(in *inode.Inode, st *unix.Stat_t, flags int) (*tier.File
 
 // stale turns what the race with a rename out of band gives into ESTALE.
 func stale(err error) error {
-	if err == unix.ENOENT || err == unix.ELOOP {
+	switch err {
+	case unix.ENOENT, unix.ELOOP, unix.EISDIR:
 		return unix.ESTALE
 	}
 	return err

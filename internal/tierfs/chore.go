@@ -230,7 +230,7 @@ func (j *journal) sync(in *intent) error {
 func (j *journal) inodesOf(in *intent) (all []*inode.Inode) {
 	for _, m := range in.Moves {
 		if t, err := j.member(m.Member); err == nil {
-			all = append(all, j.fs.table.Find(j.fs.table.Key(t.Rank, t.Dev(), m.Ino)))
+			all = append(all, j.fs.table.Find(j.fs.table.Key(t.Rank, t.Dev(), m.Ino), unix.S_IFDIR))
 		}
 	}
 	return all

@@ -84,7 +84,7 @@ func (fs *FS) created(r *fusedev.Request, p *inode.Inode, op *fusedev.CreateOp, 
 	parent, name := p, op.Name
 	if op.Tmpfile {
 		parent, name = nil, ""
-		if old := fs.table.Find(f.copies[0].Key); old != nil { // it was removed out of band
+		if old := fs.table.Find(f.copies[0].Key, st.Mode); old != nil { // it was removed out of band
 			fs.table.Leave(old, nil)
 			fs.forget(old.ID, 0) // if its ID was kept only
 		}

@@ -628,7 +628,7 @@ func (x *transfer) create(m *moving) (err error) {
 // open, and tells the number that the mount shows of it, 0 if the kernel does not
 // know it.
 func (fs *FS) Opened(rank int, st *unix.Stat_t) (open bool, shown uint64) {
-	in := fs.table.Find(fs.table.Key(rank, st.Dev, st.Ino))
+	in := fs.table.Find(fs.table.Key(rank, st.Dev, st.Ino), st.Mode)
 	if in == nil {
 		return false, 0
 	}

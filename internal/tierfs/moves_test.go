@@ -85,7 +85,7 @@ func TestLookupDuringARenameKeepsTheDirectoryWhole(t *testing.T) {
 	var err error
 	done := r.held(fs, func() { _, err = r.look(fs, "a", nil) })
 	r.rename(0, "a", "b")
-	fs.table.Moved(root, "a", root, "b", key)
+	fs.table.Moved(root, "a", root, "b", key, unix.S_IFDIR)
 	end()
 	<-done
 	if err != unix.ENOENT {

@@ -272,7 +272,7 @@ func (s *settlement) find(t *tier.Tier) *inode.Inode {
 	if err != nil {
 		return nil
 	}
-	return s.fs.table.Find(s.fs.table.Key(t.Rank, st.Dev, st.Ino))
+	return s.fs.table.Find(s.fs.table.Key(t.Rank, st.Dev, st.Ino), st.Mode)
 }
 
 // rehome tells the table where the file is now, if the kernel has it from where

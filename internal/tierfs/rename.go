@@ -238,7 +238,7 @@ func (fs *FS) renameFile(x *renaming) error {
 	if len(x.dst) > 0 {
 		fs.removed(over, x.to, x.newName, &x.dst[0])
 	}
-	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]))
+	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]), x.src[0].st.Mode)
 	return nil
 }
 
@@ -392,7 +392,7 @@ func (fs *FS) exchange(x *renaming) error {
 	}
 	take()
 	fs.inodeOf(x.to, x.newName, b) // known by its number while the other takes its name
-	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(a))
-	fs.table.Moved(x.to, x.newName, x.from, x.name, fs.key(b))
+	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(a), a.st.Mode)
+	fs.table.Moved(x.to, x.newName, x.from, x.name, fs.key(b), b.st.Mode)
 	return nil
 }

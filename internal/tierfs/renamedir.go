@@ -67,7 +67,7 @@ func (fs *FS) renameDir(x *renaming) error {
 		fs.table.Removed(over, x.to, x.newName)
 		fs.keepDirs(over, replaced)
 	}
-	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]))
+	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(&x.src[0]), unix.S_IFDIR)
 	return nil
 }
 

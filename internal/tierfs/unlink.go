@@ -92,7 +92,7 @@ func (fs *FS) frozen(all []copyAt) error {
 // holds none.
 func (fs *FS) inodeOf(p *inode.Inode, name string, c *copyAt) *inode.Inode {
 	if !c.isDir() {
-		return fs.table.Find(fs.key(c))
+		return fs.table.Find(fs.key(c), c.st.Mode)
 	}
 	in, changed := fs.table.FindDir(p, name, fs.key(c))
 	if changed { // what is open of it keeps its number, so that is of one before, out of band

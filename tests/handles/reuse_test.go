@@ -62,6 +62,104 @@ func TestReusedNumberIsAnotherFile(t *testing.T) {
 	})
 }
 
+// TestDirectoryWithTheNumberOfAFile: a directory is made behind the mount, has the
+// number of a file that a client holds, and takes the name of another directory.
+func TestDirectoryWithTheNumberOfAFile(t *testing.T) {
+	harness.Require(t, "root", "fuse", "loop", "ext4")
+	for what, change := range map[string]func(dir, other string) error{
+		"rmdir":       func(dir, _ string) error { return unix.Rmdir(dir) },
+		"rename":      func(dir, _ string) error { return unix.Rename(dir, dir+"e") },
+		"rename over": func(dir, other string) error { return unix.Rename(other, dir) },
+		"exchange": func(dir, other string) error {
+			return unix.Renameat2(unix.AT_FDCWD, other, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE)
+		},
+	} {
+		for rank, tier := range []string{"primary", "fallback"} {
+			t.Run(what+", "+tier, func(t *testing.T) {
+				m := harness.NewOn(t, []string{harness.On(t, "ext4", "32M"), harness.On(t, "ext4", "32M")})
+				for i := range 2 {
+					harness.Mkdir(t, m.Tier(i, "q"))
+				}
+				m.Up()
+				tried := 0
+				for i := range 100 {
+					name := fmt.Sprint("q/d", i)
+					behind := m.Tier(rank, name)
+					harness.Write(t, behind+"f", "x")
+					harness.Mkdir(t, behind)
+					harness.Mkdir(t, behind+"o")
+					was := harness.Stat(t, behind+"f").Ino
+					harness.Stat(t, m.Path(name))
+					held, err := unix.Open(m.Path(name+"f"), unix.O_PATH|unix.O_CLOEXEC, 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					harness.Remove(t, behind+"f")
+					harness.Mkdir(t, behind+"n")
+					if harness.Stat(t, behind+"n").Ino == was {
+						tried++
+					}
+					if err := errors.Join(unix.Rename(behind+"n", behind), change(m.Path(name), m.Path(name+"o"))); err != nil {
+						t.Errorf("round %d: %v", i, err)
+					}
+					unix.Close(held)
+				}
+				if tried == 0 {
+					t.Error("no directory has got the number of a file")
+				}
+			})
+		}
+	}
+}
+
+// TestNumberOfAnotherType: what a client has just looked up is removed behind the mount,
+// and what has its name and number is of another type.
+func TestNumberOfAnotherType(t *testing.T) {
+	harness.Require(t, "root", "fuse", "loop", "ext4")
+	link := func(path string) error { return unix.Symlink("target", path) }
+	file := func(path string) error { return os.WriteFile(path, nil, 0o644) }
+	dir := func(path string) error { return unix.Mkdir(path, 0o755) }
+	look := func(path string) error { return unix.Lstat(path, &unix.Stat_t{}) }
+	read := func(path string) error {
+		_, err := os.ReadFile(path)
+		return err
+	}
+	m := harness.NewOn(t, []string{harness.On(t, "ext4", "32M"), harness.On(t, "ext4", "32M")})
+	harness.Mkdir(t, m.Tier(1, "q"))
+	harness.Write(t, m.Tier(1, "q/target"), "")
+	m.Up()
+	for what, c := range map[string]struct{ before, after, look, use func(path string) error }{
+		"link to file, looked at": {link, file, look, look},
+		"link to file, read":      {link, file, look, read},
+		"file to link, read":      {file, link, read, read},
+		"file to directory":       {file, dir, read, look},
+		"directory to file":       {dir, file, look, look},
+	} {
+		tried := 0
+		for i := range 100 {
+			name := fmt.Sprint("q/", what, i)
+			behind, path := m.Tier(1, name), m.Path(name)
+			if err := errors.Join(c.before(behind), c.look(path)); err != nil {
+				t.Fatal(err)
+			}
+			was := harness.Stat(t, behind).Ino
+			harness.Remove(t, behind)
+			if err := c.after(behind); err != nil {
+				t.Fatal(err)
+			}
+			if harness.Stat(t, behind).Ino == was {
+				tried++
+			}
+			if err := c.use(path); err != nil {
+				t.Errorf("%s, round %d: %v", what, i, err)
+			}
+		}
+		if tried == 0 {
+			t.Errorf("%s: none has got the number of the one before", what)
+		}
+	}
+}
+
 // TestTwoNamesRemovedAtOnce: neither remover sees that its name is the last
 // one, and the number is free all the same.
 func TestTwoNamesRemovedAtOnce(t *testing.T) {
