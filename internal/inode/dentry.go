@@ -176,24 +176,22 @@ func (t *Table) Stale(in, parent *Inode, name string) {
 }
 
 // Find is the live inode of a backing inode, nil if the kernel holds none. mode tells
-// the type.
+// the type: an inode of another has lost its number out of band, or has it since the
+// caller looked.
 func (t *Table) Find(k Key, mode uint32) *Inode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.live(k, mode)
 }
 
-// live is the live inode of a backing inode. One of another type has lost its number
-// out of band.
+// live is Find for those who have the lock.
 //
 // LOCKS_REQUIRED(t.mu)
 func (t *Table) live(k Key, mode uint32) *Inode {
-	in := t.byKey.get(k)
-	if in != nil && !in.Is(mode) {
-		t.bury(in)
-		return nil
+	if in := t.byKey.get(k); in != nil && in.Is(mode) {
+		return in
 	}
-	return in
+	return nil
 }
 
 // FindDir is Find for a directory that name in parent leads to, and reports whether it had
@@ -288,15 +286,11 @@ func (t *Table) gone(in *Inode) *tier.File {
 }
 
 // Moved is told that the backing inode k went from one name to another. mode tells
-// the type. A directory may be known under a lower copy: the highest was made out of band
-// and is not looked up yet.
+// the type.
 func (t *Table) Moved(parent *Inode, name string, newParent *Inode, newName string, k Key, mode uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	in := t.live(k, mode)
-	if in == nil {
-		in = t.subs.get(dentry{parent, name})
-	}
 	if in == nil {
 		return
 	}

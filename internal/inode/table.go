@@ -178,8 +178,8 @@ func (t *Table) Lookup(parent *Inode, name string, mode uint32, copies []Copy, c
 	}()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	in = t.live(copies[0].Key, mode)
-	if in != nil && in.another(copies[0].Life) { // the number was given to a new file out of band
+	in = t.byKey.get(copies[0].Key)
+	if in != nil && (!in.Is(mode) || in.another(copies[0].Life)) { // the number was given to a new file out of band
 		t.bury(in)
 		in = nil
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/tierfs/tierfs/internal/fusedev"
-	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/mover"
 )
 
@@ -150,16 +149,12 @@ func TestReplayPutsBackWhatNothingReplaces(t *testing.T) {
 // see again what that was before, also after a crash of a daemon that has the locks.
 func TestReplayPutsNothingBackWhoseNameWasTaken(t *testing.T) {
 	for what, tt := range map[string]struct {
-		take func(fs *FS, d uint64) error
+		take func(r *rig, fs *FS, d uint64) error
 		want string // where the file is then that was renamed
 	}{
-		"removed": {func(fs *FS, d uint64) error { return fs.unlink(&fusedev.Request{}, d, "new") }, ""},
-		"renamed": {func(fs *FS, d uint64) error {
-			return fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: d, NewParent: d, Name: "new", NewName: "c"})
-		}, "d/c"},
-		"in a directory that is renamed": {func(fs *FS, d uint64) error {
-			return fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: inode.RootID, NewParent: inode.RootID, Name: "d", NewName: "e"})
-		}, "e/new"},
+		"removed":                        {func(_ *rig, fs *FS, d uint64) error { return fs.unlink(&fusedev.Request{}, d, "new") }, ""},
+		"renamed":                        {func(r *rig, fs *FS, _ uint64) error { return r.mv(fs, "d/new", "d/c") }, "d/c"},
+		"in a directory that is renamed": {func(r *rig, fs *FS, _ uint64) error { return r.mv(fs, "d", "e") }, "e/new"},
 	} {
 		for _, alone := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, with the locks %v", what, alone), func(t *testing.T) {
@@ -172,7 +167,7 @@ func TestReplayPutsNothingBackWhoseNameWasTaken(t *testing.T) {
 					time.Sleep(settleTime)
 					r.wantOutcome(r.move(fs, 2, 0, "d", "new")[0], mover.InUse)
 				}
-				if err := tt.take(fs, r.admit(fs, "d").ID); err != nil {
+				if err := tt.take(r, fs, r.admit(fs, "d").ID); err != nil {
 					t.Fatal(err)
 				}
 				if alone {
@@ -199,8 +194,7 @@ func TestNameThatStillShowsWhatIsReplacedIsTakenWithThat(t *testing.T) {
 		underRename(r, "d/old", steps)
 		r.remove(2, "d/old")
 		fs := r.openLeft()
-		d := r.admit(fs, "d").ID
-		if err := fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: d, NewParent: d, Name: "new", NewName: "c"}); err != nil {
+		if err := r.mv(fs, "d/new", "d/c"); err != nil {
 			t.Fatal(err)
 		}
 		fs.Replay()

@@ -119,10 +119,11 @@ func TestDirectoryThatAClientChangesMeanwhile(t *testing.T) {
 		change  func() error
 	}{
 		{"unlink", []*inode.Inode{d}, func() error { return fs.unlink(req, d.ID, "f") }},
-		{"rmdir", []*inode.Inode{d}, func() error { return fs.rmdir(req, d.ID, "sub") }},
-		{"rename", []*inode.Inode{d, e, r.admit(fs, "d/g")}, func() error {
-			return fs.rename(req, &fusedev.RenameOp{Parent: d.ID, NewParent: e.ID, Name: "g", NewName: "h"})
+		{"rmdir", []*inode.Inode{d}, func() error {
+			r.admit(fs, "d/sub")
+			return fs.rmdir(req, d.ID, "sub")
 		}},
+		{"rename", []*inode.Inode{d, e, r.admit(fs, "d/g")}, func() error { return r.mv(fs, "d/g", "e/h") }},
 		{"exchange", []*inode.Inode{e, r.admit(fs, "e/f")}, func() error {
 			return fs.rename(req, &fusedev.RenameOp{Parent: e.ID, NewParent: e.ID, Name: "h", NewName: "f", Flags: unix.RENAME_EXCHANGE})
 		}},

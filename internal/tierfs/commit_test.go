@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tierfs/tierfs/internal/fusedev"
-	"github.com/tierfs/tierfs/internal/inode"
 	"github.com/tierfs/tierfs/internal/mover"
 	"golang.org/x/sys/unix"
 )
@@ -106,7 +104,7 @@ func TestDraftOfARecordHoldsOnlyIfThePathDoes(t *testing.T) {
 						}
 					}
 					if to != "d" {
-						if err := fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: inode.RootID, NewParent: inode.RootID, Name: "d", NewName: to}); err != nil {
+						if err := r.mv(fs, "d", to); err != nil {
 							t.Error(err)
 						}
 					}

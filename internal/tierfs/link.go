@@ -115,8 +115,10 @@ func (fs *FS) target(in *inode.Inode, read func(d *tier.Dir, name string, st *un
 	var st unix.Stat_t
 	var target string
 	_, err := fs.find(in, &st, func(d *tier.Dir, name string) (err error) {
-		target, err = read(d, name, &st)
-		return err
+		if target, err = read(d, name, &st); err == unix.EINVAL { // it has just been replaced by a file
+			err = unix.ESTALE
+		}
+		return stale(err)
 	})
 	if err != nil {
 		return "", err

@@ -209,7 +209,11 @@ func TestRenamedDirectoryIsFoundAlthoughACopyCameOutOfBand(t *testing.T) {
 	fs := r.open()
 	in := r.admit(fs, "d")
 	r.mkdir(0, "d")
-	if err := fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: inode.RootID, NewParent: inode.RootID, Name: "d", NewName: "e"}); err != nil {
+	op := &fusedev.RenameOp{Parent: inode.RootID, NewParent: inode.RootID, Name: "d", NewName: "e"}
+	if err := fs.rename(&fusedev.Request{}, op); err != unix.ESTALE {
+		t.Errorf("before the kernel has looked again: %v, want ESTALE", err)
+	}
+	if err := r.mv(fs, "d", "e"); err != nil {
 		t.Fatal(err)
 	}
 	r.wantPath(fs, in, "e")

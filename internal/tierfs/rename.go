@@ -200,6 +200,9 @@ func (fs *FS) step(x *renaming, from, to *tier.Dir) error {
 // and the old name goes last, once the removal is durable too. At every instant
 // both contents are reachable under a name.
 func (fs *FS) renameFile(x *renaming) error {
+	if _, err := fs.meant(x.from, x.name, x.src); err != nil {
+		return err
+	}
 	take := fs.journal.takingsOf(x)
 	home := x.src[0].rank
 	sd, err := fs.dir(x.from, home)
@@ -386,12 +389,17 @@ func (fs *FS) exchange(x *renaming) error {
 	if err := fs.bothStirred(x); err != nil {
 		return err
 	}
+	if _, err := fs.meant(x.from, x.name, x.src); err != nil {
+		return err
+	}
+	if _, err := fs.meant(x.to, x.newName, x.dst); err != nil {
+		return err
+	}
 	take := fs.journal.takingsOf(x)
 	if err := sd.Rename(x.name, dd, x.newName, unix.RENAME_EXCHANGE); err != nil {
 		return err
 	}
 	take()
-	fs.inodeOf(x.to, x.newName, b) // known by its number while the other takes its name
 	fs.table.Moved(x.from, x.name, x.to, x.newName, fs.key(a), a.st.Mode)
 	fs.table.Moved(x.to, x.newName, x.from, x.name, fs.key(b), b.st.Mode)
 	return nil

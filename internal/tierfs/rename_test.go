@@ -18,6 +18,7 @@ func TestNoReplaceHoldsAgainstOutOfBand(t *testing.T) {
 	r.mkdir(1, "dir")
 	fs := r.open()
 	for _, name := range []string{"file", "dir"} {
+		r.admit(fs, name)
 		x := &renaming{r: &fusedev.Request{}, from: fs.table.Root(), to: fs.table.Root(), name: name, newName: "new" + name, exclusive: true}
 		want := error(unix.EEXIST)
 		var err error

@@ -53,6 +53,9 @@ func (fs *FS) renameDir(x *renaming) error {
 	if err := fs.bothStirred(x); err != nil {
 		return err
 	}
+	if _, err := fs.meant(x.from, x.name, x.src); err != nil {
+		return err
+	}
 	take := fs.journal.takingsOf(x)
 	if over != nil {
 		fs.table.Leave(over, nil)

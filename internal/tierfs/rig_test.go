@@ -192,8 +192,22 @@ func (r *rig) admit(fs *FS, path string) *inode.Inode {
 			r.Fatalf("%s: %v", path, err)
 		}
 		in = fs.admit(in, name, &f)
+		in.Told.Store(permissions(&f.st))
 	}
 	return in
+}
+
+// mv renames as a client does, whose kernel has looked the old name up.
+func (r *rig) mv(fs *FS, from, to string) error {
+	r.Helper()
+	r.admit(fs, from)
+	parent := func(name string) uint64 {
+		if dir := filepath.Dir(name); dir != "." {
+			return r.admit(fs, dir).ID
+		}
+		return inode.RootID
+	}
+	return fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: parent(from), NewParent: parent(to), Name: filepath.Base(from), NewName: filepath.Base(to)})
 }
 
 // moved is a backing inode in a record.

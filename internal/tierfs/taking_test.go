@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -64,11 +63,7 @@ func TestMoveEndedLaterBringsNothingBack(t *testing.T) {
 	rename := func(from, to string) func(*rig, *FS, *os.File) error {
 		return func(r *rig, fs *FS, open *os.File) error {
 			open.Close()
-			parent, name, newName := uint64(inode.RootID), from, to
-			if dir, base, ok := strings.Cut(from, "/"); ok {
-				parent, name, newName = r.admit(fs, dir).ID, base, strings.TrimPrefix(to, dir+"/")
-			}
-			return fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: parent, NewParent: parent, Name: name, NewName: newName})
+			return r.mv(fs, from, to)
 		}
 	}
 	for what, tt := range map[string]struct {
@@ -115,8 +110,7 @@ func TestOriginalStaysWhileItIsOpenAndTheCopyIsRenamed(t *testing.T) {
 	fs := r.open()
 	r.setAsideBy(fs)
 	open := r.replayInUse(fs)
-	d := r.admit(fs, "d").ID
-	if err := fs.rename(&fusedev.Request{}, &fusedev.RenameOp{Parent: d, NewParent: d, Name: "f", NewName: "g"}); err != nil {
+	if err := r.mv(fs, "d/f", "d/g"); err != nil {
 		t.Fatal(err)
 	}
 	r.write(0, ".tierfs/trash/x-1", "written")

@@ -73,11 +73,24 @@ func (fs *FS) mayRemove(r *fusedev.Request, p *inode.Inode, name string, all []c
 	if err := d.StatSelf(&st); err != nil || st.Mode&unix.S_ISVTX == 0 || st.Uid == r.UID {
 		return err
 	}
-	in := fs.inodeOf(p, name, &all[0])
-	if in == nil || !fs.table.Named(in, p, name) {
-		return unix.ESTALE
+	in, err := fs.meant(p, name, all)
+	if err != nil {
+		return err
 	}
 	return fs.asTold(in, &all[0].st)
+}
+
+// meant is what a name leads to. It is ESTALE if the kernel was not told of that, as it
+// was replaced out of band: it would take the file or directory that it knows by the name
+// for the one renamed, or removed, for as long as it remembers it. A rename looks its
+// target up by itself. A directory may have a copy that the table gets to know in a
+// moment (makeParents): it is asked for when it is marked.
+func (fs *FS) meant(p *inode.Inode, name string, all []copyAt) (*inode.Inode, error) {
+	in := fs.inodeOf(p, name, &all[0])
+	if in == nil || in.Told.Load() == 0 || !fs.table.Named(in, p, name) {
+		return nil, unix.ESTALE
+	}
+	return in, nil
 }
 
 // disown is told that a name was found, the only one of its file. If the kernel

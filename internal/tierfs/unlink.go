@@ -315,9 +315,12 @@ func (fs *FS) rmdirOnce(r *fusedev.Request, p *inode.Inode, name string) error {
 			return err
 		}
 	}
-	in := fs.inodeOf(p, name, &all[0])
-	defer fs.moves.mark([]*inode.Inode{in}, p)()
+	defer fs.moves.mark(fs.table.Known(p, name, fs.key(&all[0])), p)()
 	if err := fs.stirred(p, name, all); err != nil {
+		return err
+	}
+	in, err := fs.meant(p, name, all)
+	if err != nil {
 		return err
 	}
 	fs.leave(r, p, name, &all[0])

@@ -101,6 +101,52 @@ func TestReplacedFileIsNotStaleAtOnce(t *testing.T) {
 	}
 }
 
+// TestNameThatLeadsElsewhereBehindTheMount is renamed or removed at once, while the kernel
+// has what it led to before, which a client holds: that stays what it is under its new
+// name, and what was renamed is what it is.
+func TestNameThatLeadsElsewhereBehindTheMount(t *testing.T) {
+	for _, cache := range []string{"auto", "timeout"} {
+		u := newUnion(t, 1, "cache="+cache)
+		u.dir("q", 0, 1)
+		u.Up()
+		for i := range 40 {
+			at := func(name string) string { return fmt.Sprint("q/", name, i) }
+			behind := func(name string) string { return u.Tier(1, at(name)) }
+			u.dir(at("d"), 1)
+			u.Put(1, at("d")+"/f", "in it")
+			u.Put(1, at("a"), "old")
+			u.Put(1, at("x"), "old")
+			for _, name := range []string{"d", "a", "x"} {
+				fd, err := unix.Open(u.Path(at(name)), unix.O_PATH|unix.O_CLOEXEC, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer unix.Close(fd)
+				harness.Stat(t, u.Path(at(name)))
+				harness.Rename(t, behind(name), behind(name+"moved"))
+			}
+			u.dir(at("d"), 1)
+			u.Put(1, at("a"), "newer")
+			u.Put(1, at("x"), "newer")
+			u.Put(1, at("y"), "other")
+			harness.Remove(t, u.Path(at("d")))
+			harness.Rename(t, u.Path(at("a")), u.Path(at("b")))
+			if err := unix.Renameat2(unix.AT_FDCWD, u.Path(at("y")), unix.AT_FDCWD, u.Path(at("x")), unix.RENAME_EXCHANGE); err != nil {
+				t.Errorf("exchange: %v", err)
+			}
+			for rel, content := range map[string]string{
+				at("dmoved") + "/f": "in it", at("amoved"): "old", at("b"): "newer",
+				at("xmoved"): "old", at("x"): "other", at("y"): "newer",
+			} {
+				u.want(rel, content)
+			}
+			if names := harness.List(t, u.Path(at("dmoved"))); len(names) != 1 {
+				t.Errorf("cache=%s, round %d: the directory that was moved lists %v", cache, i, names)
+			}
+		}
+	}
+}
+
 func TestDirectoryMadeBehindTheMountIsMerged(t *testing.T) {
 	u := newUnion(t, 1, briefly...)
 	u.Put(0, "d/p", "x")
