@@ -206,16 +206,20 @@ func (in *Inode) setGone(file *tier.File) (was *tier.File) {
 }
 
 // setExtra changes what few files have, and keeps it only while there is
-// something.
+// something. A directory's stays where it is: DirCache reads it with its own lock.
 //
 // LOCKS_REQUIRED(Table.mu)
 func (in *Inode) setExtra(set func(*extra)) {
+	if in.IsDir() {
+		set(in.extra)
+		return
+	}
 	x := in.extra
 	if x == nil {
 		x = &extra{}
 	}
 	set(x)
-	if in.extra = x; !in.IsDir() && x.names == nil && x.gone == nil {
+	if in.extra = x; x.names == nil && x.gone == nil {
 		in.extra = nil
 	}
 }
