@@ -20,6 +20,14 @@ func (t *Table) AppendCopies(c []Copy, in *Inode) []Copy {
 	return c
 }
 
+// HasCopy reports whether k was a copy of the directory when it was last looked up.
+func (t *Table) HasCopy(in *Inode, k Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &in.extra.copies[t.Rank(k)]
+	return s.present && t.sameCopy(s.key(), k)
+}
+
 // AddCopy records that a tier has the directory now; as the highest copy it
 // becomes the directory's identity.
 func (t *Table) AddCopy(in *Inode, c Copy) {

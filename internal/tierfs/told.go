@@ -1,6 +1,8 @@
 package tierfs
 
 import (
+	"slices"
+
 	"github.com/tierfs/tierfs/internal/fusedev"
 	"github.com/tierfs/tierfs/internal/inode"
 	"golang.org/x/sys/unix"
@@ -84,10 +86,15 @@ func (fs *FS) mayRemove(r *fusedev.Request, p *inode.Inode, name string, all []c
 // was replaced out of band: it would take the file or directory that it knows by the name
 // for the one renamed, or removed, for as long as it remembers it. A rename looks its
 // target up by itself. A directory may have a copy that the table gets to know in a
-// moment (makeParents): it is asked for when it is marked.
+// moment (makeParents): it is asked for when it is marked. One that was made out of band
+// is to be looked up under the old name: nobody would hear of it under the new one, and
+// what is in it be missing from listings.
 func (fs *FS) meant(p *inode.Inode, name string, all []copyAt) (*inode.Inode, error) {
 	in := fs.inodeOf(p, name, &all[0])
 	if in == nil || in.Told.Load() == 0 || !fs.table.Named(in, p, name) {
+		return nil, unix.ESTALE
+	}
+	if in.IsDir() && slices.ContainsFunc(all, func(c copyAt) bool { return !fs.table.HasCopy(in, fs.key(&c)) }) {
 		return nil, unix.ESTALE
 	}
 	return in, nil

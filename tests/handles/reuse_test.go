@@ -131,8 +131,8 @@ func TestNumberOfAnotherType(t *testing.T) {
 	for what, c := range map[string]struct{ before, after, look, use func(path string) error }{
 		"link to file, looked at": {link, file, look, look},
 		"link to file, read":      {link, file, look, read},
-		"file to link, read":      {file, link, read, read},
-		"file to directory":       {file, dir, read, look},
+		"file to link, read":      {file, link, look, read},
+		"file to directory":       {file, dir, look, look},
 		"directory to file":       {dir, file, look, look},
 	} {
 		tried := 0

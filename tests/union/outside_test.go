@@ -101,6 +101,29 @@ func TestReplacedFileIsNotStaleAtOnce(t *testing.T) {
 	}
 }
 
+// TestDirectoryRenamedAsItGetsACopyBehindTheMount has what is in that, under its new name.
+func TestDirectoryRenamedAsItGetsACopyBehindTheMount(t *testing.T) {
+	u := newUnion(t, 1)
+	u.dir("b", 0, 1)
+	u.Up()
+	for i := range 60 {
+		from, to := fmt.Sprint("b/from", i), fmt.Sprint("b/to", i)
+		u.dir(from, 0)
+		u.Put(0, from+"/here", "x")
+		harness.List(t, u.Path(from))
+		u.dir(from, 1)
+		u.Put(1, from+"/there", "x")
+		harness.Rename(t, u.Path(from), u.Path(to))
+		names := harness.List(t, u.Path(to))
+		for end := time.Now().Add(time.Second); len(names) != 2 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			names = harness.List(t, u.Path(to))
+		}
+		if len(names) != 2 {
+			t.Errorf("round %d: it lists %v", i, names)
+		}
+	}
+}
+
 // TestNameThatLeadsElsewhereBehindTheMount is renamed or removed at once, while the kernel
 // has what it led to before, which a client holds: that stays what it is under its new
 // name, and what was renamed is what it is.
