@@ -24,6 +24,11 @@ func (t *Table) AppendCopies(c []Copy, in *Inode) []Copy {
 func (t *Table) HasCopy(in *Inode, k Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.hasCopy(in, k)
+}
+
+// LOCKS_REQUIRED(t.mu)
+func (t *Table) hasCopy(in *Inode, k Key) bool {
 	s := &in.extra.copies[t.Rank(k)]
 	return s.present && t.sameCopy(s.key(), k)
 }

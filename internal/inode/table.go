@@ -271,7 +271,7 @@ func (t *Table) sameDir(parent *Inode, name string, copies []Copy) *Inode {
 		return nil
 	}
 	for _, c := range copies {
-		if have := &in.extra.copies[c.Rank]; have.present && t.sameCopy(have.key(), c.Key) {
+		if t.hasCopy(in, c.Key) {
 			t.rekey(in, copies[0].Key)
 			return in
 		}

@@ -132,7 +132,7 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 	return fs.settle(p)
 }
 
-// leave prepares the inode of the visible copy c of a name for the removal of
+// leave prepares the inode of the visible copy c of a file's name for the removal of
 // that name. If it is the last, the inode leaves its backing number, and keeps
 // a descriptor: on the backing filesystem a client that has looked the name up
 // may still open the file, and through the mount it could not. It is done
@@ -140,10 +140,10 @@ func (fs *FS) unlink(r *fusedev.Request, parent uint64, name string) error {
 // file aside for as long as it is held. The result is nil if the inode stays.
 func (fs *FS) leave(r *fusedev.Request, p *inode.Inode, name string, c *copyAt) *inode.Inode {
 	in := fs.inodeOf(p, name, c)
-	if in == nil || !c.isDir() && c.st.Nlink > 1 {
+	if in == nil || c.st.Nlink > 1 {
 		return nil
 	}
-	if c.isDir() || fs.Tiers()[c.rank].Network {
+	if fs.Tiers()[c.rank].Network {
 		fs.table.Leave(in, nil)
 		return in
 	}
@@ -323,7 +323,7 @@ func (fs *FS) rmdirOnce(r *fusedev.Request, p *inode.Inode, name string) error {
 	if err != nil {
 		return err
 	}
-	fs.leave(r, p, name, &all[0])
+	fs.table.Leave(in, nil)
 	dirs, err := fs.rmdirAll(r, parents, name, all)
 	defer putAll(dirs)
 	if err != nil {
